@@ -1,6 +1,7 @@
-/* The node's settings: from a YAML file (--config), the environment (FLOTILLA_*) and flags, in rising precedence. One table
- * (config.c) holds each setting's name, kind, default, range, unit and help; flags, environment names, file keys, `--help`,
- * the man page and docs/configuration.md all come from it. Unknown names are refused with the nearest known one. */
+/* The node's settings: from a YAML file (--config), the environment (FLOTILLA_*) and flags, in rising
+ * precedence. One table (config.c) holds each setting's name, kind, default, range, unit and help; flags,
+ * environment names, file keys, `--help`, the man page and docs/configuration.md all come from it. Unknown
+ * names are refused with the nearest known one. */
 #ifndef SERVER_CONFIG_H
 #define SERVER_CONFIG_H
 
@@ -20,15 +21,16 @@ struct config_peer {
 struct node_config {
     uint32_t node_id;
     char data_dir[1024];
-    char cluster_id[64];          /* empty: derived from the peer list */
-    struct config_peer peers[CONFIG_PEERS_MAX]; /* --peers 1@host:9292,2@host:9292,...; empty: a single node */
+    char cluster_id[64]; /* config_load fills it: from the peer list when it is not set */
+    struct config_peer
+        peers[CONFIG_PEERS_MAX]; /* --peers 1@host:9292,2@host:9292,...; empty: a single node */
     unsigned peer_count;
-    char listen_host[256];
-    uint16_t client_port;         /* 9192 */
-    uint16_t peer_port;           /* 9292 */
-    uint16_t http_port;           /* 9392 */
-    uint16_t kafka_port;          /* 9092 */
-    char advertise_host[256];     /* empty: the address that the client connected to */
+    char listen_host[256]; /* config_load fills it, likewise advertise_host */
+    uint16_t client_port;  /* 9192 */
+    uint16_t peer_port;    /* 9292 */
+    uint16_t http_port;    /* 9392 */
+    uint16_t kafka_port;   /* 9092 */
+    char advertise_host[256];
     char rack[64];
     enum log_level log_level;
     uint32_t default_partitions;
@@ -40,7 +42,7 @@ struct node_config {
     uint64_t entry_memory_bytes;
     uint64_t inflight_bytes;
     uint64_t produce_bytes;
-    uint64_t connection_bytes;    /* unanswered bytes per client connection before reading stops */
+    uint64_t connection_bytes; /* unanswered bytes per client connection before reading stops */
     uint32_t max_connections;
     uint64_t catchup_bytes_per_s;
     uint64_t producer_expiry_ms;
@@ -50,12 +52,19 @@ struct node_config {
     bool help, version, print_defaults; /* what the command line asked for instead of running */
 };
 
-/* Parses everything; on error a message that names the setting, the value, the allowed range and, for an unknown one, the
- * nearest name. */
+/* All settings at their defaults, those that depend on others left empty. */
+void config_defaults(struct node_config *config);
+/* Fills what depends on other settings and is still empty, and checks what must fit together. config_load
+ * calls it. */
+int config_complete(struct node_config *config, char *message, size_t message_size);
+/* Parses everything; on error a message that names the setting, the value, the allowed range and, for an
+ * unknown one, the nearest name. */
 int config_load(struct node_config *config, int argc, char **argv, char **environment, char *message,
                 size_t message_size);
 void config_print_help(int fd);
 /* name, default, range, unit and help of each setting: for docs/configuration.md (kept in step by a test). */
 void config_print_table(int fd);
+/* A commented configuration file that sets nothing but defaults. */
+void config_print_defaults(int fd);
 
 #endif

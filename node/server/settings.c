@@ -1,0 +1,157 @@
+#include "node/server/settings.h"
+#include "node/base/assert.h"
+#include "proto/error.h"
+#include "proto/nearest.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FIELD(member) offsetof(struct node_config, member), sizeof(((struct node_config *)0)->member)
+#define KIB           ((uint64_t)1024)
+#define MIB           (KIB * 1024)
+#define GIB           (MIB * 1024)
+#define SECOND        ((uint64_t)1000)
+#define MINUTE        (SECOND * 60)
+#define HOUR          (MINUTE * 60)
+#define DAY           (HOUR * 24)
+
+static const struct setting table[] = {
+    {"node-id", SETTING_NUMBER, FIELD(node_id), 1, 65535, "1", NULL,
+     "This node's number in the cluster; it must be in peers when that is set, and never changes for a data "
+     "directory."},
+    {"data-dir", SETTING_TEXT, FIELD(data_dir), 1, 0, "flotilla-data", NULL,
+     "Directory of this node's data. It is created when missing, bound to the node and the cluster, and "
+     "locked."},
+    {"peers", SETTING_PEERS, FIELD(peers), 0, CONFIG_PEERS_MAX, "", "a cluster of this node alone",
+     "Every node of the cluster, this one included: ID@HOST:PORT,... with the ports that the nodes use among "
+     "each other. "
+     "The same on every node."},
+    {"cluster-id", SETTING_TEXT, FIELD(cluster_id), 0, 0, "", "a UUID made from the peer list",
+     "Name of the cluster. Nodes, clients and data directories of another cluster are refused."},
+    {"listen-host", SETTING_TEXT, FIELD(listen_host), 0, 0, "",
+     "127.0.0.1 when all peers are on this machine, otherwise 0.0.0.0",
+     "Address that all of the node's ports listen on."},
+    {"client-port", SETTING_PORT, FIELD(client_port), 0, 65535, "9192", NULL,
+     "Port of the native client protocol; 0: any free one."},
+    {"peer-port", SETTING_PORT, FIELD(peer_port), 0, 65535, "",
+     "the port of this node's entry in peers, otherwise 9292", "Port for the other nodes; 0: any free one."},
+    {"http-port", SETTING_PORT, FIELD(http_port), 0, 65535, "9392", NULL,
+     "Port of /livez, /readyz and /metrics; 0: any free one."},
+    {"kafka-port", SETTING_PORT, FIELD(kafka_port), 0, 65535, "9092", NULL,
+     "Port set aside for the Kafka protocol; this release does not listen on it."},
+    {"advertise-host", SETTING_TEXT, FIELD(advertise_host), 0, 0, "",
+     "this node's host in peers; without peers the listen-host",
+     "Host name that clients are told to connect to."},
+    {"rack", SETTING_TEXT, FIELD(rack), 0, 0, "", "no rack",
+     "Rack or zone of this node; replicas are spread over racks first."},
+    {"log-level", SETTING_LEVEL, FIELD(log_level), 0, 0, "info", NULL,
+     "Least important log lines to write; also settable at run time."},
+    {"default-partitions", SETTING_NUMBER, FIELD(default_partitions), 1, 10000, "6", NULL,
+     "Partitions of a topic that is created without a number."},
+    {"default-replicas", SETTING_NUMBER, FIELD(default_replicas), 1, 7, "3", NULL,
+     "Replicas of a topic that is created without a number; at most as many as there are nodes."},
+    {"offsets-partitions", SETTING_NUMBER, FIELD(offsets_partitions), 1, 1000, "16", NULL,
+     "Partitions of the topic that holds committed offsets; it counts only when the cluster is first "
+     "started."},
+    {"heartbeat", SETTING_DURATION, FIELD(heartbeat_ms), 5, 10 * SECOND, "100ms", NULL,
+     "How often an idle leader tells its followers that it lives."},
+    {"election-timeout", SETTING_DURATION, FIELD(election_timeout_ms), 20, MINUTE, "500ms", NULL,
+     "Silence after which followers elect another leader (between once and twice this); at least twice the "
+     "heartbeat."},
+    {"cache-bytes", SETTING_SIZE, FIELD(cache_bytes), 64 * KIB, GIB, "4MiB", NULL,
+     "Newest records of each partition kept in memory for readers."},
+    {"entry-memory-bytes", SETTING_SIZE, FIELD(entry_memory_bytes), 256 * KIB, GIB, "16MiB", NULL,
+     "Newest entries of each partition kept in memory for followers; one that is further behind is sent "
+     "files."},
+    {"inflight-bytes", SETTING_SIZE, FIELD(inflight_bytes), 64 * KIB, GIB, "32MiB", NULL,
+     "Records of one partition that may wait for their acknowledgement; more is refused as overload."},
+    {"produce-bytes", SETTING_SIZE, FIELD(produce_bytes), MIB, 64 * GIB, "256MiB", NULL,
+     "Records of the whole node that may wait for their acknowledgement; more is refused as overload."},
+    {"connection-bytes", SETTING_SIZE, FIELD(connection_bytes), 64 * KIB, GIB, "32MiB", NULL,
+     "Unanswered request bytes of one client connection; over it, reading from the client stops until "
+     "answers are out."},
+    {"max-connections", SETTING_NUMBER, FIELD(max_connections), 1, 1000000, "10000", NULL,
+     "Client connections at a time; more are refused with an error."},
+    {"catchup-bytes-per-second", SETTING_SIZE, FIELD(catchup_bytes_per_s), MIB, 64 * GIB, "100MiB", NULL,
+     "Throttle of the files sent to one replica that has fallen behind."},
+    {"producer-expiry", SETTING_DURATION, FIELD(producer_expiry_ms), MINUTE, 30 * DAY, "24h", NULL,
+     "How long an idle idempotent producer is remembered."},
+    {"retention-check", SETTING_DURATION, FIELD(retention_check_ms), 100, DAY, "1min", NULL,
+     "How often old records are looked for."},
+    {"shutdown-timeout", SETTING_DURATION, FIELD(shutdown_timeout_ms), 0, 10 * MINUTE, "10s", NULL,
+     "Longest time that a planned stop spends on handing leaderships over; 0: hand nothing over."},
+    {"flush-threads", SETTING_NUMBER, FIELD(flush_threads), 1, 64, "4", NULL,
+     "Partitions whose records are written and synced at the same time."},
+};
+
+enum { SETTING_COUNT = sizeof(table) / sizeof(table[0]) };
+_Static_assert((int)SETTING_COUNT <= (int)SETTINGS_MAX, "settings_state has a place for each setting");
+
+const struct setting *settings_table(size_t *count)
+{
+    *count = SETTING_COUNT;
+    return table;
+}
+
+const struct setting *settings_find(const char *name)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++)
+        if (strcmp(table[i].name, name) == 0)
+            return &table[i];
+    return NULL;
+}
+
+const char *settings_nearest(const char *name)
+{
+    const char *names[SETTING_COUNT];
+    for (size_t i = 0; i < SETTING_COUNT; i++)
+        names[i] = table[i].name;
+    return nearest_name(name, names, SETTING_COUNT);
+}
+
+void setting_variable(const struct setting *s, char *out, size_t out_size)
+{
+    int n = snprintf(out, out_size, "FLOTILLA_%s", s->name);
+    ASSERT(n > 0 && (size_t)n < out_size);
+    for (char *c = out; *c != '\0'; c++)
+        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+}
+
+static int unknown_setting(const char *name, const char *place, char *message, size_t message_size)
+{
+    const char *nearest = settings_nearest(name);
+    if (nearest != NULL)
+        snprintf(message, message_size, "%s: unknown setting \"%.80s\"; did you mean \"%s\"?", place, name,
+                 nearest);
+    else
+        snprintf(message, message_size,
+                 "%s: unknown setting \"%.80s\"; flotillad --help lists the known ones", place, name);
+    return ERR_INVALID_CONFIG;
+}
+
+int settings_assign(struct settings_state *state, const char *name, const char *text,
+                    enum setting_source source, const char *place, char *message, size_t message_size)
+{
+    const struct setting *s = settings_find(name);
+    if (s == NULL)
+        return unknown_setting(name, place, message, message_size);
+    enum setting_source *seen = &state->source[s - table];
+    if (*seen == source) {
+        snprintf(message, message_size, "%s: \"%s\" is set twice", place, name);
+        return ERR_INVALID_CONFIG;
+    }
+    char reason[320];
+    if (setting_set(s, state->config, text, reason, sizeof(reason)) != 0) {
+        snprintf(message, message_size, "%s: %s: %s", place, name, reason);
+        return ERR_INVALID_CONFIG;
+    }
+    *seen = source;
+    return 0;
+}
+
+enum setting_source settings_source(const struct settings_state *state, const char *name)
+{
+    const struct setting *s = settings_find(name);
+    ASSERT(s != NULL);
+    return state->source[s - table];
+}
