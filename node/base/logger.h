@@ -22,6 +22,9 @@ enum log_level logger_level(const struct logger *l);
 int log_level_parse(const char *name);
 const char *log_level_name(enum log_level level);
 
+/* Lines without fields are common: LOG(l, LOG_INFO, "stopped", ""). */
+#pragma GCC diagnostic ignored "-Wformat-zero-length"
+
 /* `fields` is a printf format of `key=value` pairs without the message, or "" - e.g.
  * LOG(l, LOG_INFO, "became leader", "group=%s term=%llu", name, term). Values with spaces must be quoted by the caller
  * with logger_quote. A NULL logger swallows the line. */

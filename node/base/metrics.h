@@ -1,7 +1,7 @@
 /* Counters, gauges and latency histograms, and their Prometheus text form. Loop only.
  *
- * A metric is a plain struct embedded in its owner, so that counting costs one addition; a `struct metrics` registry
- * knows where they stand and prints them. The owner unregisters before it goes. */
+ * A metric is a plain struct embedded in its owner, so that counting costs one addition; a `struct metrics`
+ * registry knows where they stand and prints them. The owner unregisters before it goes. */
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
 
@@ -21,16 +21,22 @@ struct histogram {
 };
 
 void histogram_record(struct histogram *h, uint64_t ns);
-/* quantile in [0, 1]; upper bound of the bucket it falls in; 0 when empty. */
+/* quantile in [0, 1]; upper bound of the bucket it falls in, but never above the maximum seen; 0 when empty.
+ */
 uint64_t histogram_quantile(const struct histogram *h, double quantile);
+/* The index in `counts` of the bucket that `ns` falls in. */
+unsigned histogram_bucket_of(uint64_t ns);
 void histogram_merge(struct histogram *into, const struct histogram *from);
 
+/* Room for a topic name of 249 bytes and what stands beside it. */
+enum { METRIC_LABELS_SIZE = 384 };
+
 struct metric {
-    struct queue node;     /* private */
-    enum metric_kind kind; /* private from here */
-    const char *name;      /* static, e.g. "flotilla_produce_records_total" */
-    const char *help;      /* static */
-    char labels[192];      /* e.g. topic="orders",partition="3", escaped; or empty */
+    struct queue node;               /* private */
+    enum metric_kind kind;           /* private from here */
+    const char *name;                /* static, e.g. "flotilla_produce_records_total" */
+    const char *help;                /* static */
+    char labels[METRIC_LABELS_SIZE]; /* e.g. topic="orders",partition="3", escaped; or empty */
     union {
         const uint64_t *counter;
         const struct histogram *histogram;
@@ -45,8 +51,13 @@ struct metrics {
     struct queue all;
 };
 
+/* Appends name="value", escaped, to `labels` (of METRIC_LABELS_SIZE bytes, begun as an empty string), with a
+ * comma where there are labels before it. A value that does not fit is cut. */
+void metric_label(char *labels, const char *name, const char *value);
+
 void metrics_init(struct metrics *m);
 void metrics_close(struct metrics *m); /* every metric must have been removed */
+/* `labels` is copied; NULL: none. */
 void metrics_add_counter(struct metrics *m, struct metric *metric, const char *name, const char *help,
                          const char *labels, const uint64_t *value);
 void metrics_add_gauge(struct metrics *m, struct metric *metric, const char *name, const char *help,
@@ -54,8 +65,8 @@ void metrics_add_gauge(struct metrics *m, struct metric *metric, const char *nam
 void metrics_add_histogram(struct metrics *m, struct metric *metric, const char *name, const char *help,
                            const char *labels, const struct histogram *h);
 void metrics_remove(struct metric *metric);
-/* Prometheus text exposition format 0.0.4; histograms as cumulative le buckets in seconds (coarsened to a few), with
- * _sum and _count. Metrics of one name are printed together. */
+/* Prometheus text exposition format 0.0.4; histograms as cumulative le buckets in seconds (coarsened to a
+ * few), with _sum and _count. Metrics of one name are printed together. */
 void metrics_print(const struct metrics *m, struct bytes *out);
 
 #endif
