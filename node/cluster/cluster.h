@@ -1,8 +1,9 @@
-/* The cluster as one node sees it: group 0 and its tables, the controller's operations (on the node that leads group 0),
- * and the reconciler, which compares the tables with what runs here and starts, changes or stops partition replicas.
+/* The cluster as one node sees it: group 0 and its tables, the controller's operations (on the node that
+ * leads group 0), and the reconciler, which compares the tables with what runs here and starts, changes or
+ * stops partition replicas.
  *
- * Leadership policy stands here too: leaders go back to the preferred replica when it is in sync, away from a draining node,
- * and away from this one before it stops. */
+ * Leadership policy stands here too: leaders go back to the preferred replica when it is in sync, away from a
+ * draining node, and away from this one before it stops. */
 #ifndef CLUSTER_CLUSTER_H
 #define CLUSTER_CLUSTER_H
 
@@ -11,9 +12,11 @@
 
 struct cluster;
 
-/* How the room above runs a replica. `start` is called for each partition that the tables place on this node. */
+/* How the room above runs a replica. `start` is called for each partition that the tables place on this node.
+ */
 struct cluster_replica_callbacks {
-    /* Opens the replica; calls cluster_replica_started(cluster, group_id, status) exactly once, later or from inside. */
+    /* Opens the replica; calls cluster_replica_started(cluster, group_id, status) exactly once, later or from
+     * inside. */
     void (*start)(void *data, const struct topic_meta *topic, const struct partition_meta *partition,
                   bool campaign_at_once);
     /* The topic's configuration changed. */
@@ -38,12 +41,12 @@ struct cluster_options {
     struct data_dir *data_dir;
     struct journal *journal;
     const char *cluster_id;
-    const struct node_meta *self;      /* what this node tells the others of itself */
-    const struct cluster_peer *peers;  /* the static list, this node included */
+    const struct node_meta *self;     /* what this node tells the others of itself */
+    const struct cluster_peer *peers; /* the static list, this node included */
     unsigned peer_count;
     uint32_t default_partitions;
-    uint32_t default_replicas;         /* capped by the number of nodes */
-    uint32_t offsets_partitions;       /* of __consumer_offsets */
+    uint32_t default_replicas;   /* capped by the number of nodes */
+    uint32_t offsets_partitions; /* of __consumer_offsets */
     const struct cluster_replica_callbacks *replicas;
     void *data;
 };
@@ -51,8 +54,10 @@ struct cluster_options {
 /* Opens group 0 and goes on by itself: registers this node, creates __consumer_offsets once, reconciles. */
 int cluster_start(const struct cluster_options *options, struct cluster **cluster,
                   void (*started)(void *data, int status, const char *message));
-/* Planned stop: hands over every leadership (bounded by `timeout_ms`), then calls `cb`. Replicas keep running. */
-void cluster_hand_over(struct cluster *c, uint64_t timeout_ms, void (*cb)(void *data, unsigned still_leads), void *data);
+/* Planned stop: hands over every leadership (bounded by `timeout_ms`), then calls `cb`. Replicas keep
+ * running. */
+void cluster_hand_over(struct cluster *c, uint64_t timeout_ms, void (*cb)(void *data, unsigned still_leads),
+                       void *data);
 /* Stops the reconciler, closes all replicas through the callbacks, then group 0. */
 void cluster_close(struct cluster *c, bool clean, void (*closed)(void *data), void *data);
 
@@ -70,14 +75,16 @@ uint32_t cluster_controller(const struct cluster *c);
 /* The leader of a partition and its epoch, as far as this node knows; 0: nobody. */
 uint32_t cluster_leader(const struct cluster *c, uint64_t group_id, int32_t *leader_epoch);
 bool cluster_node_alive(const struct cluster *c, uint32_t node_id); /* itself, or its link is up */
-/* All replicas that the tables place here run and have caught up; `reason` says what is missing. For /readyz. */
+/* All replicas that the tables place here run and have caught up; `reason` says what is missing. For /readyz.
+ */
 bool cluster_ready(const struct cluster *c, char *reason, size_t reason_size);
 
-/* ---- operations; each calls back exactly once. On a node that is not the controller they are forwarded to it. ---- */
+/* ---- operations; each calls back exactly once. On a node that is not the controller they are forwarded to
+ * it. ---- */
 
 struct cluster_op {
     void *data;
-    int status;           /* results, filled before cb */
+    int status; /* results, filled before cb */
     char message[256];
     uint8_t topic_id[TOPIC_ID_SIZE];
     uint32_t partitions;
@@ -91,7 +98,8 @@ struct cluster_config_entry {
     const char *name;
     const char *value; /* NULL in an alter: back to the default */
 };
-/* Done once every partition has a ready leader, or with ERR_TIMED_OUT while the topic exists and is still on its way. */
+/* Done once every partition has a ready leader, or with ERR_TIMED_OUT while the topic exists and is still on
+ * its way. */
 void cluster_create_topic(struct cluster *c, struct cluster_op *op, const char *name, uint32_t partitions,
                           uint32_t replicas, const struct cluster_config_entry *config, size_t config_count,
                           uint64_t timeout_ms, void (*cb)(struct cluster_op *op));
@@ -100,8 +108,8 @@ void cluster_delete_topic(struct cluster *c, struct cluster_op *op, const char *
 void cluster_alter_topic(struct cluster *c, struct cluster_op *op, const char *name, uint32_t partitions,
                          const struct cluster_config_entry *config, size_t config_count, uint64_t timeout_ms,
                          void (*cb)(struct cluster_op *op));
-void cluster_drain_node(struct cluster *c, struct cluster_op *op, uint32_t node_id, bool drain, uint64_t timeout_ms,
-                        void (*cb)(struct cluster_op *op));
+void cluster_drain_node(struct cluster *c, struct cluster_op *op, uint32_t node_id, bool drain,
+                        uint64_t timeout_ms, void (*cb)(struct cluster_op *op));
 /* A producer id that no other producer has; taken from a range reserved for this node. */
 void cluster_new_producer_id(struct cluster *c, struct cluster_op *op, void (*cb)(struct cluster_op *op));
 /* A request that a peer forwarded to this node as the controller. */

@@ -1,6 +1,6 @@
-/* The cluster's tables: nodes, topics, partitions, configuration. Fed by group 0's log through a pure function, so every
- * node that applies the same commands has the same tables. No I/O, no clock, no randomness here: what needs them (ids,
- * placement) is decided by the controller and stands in the command. */
+/* The cluster's tables: nodes, topics, partitions, configuration. Fed by group 0's log through a pure
+ * function, so every node that applies the same commands has the same tables. No I/O, no clock, no randomness
+ * here: what needs them (ids, placement) is decided by the controller and stands in the command. */
 #ifndef CLUSTER_METADATA_H
 #define CLUSTER_METADATA_H
 
@@ -23,14 +23,14 @@ enum {
 
 /* Effective configuration of a topic: defaults with the topic's own settings over them. */
 struct topic_config {
-    int64_t retention_ms;        /* -1: no limit */
-    int64_t retention_bytes;     /* per partition; -1: no limit */
+    int64_t retention_ms;    /* -1: no limit */
+    int64_t retention_bytes; /* per partition; -1: no limit */
     uint64_t segment_bytes;
     uint64_t segment_ms;
     uint32_t max_message_bytes;
     uint32_t min_insync_replicas;
-    int compression;             /* enum batch_codec, or -1: as the producer sent it */
-    bool log_append_time;        /* message.timestamp.type=LogAppendTime */
+    int compression;      /* enum batch_codec, or -1: as the producer sent it */
+    bool log_append_time; /* message.timestamp.type=LogAppendTime */
 };
 
 struct partition_meta {
@@ -47,10 +47,9 @@ struct topic_meta {
     struct partition_meta *partitions;
     uint32_t partition_count;
     struct topic_config config;
-    char **config_names;  /* only what differs from the defaults, in name order */
+    char **config_names; /* only what differs from the defaults, in name order */
     char **config_values;
     size_t config_count;
-    void *private_[16]; /* hash handles */
 };
 
 struct node_meta {
@@ -63,7 +62,6 @@ struct node_meta {
     char *rack;
     char *software;
     bool draining;
-    void *private_[8];
 };
 
 struct metadata;
@@ -71,8 +69,8 @@ struct metadata;
 struct metadata *metadata_create(void);
 void metadata_destroy(struct metadata *m);
 
-/* Applies a packed MetadataCommand. Commands that no longer fit (topic exists meanwhile, unknown id) change nothing and
- * return the error, the same on every node; bytes that do not parse: ERR_CORRUPT. */
+/* Applies a packed MetadataCommand. Commands that no longer fit (topic exists meanwhile, unknown id) change
+ * nothing and return the error, the same on every node; bytes that do not parse: ERR_CORRUPT. */
 int metadata_apply(struct metadata *m, const void *command, size_t size);
 void metadata_snapshot(const struct metadata *m, struct bytes *out);
 int metadata_restore(struct metadata *m, const void *data, size_t size);
@@ -89,8 +87,10 @@ const struct topic_meta *metadata_topic_by_group(const struct metadata *m, uint6
                                                  const struct partition_meta **partition);
 const struct node_meta *metadata_node(const struct metadata *m, uint32_t id);
 /* In name order, in id order. */
-void metadata_each_topic(const struct metadata *m, void (*each)(void *data, const struct topic_meta *t), void *data);
-void metadata_each_node(const struct metadata *m, void (*each)(void *data, const struct node_meta *n), void *data);
+void metadata_each_topic(const struct metadata *m, void (*each)(void *data, const struct topic_meta *t),
+                         void *data);
+void metadata_each_node(const struct metadata *m, void (*each)(void *data, const struct node_meta *n),
+                        void *data);
 size_t metadata_topic_count(const struct metadata *m);
 size_t metadata_node_count(const struct metadata *m);
 size_t metadata_partition_count(const struct metadata *m);
@@ -105,10 +105,11 @@ struct topic_config_key {
 /* The table of all known keys, for `describe`, documentation and completion. */
 const struct topic_config_key *topic_config_keys(size_t *count);
 void topic_config_defaults(struct topic_config *config);
-/* Sets one key from its text. ERR_INVALID_CONFIG with a reason that names the key, the value, the range and, for an unknown
- * key, the nearest name. */
+/* Sets one key from its text. ERR_INVALID_CONFIG, the configuration unchanged, with a reason that names the
+ * key, the value, what is allowed and, for an unknown key, the nearest name. */
 int topic_config_set(struct topic_config *config, const char *name, const char *value, char *reason,
                      size_t reason_size);
+bool topic_config_equal(const struct topic_config *a, const struct topic_config *b);
 int topic_name_check(const char *name); /* 0 or ERR_INVALID_TOPIC */
 
 #endif
