@@ -1,6 +1,6 @@
 /* The record batch: Kafka's message format v2, byte for byte, with CRC-32C from the attributes to the end
- * (https://kafka.apache.org/documentation/#recordbatch). One batch is one Raft entry, one piece of a segment file and
- * one piece of a fetch. All integers are big-endian:
+ * (https://kafka.apache.org/documentation/#recordbatch). One batch is one Raft entry, one piece of a segment
+ * file and one piece of a fetch. All integers are big-endian:
  *
  *   offset size field
  *        0    8 baseOffset            stamped by the leader; not covered by the CRC
@@ -18,8 +18,8 @@
  *       57    4 recordCount
  *       61      records               compressed as a whole by the codec
  *
- * A *control batch* stores an entry of Raft's own (barrier, configuration). It is never served to a client. Its
- * record count is 0, its lastOffsetDelta -1, its producer id -1, and its body, big-endian, is:
+ * A *control batch* stores an entry of Raft's own (barrier, configuration). It is never served to a client.
+ * Its record count is 0, its lastOffsetDelta -1, its producer id -1, and its body, big-endian, is:
  *
  *       61    2 type                  enum batch_control_type
  *       63    2 version               0
@@ -28,8 +28,9 @@
  *       81    8 nextOffset            offset that the next data batch will take (equals baseOffset)
  *       89      payload               opaque bytes of the consensus core
  *
- * Every term begins with a control batch (the leader's barrier), so the fields that the CRC leaves out of the data
- * batches that follow it - epoch and base offset - are checked against a CRC-covered copy when a log is read back. */
+ * Every term begins with a control batch (the leader's barrier), so the fields that the CRC leaves out of the
+ * data batches that follow it - epoch and base offset - are checked against a CRC-covered copy when a log is
+ * read back. */
 #ifndef PROTO_BATCH_H
 #define PROTO_BATCH_H
 
@@ -63,8 +64,8 @@ struct batch_header {
     int32_t record_count;
 };
 
-/* Reads the fixed header from at least BATCH_HEADER_SIZE bytes. Returns 0, or ERR_CORRUPT when magic is not 2 or the
- * length is below the header's size or above `max_size`. Does not look at the CRC. */
+/* Reads the fixed header from at least BATCH_HEADER_SIZE bytes. Returns 0, or ERR_CORRUPT when magic is not 2
+ * or the length is below the header's size or above `max_size`. Does not look at the CRC. */
 int batch_header_decode(const void *data, size_t available, size_t max_size, struct batch_header *header);
 
 static inline enum batch_codec batch_codec_of(const struct batch_header *h)
@@ -86,19 +87,24 @@ static inline bool batch_is_transactional(const struct batch_header *h)
 /* The offset after the batch's last record; base_offset itself for a control batch. */
 static inline int64_t batch_next_offset(const struct batch_header *h)
 {
-    return h->base_offset + h->last_offset_delta + 1;
+    /* Unsigned: a client's base offset may be anything, and must not overflow a signed sum. */
+    return (int64_t)((uint64_t)h->base_offset + (uint64_t)(int64_t)h->last_offset_delta + 1);
 }
 
 /* Whether `data` (whole batch, header->size bytes) matches its CRC. */
 bool batch_crc_ok(const void *data, const struct batch_header *header);
 
-/* Full check of a batch that a client sent: header, exact size, CRC, codec known, count = lastOffsetDelta + 1 >= 1, not
- * control, max timestamp >= base; when uncompressed also that each record parses and that deltas count up from 0.
- * Returns 0 or ERR_CORRUPT / ERR_INVALID_ARGUMENT with a reason of at most `reason_size` bytes. */
-int batch_validate(const void *data, size_t size, struct batch_header *header, char *reason, size_t reason_size);
+/* Full check of a batch that a client sent: header, exact size, CRC, codec known, count = lastOffsetDelta + 1
+ * >= 1, not control, max timestamp >= base; when uncompressed also that each record parses and that deltas
+ * count up from 0. What is compressed stays so: its records are checked by who reads them. Returns 0;
+ * ERR_CORRUPT when the bytes are not those of a batch or not those that were sent; ERR_INVALID_ARGUMENT when
+ * they are, but may not be produced. An error comes with a reason of at most `reason_size` bytes, terminator
+ * included; `header` is filled unless ERR_CORRUPT. */
+int batch_validate(const void *data, size_t size, struct batch_header *header, char *reason,
+                   size_t reason_size);
 
-/* In-place patches. The first touches nothing that the CRC covers; the second sets the log-append-time bit and
- * recomputes the CRC. */
+/* In-place patches. The first touches nothing that the CRC covers; the second sets the log-append-time bit
+ * and recomputes the CRC. */
 void batch_stamp(void *data, int64_t base_offset, int32_t leader_epoch);
 void batch_set_log_append_time(void *data, size_t size, int64_t timestamp_ms);
 
@@ -132,16 +138,19 @@ struct record {
     size_t key_size;
     const unsigned char *value; /* NULL: null (a tombstone) */
     size_t value_size;
-    const struct record_header *headers; /* decoded on demand: see batch_reader_headers */
+    const struct record_header *headers;
     size_t header_count;
 };
 
-/* Builds one batch. Usage: init, add..., finish, close. A builder is reusable after batch_builder_reset. */
+/* Builds one batch. Usage: init, add..., finish, close. A builder is reusable after batch_builder_reset, and
+ * then keeps its memory and its codec's context: use one builder for many batches. */
+struct codec_encoder;
 struct batch_builder {
-    struct bytes records;      /* private */
-    int64_t base_timestamp_ms; /* private */
-    int64_t max_timestamp_ms;  /* private */
-    int32_t count;             /* read-only */
+    struct bytes records;          /* private */
+    struct codec_encoder *encoder; /* private; created when first needed */
+    int64_t base_timestamp_ms;     /* private */
+    int64_t max_timestamp_ms;      /* private */
+    int32_t count;                 /* read-only */
 };
 
 struct batch_options {
@@ -163,23 +172,31 @@ size_t batch_builder_size(const struct batch_builder *b);
 /* Upper bound of what one more such record adds. */
 size_t batch_record_size_bound(size_t key_size, size_t value_size, const struct record_header *headers,
                                size_t header_count);
-/* Appends the finished batch (base offset 0, epoch -1, CRC set) to `out`; falls back to no compression when that is
- * smaller. Returns 0 or ERR_OUT_OF_MEMORY. `count` must be >= 1. */
+/* Appends the finished batch (base offset 0, epoch -1, CRC set) to `out`; falls back to no compression when
+ * that is smaller. Returns 0, ERR_OUT_OF_MEMORY, or ERR_TOO_LARGE for more than a batch's length field can
+ * say; `out` is then as it was. `count` must be >= 1. */
 int batch_builder_finish(struct batch_builder *b, const struct batch_options *options, struct bytes *out);
 
-/* Walks the records of a whole batch whose CRC has been checked. Decompresses into memory of its own, at most
- * `max_uncompressed` bytes (a bomb gives ERR_TOO_LARGE). */
+/* Walks the records of a whole batch whose CRC has been checked; a control batch has none. Uncompressed
+ * records are read where they stand, so the batch must outlive the reader; compressed ones are decompressed
+ * at init into memory of the reader's own, at most `max_uncompressed` bytes. */
 struct batch_reader {
-    struct batch_header header; /* read-only */
-    struct bytes uncompressed;  /* private */
-    struct reader at;           /* private */
-    int32_t index;              /* private */
-    struct record_header *headers;
-    size_t header_capacity;
+    struct batch_header header;    /* read-only */
+    struct bytes uncompressed;     /* private */
+    struct reader at;              /* private */
+    int32_t index;                 /* private */
+    int64_t last_delta;            /* private */
+    struct record_header *headers; /* private */
+    size_t header_capacity;        /* private */
 };
 
+/* Returns 0, ERR_CORRUPT, ERR_TOO_LARGE (a decompression bomb), ERR_OUT_OF_MEMORY, or ERR_UNSUPPORTED for an
+ * unknown codec. After an error nothing needs closing, but closing is harmless. */
 int batch_reader_init(struct batch_reader *r, const void *data, size_t size, size_t max_uncompressed);
-/* 1: `record` filled (its pointers are valid until the next call or close); 0: end; negative: ERR_CORRUPT. */
+/* Like close and init, but keeps the memory: for one reader that walks many batches. */
+int batch_reader_reset(struct batch_reader *r, const void *data, size_t size, size_t max_uncompressed);
+/* 1: `record` filled. Its key and value are valid until reset or close, its headers until the next call. 0:
+ * end; negative: ERR_CORRUPT. */
 int batch_reader_next(struct batch_reader *r, struct record *record);
 void batch_reader_close(struct batch_reader *r);
 

@@ -10,8 +10,8 @@
  *       24      header        protobuf message, by type
  *               payload       raw record batches, by type
  *
- * The first frame in either direction is HELLO / HELLO_RESPONSE, which settles the version: each side names the range it
- * speaks and the highest common one is used. */
+ * The first frame in either direction is HELLO / HELLO_RESPONSE, which settles the version: each side names
+ * the range it speaks and the highest common one is used. */
 #ifndef PROTO_FRAME_H
 #define PROTO_FRAME_H
 
@@ -88,11 +88,12 @@ static inline size_t frame_payload_size(const struct frame_head *h)
 /* Fills `length` from the two sizes and writes FRAME_HEAD_SIZE bytes. */
 void frame_head_encode(void *out, uint16_t type, uint16_t flags, uint64_t correlation, size_t header_size,
                        size_t payload_size);
-/* Reads FRAME_HEAD_SIZE bytes. Returns 0; ERR_TOO_LARGE when length or header length is over the maximum (`max_size`
- * bounds the whole frame); ERR_PROTOCOL when the lengths contradict each other. */
+/* Reads FRAME_HEAD_SIZE bytes. Returns 0; ERR_TOO_LARGE when length or header length is over the maximum
+ * (`max_size` bounds the whole frame); ERR_PROTOCOL when the lengths contradict each other. */
 int frame_head_decode(const void *data, size_t max_size, struct frame_head *head);
-/* What plain HTTP, TLS or Kafka bytes on the wrong port look like: a name for the log line ("HTTP", "TLS", "Kafka"), or
- * NULL when it may be a frame. `data` holds at least 8 bytes. */
+/* What plain HTTP, TLS or Kafka bytes on the wrong port look like: a name for the log line ("HTTP", "TLS",
+ * "Kafka"), or NULL when it may be a frame. For the first bytes of a connection only (a later frame could
+ * look like TLS); `data` holds at least 8. */
 const char *frame_sniff_foreign(const void *data);
 const char *frame_type_name(uint16_t type); /* "produce"; "unknown" */
 
