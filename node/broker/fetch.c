@@ -1,0 +1,208 @@
+/* Reading committed records, with long wait.
+ *
+ *   READING --> DONE --> callback
+ *     |  ^
+ *     v  |      the high watermark moved far enough, or the time is over
+ *   WAITING
+ *
+ * How much is missing is counted in bytes applied to the partition, so that a waiter is looked at again only
+ * when its min_bytes can be there, however many small batches arrive. */
+#include "node/broker/internal.h"
+
+#include "node/base/assert.h"
+#include "node/base/memory.h"
+#include <string.h>
+
+static void read_more(struct fetch_req *req);
+
+static void drop_slices(struct fetch_req *req)
+{
+    for (unsigned i = 0; i < req->read.n; i++)
+        slice_unref(&req->read.slices[i]);
+    req->read.n = 0;
+    req->read.size = 0;
+    req->read.next_offset = req->offset;
+}
+
+/* ---- the end ---- */
+
+static void on_done(struct env_task *task)
+{
+    struct fetch_req *req = container_of(task, struct fetch_req, task);
+    if (req->canceled)
+        req->status = ERR_CANCELED;
+    if (req->status != 0)
+        drop_slices(req);
+    req->cb(req, req->status);
+}
+
+static void count_result(struct partition *p, const struct fetch_req *req)
+{
+    struct broker_metrics *m = &p->broker->metrics;
+    if (req->status != 0)
+        error_counters_add(&m->fetch_errors, req->status);
+    if (req->status != 0 || req->read.n == 0)
+        return;
+    p->metrics.records_out += (uint64_t)(req->read.next_offset - req->offset);
+    p->metrics.bytes_out += req->read.size;
+}
+
+/* From here on the request doesn't touch the partition any more. */
+static void finish(struct fetch_req *req, int status)
+{
+    struct partition *p = req->partition;
+    struct env *env = p->broker->env;
+    req->state = FETCH_DONE;
+    req->status = status;
+    env_timer_stop(env, &req->timer);
+    queue_remove(&req->node);
+    req->high_watermark = p->high_watermark;
+    req->start_offset = partition_start_offset(p);
+    count_result(p, req);
+    env_defer(env, &req->task, on_done);
+}
+
+/* ---- waiting ---- */
+
+static void on_timeout(struct env_timer *timer)
+{
+    struct fetch_req *req = container_of(timer, struct fetch_req, timer);
+    req->expired = true;
+    if (req->state == FETCH_WAITING)
+        read_more(req);
+}
+
+static void park(struct fetch_req *req)
+{
+    struct partition *p = req->partition;
+    struct env *env = p->broker->env;
+    uint64_t now_ns = env_now_ns(env);
+    if (now_ns >= req->deadline_ns) {
+        req->expired = true;
+        finish(req, 0);
+        return;
+    }
+    req->wake_at_bytes = req->read_at_bytes + (req->min_bytes - req->read.size);
+    drop_slices(req);
+    if (p->applied_bytes >= req->wake_at_bytes) {
+        read_more(req);
+        return;
+    }
+    req->state = FETCH_WAITING;
+    queue_push(&p->fetches, &req->node);
+    p->broker->metrics.fetch_waits++;
+    if (!env_timer_running(&req->timer))
+        env_timer_start(env, &req->timer, req->deadline_ns - now_ns, on_timeout);
+}
+
+void fetch_wake(struct partition *p)
+{
+    struct queue waiting;
+    queue_move(&p->fetches, &waiting);
+    while (!queue_empty(&waiting)) {
+        struct fetch_req *req = QUEUE_ENTRY(queue_first(&waiting), struct fetch_req, node);
+        queue_remove(&req->node);
+        if (p->applied_bytes >= req->wake_at_bytes)
+            read_more(req);
+        else
+            queue_push(&p->fetches, &req->node);
+    }
+}
+
+void fetch_fail_all(struct partition *p, int status)
+{
+    while (!queue_empty(&p->fetches))
+        finish(QUEUE_ENTRY(queue_first(&p->fetches), struct fetch_req, node), status);
+}
+
+/* ---- reading ---- */
+
+/* Enough, or nothing better to come: more stands below the high watermark than fits the answer. */
+static bool is_enough(const struct fetch_req *req)
+{
+    return req->expired || req->canceled || req->read.size >= req->min_bytes ||
+           (req->read.n > 0 && req->read.next_offset < req->limit_offset);
+}
+
+static void look(struct fetch_req *req, int status)
+{
+    if (req->canceled)
+        status = ERR_CANCELED;
+    if (status != 0 || is_enough(req))
+        finish(req, status);
+    else
+        park(req);
+}
+
+static void on_read(struct log_read_req *read, int status)
+{
+    struct fetch_req *req = container_of(read, struct fetch_req, read);
+    struct partition *p = req->partition;
+    /* The log cancels its reads when it closes. */
+    if (!partition_is_running(p))
+        status = ERR_NOT_LEADER;
+    look(req, status);
+    partition_unref(p);
+}
+
+static void read_more(struct fetch_req *req)
+{
+    struct partition *p = req->partition;
+    req->state = FETCH_READING;
+    req->read.n = 0;
+    req->read.size = 0;
+    req->read.next_offset = req->offset;
+    req->limit_offset = p->high_watermark;
+    req->read_at_bytes = p->applied_bytes;
+    struct log *log = group_log(p->group);
+    if (req->offset < log_start_offset(log) || req->offset > log_end_offset(log)) {
+        finish(req, ERR_OFFSET_OUT_OF_RANGE);
+        return;
+    }
+    if (req->offset >= p->high_watermark) {
+        look(req, 0);
+        return;
+    }
+    int status = log_read(log, &req->read, req->offset, req->limit_offset, req->max_bytes, on_read);
+    if (status == 0)
+        partition_ref(p);
+    else
+        look(req, status == 1 ? 0 : status);
+}
+
+void partition_fetch(struct partition *p, struct fetch_req *req, int64_t offset, size_t max_bytes,
+                     size_t min_bytes, uint64_t max_wait_ns, void (*cb)(struct fetch_req *req, int status))
+{
+    struct env *env = p->broker->env;
+    uint64_t now_ns = env_now_ns(env);
+    req->cb = cb;
+    queue_init(&req->node);
+    memset(&req->timer, 0, sizeof req->timer);
+    memset(&req->task, 0, sizeof req->task);
+    req->read.n = 0;
+    req->read.size = 0;
+    req->read.next_offset = offset;
+    req->partition = p;
+    req->offset = offset;
+    req->max_bytes = max_bytes;
+    req->min_bytes = min_bytes;
+    req->deadline_ns = max_wait_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + max_wait_ns;
+    req->expired = false;
+    req->canceled = false;
+    p->broker->metrics.fetches++;
+
+    uint32_t leader_id;
+    int32_t leader_epoch;
+    int status = partition_check_leader(p, &leader_id, &leader_epoch);
+    if (status != 0)
+        finish(req, status);
+    else
+        read_more(req);
+}
+
+void partition_fetch_cancel(struct fetch_req *req)
+{
+    req->canceled = true;
+    if (req->state == FETCH_WAITING)
+        finish(req, ERR_CANCELED);
+}
