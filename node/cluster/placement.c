@@ -1,38 +1,41 @@
 #include "node/cluster/placement.h"
+#include "node/base/memory.h"
 #include "proto/error.h"
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Partition by partition: first the set of nodes, each time the one that holds least, then its leader, the
- * one that leads least. Among equals the order turns from partition to partition, so that a node shares its
- * partitions with all others and its load spreads over all of them when it dies. */
-struct round {
+/* In three passes over the new partitions. The sets: each time the node that holds least, and among equals
+ * the one that shares least with those chosen already, so that a node's partitions spread over all others.
+ * The leaders: the one that leads least, then evened out. The heirs, in second place: the one that inherits
+ * least from that leader.
+ *
+ * Until the end, `replicas` holds positions in `nodes` instead of ids. */
+struct spread {
     struct placement_node *nodes;
     unsigned node_count;
     unsigned replicas;
-    unsigned turn; /* where the order of equals begins */
-    unsigned chosen[PARTITION_REPLICAS_MAX];
-    unsigned chosen_count;
+    uint32_t *together; /* [a][b]: partitions that a and b share */
+    uint32_t *heirs;    /* [a][b]: partitions led by a with b in second place */
 };
 
-static bool is_chosen(const struct round *r, unsigned node)
+static bool has_node(const struct partition_meta *p, unsigned node)
 {
-    for (unsigned i = 0; i < r->chosen_count; i++) {
-        if (r->chosen[i] == node) {
+    for (unsigned i = 0; i < p->replica_count; i++) {
+        if (p->replicas[i] == node) {
             return true;
         }
     }
     return false;
 }
 
-static bool rack_is_used(const struct round *r, unsigned node)
+static bool has_rack(const struct spread *s, const struct partition_meta *p, const char *rack)
 {
-    const char *rack = r->nodes[node].rack;
     if (rack == NULL || rack[0] == '\0') {
         return false;
     }
-    for (unsigned i = 0; i < r->chosen_count; i++) {
-        const char *other = r->nodes[r->chosen[i]].rack;
+    for (unsigned i = 0; i < p->replica_count; i++) {
+        const char *other = s->nodes[p->replicas[i]].rack;
         if (other != NULL && strcmp(rack, other) == 0) {
             return true;
         }
@@ -40,9 +43,18 @@ static bool rack_is_used(const struct round *r, unsigned node)
     return false;
 }
 
-/* Cost of a candidate, most important first; less is better. */
+static uint64_t shared_with(const struct spread *s, const struct partition_meta *p, unsigned node)
+{
+    uint64_t shared = 0;
+    for (unsigned i = 0; i < p->replica_count; i++) {
+        shared += s->together[p->replicas[i] * s->node_count + node];
+    }
+    return shared;
+}
+
+/* What speaks against a candidate, most important first. */
 struct cost {
-    uint64_t parts[5];
+    uint64_t parts[4];
 };
 
 static bool cheaper(const struct cost *a, const struct cost *b)
@@ -55,67 +67,154 @@ static bool cheaper(const struct cost *a, const struct cost *b)
     return false;
 }
 
-static unsigned turned(const struct round *r, unsigned node)
+/* ---- the sets ---- */
+
+static struct cost replica_cost(const struct spread *s, const struct partition_meta *p, unsigned node)
 {
-    return (node + r->node_count - r->turn % r->node_count) % r->node_count;
+    const struct placement_node *n = &s->nodes[node];
+    return (struct cost){{n->reserve, has_rack(s, p, n->rack), n->replicas, shared_with(s, p, node)}};
 }
 
-static struct cost replica_cost(const struct round *r, unsigned node)
-{
-    const struct placement_node *n = &r->nodes[node];
-    return (struct cost){{n->reserve, rack_is_used(r, node), n->replicas, n->leaders, turned(r, node)}};
-}
-
-static struct cost leader_cost(const struct round *r, unsigned node)
-{
-    const struct placement_node *n = &r->nodes[node];
-    return (struct cost){{n->reserve, n->leaders, n->replicas, turned(r, node), 0}};
-}
-
-static void choose_replica(struct round *r)
+static void choose_replica(struct spread *s, struct partition_meta *p)
 {
     unsigned best = 0;
     struct cost best_cost = {{UINT64_MAX}};
-    for (unsigned i = 0; i < r->node_count; i++) {
-        struct cost cost = replica_cost(r, i);
-        if (!is_chosen(r, i) && cheaper(&cost, &best_cost)) {
+    for (unsigned i = 0; i < s->node_count; i++) {
+        struct cost cost = replica_cost(s, p, i);
+        if (!has_node(p, i) && cheaper(&cost, &best_cost)) {
             best = i;
             best_cost = cost;
         }
     }
-    r->chosen[r->chosen_count] = best;
-    r->chosen_count++;
+    s->nodes[best].replicas++;
+    p->replicas[p->replica_count] = best;
+    p->replica_count++;
 }
 
-/* Moves the leader to the front; the others keep the order in which they were chosen. */
-static void choose_leader(struct round *r)
+static void choose_set(struct spread *s, struct partition_meta *p)
 {
-    unsigned best = 0;
-    for (unsigned i = 1; i < r->chosen_count; i++) {
-        struct cost cost = leader_cost(r, r->chosen[i]);
-        struct cost best_cost = leader_cost(r, r->chosen[best]);
-        if (cheaper(&cost, &best_cost)) {
-            best = i;
+    p->replica_count = 0;
+    while (p->replica_count < s->replicas) {
+        choose_replica(s, p);
+    }
+    for (unsigned i = 0; i < p->replica_count; i++) {
+        for (unsigned j = 0; j < p->replica_count; j++) {
+            s->together[p->replicas[i] * s->node_count + p->replicas[j]]++;
         }
     }
-    unsigned leader = r->chosen[best];
-    memmove(r->chosen + 1, r->chosen, best * sizeof r->chosen[0]);
-    r->chosen[0] = leader;
 }
 
-static void assign_partition(struct round *r, struct partition_meta *partition)
+/* ---- the order within a set ---- */
+
+/* How often the other member that has inherited least from `node` did so. */
+static uint32_t fewest_inherited(const struct spread *s, const struct partition_meta *p, unsigned node)
 {
-    r->chosen_count = 0;
-    while (r->chosen_count < r->replicas) {
-        choose_replica(r);
+    uint32_t fewest = UINT32_MAX;
+    for (unsigned i = 0; i < p->replica_count; i++) {
+        uint32_t inherited = s->heirs[node * s->node_count + p->replicas[i]];
+        if (p->replicas[i] != node && inherited < fewest) {
+            fewest = inherited;
+        }
     }
-    choose_leader(r);
-    partition->replica_count = r->replicas;
-    for (unsigned i = 0; i < r->replicas; i++) {
-        partition->replicas[i] = r->nodes[r->chosen[i]].id;
-        r->nodes[r->chosen[i]].replicas++;
+    return fewest;
+}
+
+static struct cost leader_cost(const struct spread *s, const struct partition_meta *p, unsigned node)
+{
+    const struct placement_node *n = &s->nodes[node];
+    return (struct cost){{n->reserve, n->leaders, fewest_inherited(s, p, node), n->replicas}};
+}
+
+static struct cost heir_cost(const struct spread *s, const struct partition_meta *p, unsigned node)
+{
+    const struct placement_node *n = &s->nodes[node];
+    return (struct cost){{n->reserve, s->heirs[p->replicas[0] * s->node_count + node], n->leaders}};
+}
+
+static void swap_places(struct partition_meta *p, unsigned a, unsigned b)
+{
+    uint32_t node = p->replicas[a];
+    p->replicas[a] = p->replicas[b];
+    p->replicas[b] = node;
+}
+
+/* Brings the cheapest of the places from `place` on there. */
+static void choose_for_place(const struct spread *s, struct partition_meta *p, unsigned place,
+                             struct cost (*cost_of)(const struct spread *s, const struct partition_meta *p,
+                                                    unsigned node))
+{
+    unsigned best = place;
+    struct cost best_cost = {{UINT64_MAX}};
+    for (unsigned i = place; i < p->replica_count; i++) {
+        struct cost cost = cost_of(s, p, p->replicas[i]);
+        if (cheaper(&cost, &best_cost)) {
+            best = i;
+            best_cost = cost;
+        }
     }
-    r->nodes[r->chosen[0]].leaders++;
+    swap_places(p, place, best);
+}
+
+static void choose_leader(struct spread *s, struct partition_meta *p)
+{
+    choose_for_place(s, p, 0, leader_cost);
+    s->nodes[p->replicas[0]].leaders++;
+}
+
+static void choose_heir(struct spread *s, struct partition_meta *p)
+{
+    if (p->replica_count > 1) {
+        choose_for_place(s, p, 1, heir_cost);
+        s->heirs[p->replicas[0] * s->node_count + p->replicas[1]]++;
+    }
+}
+
+/* Hands the partition to a member that leads at least two fewer. */
+static bool even_out(struct spread *s, struct partition_meta *p)
+{
+    struct placement_node *leader = &s->nodes[p->replicas[0]];
+    for (unsigned i = 1; i < p->replica_count; i++) {
+        struct placement_node *other = &s->nodes[p->replicas[i]];
+        if (other->leaders + 1 < leader->leaders && other->reserve <= leader->reserve) {
+            leader->leaders--;
+            other->leaders++;
+            swap_places(p, 0, i);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Ends, because each move lowers the sum of the squares. */
+static void even_out_leaders(struct spread *s, struct partition_meta *partitions, uint32_t count)
+{
+    bool moved = true;
+    while (moved) {
+        moved = false;
+        for (uint32_t i = 0; i < count; i++) {
+            moved = even_out(s, &partitions[i]) || moved;
+        }
+    }
+}
+
+static void positions_to_ids(const struct spread *s, struct partition_meta *p)
+{
+    for (unsigned i = 0; i < p->replica_count; i++) {
+        p->replicas[i] = s->nodes[p->replicas[i]].id;
+    }
+}
+
+static void assign(struct spread *s, struct partition_meta *partitions, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        choose_set(s, &partitions[i]);
+        choose_leader(s, &partitions[i]);
+        choose_heir(s, &partitions[i]);
+    }
+    even_out_leaders(s, partitions, count);
+    for (uint32_t i = 0; i < count; i++) {
+        positions_to_ids(s, &partitions[i]);
+    }
 }
 
 int placement_assign(struct placement_node *nodes, unsigned node_count, unsigned replicas,
@@ -124,11 +223,16 @@ int placement_assign(struct placement_node *nodes, unsigned node_count, unsigned
     if (replicas < 1 || replicas > node_count || replicas > PARTITION_REPLICAS_MAX) {
         return ERR_INVALID_REPLICATION;
     }
-    struct round round = {.nodes = nodes, .node_count = node_count, .replicas = replicas};
-    for (uint32_t i = 0; i < count; i++) {
-        assign_partition(&round, &partitions[i]);
-        /* One more step after each full circle, or equals would meet in the same pairs for ever. */
-        round.turn += (i + 1) % node_count == 0 ? 2 : 1;
-    }
+    size_t pairs = (size_t)node_count * node_count;
+    struct spread spread = {
+        .nodes = nodes,
+        .node_count = node_count,
+        .replicas = replicas,
+        .together = memory_zalloc(pairs * sizeof(uint32_t)),
+        .heirs = memory_zalloc(pairs * sizeof(uint32_t)),
+    };
+    assign(&spread, partitions, count);
+    free(spread.together);
+    free(spread.heirs);
     return 0;
 }
