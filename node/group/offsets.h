@@ -1,33 +1,50 @@
-/* Committed offsets of named groups: the state machine of __consumer_offsets' partitions. A commit is a record batch with
- * one record per offset (key OffsetKey, value OffsetValue) produced to partition crc32c(group) % partitions of that topic;
- * its leader is the group's coordinator. */
+/* Committed offsets of named groups: the state machine of __consumer_offsets' partitions. A commit is a
+ * record batch with one record per offset (key OffsetKey, value OffsetValue) produced to partition
+ * crc32c(group) % partitions of that topic; its leader is the group's coordinator.
+ *
+ * The table is fed by committed records only, on every replica, and travels in the partition's snapshot: a
+ * new coordinator has it. Offsets change by commits alone; a commit may go back, when a consumer wants to
+ * read again. Records that don't parse are skipped, a record with a null value removes its key. */
 #ifndef GROUP_OFFSETS_H
 #define GROUP_OFFSETS_H
 
 #include "node/broker/partition.h"
 #include "proto/group.pb-c.h"
 
+enum {
+    OFFSETS_GROUP_MAX = 255,     /* bytes of a group's name */
+    OFFSETS_METADATA_MAX = 4096, /* bytes of a commit's metadata */
+    OFFSETS_COMMIT_MAX = 10000,  /* offsets in one commit */
+};
+
 extern const struct partition_state_machine offsets_state_machine;
 
 struct offset_commit {
     uint8_t topic_id[TOPIC_ID_SIZE];
     uint32_t partition;
-    int64_t offset;
+    int64_t offset; /* >= 0: the next one to read */
     int32_t leader_epoch;
-    const char *metadata; /* at most 4096 bytes */
+    const char *metadata; /* NULL: "" */
 };
 
 struct offsets_commit_req {
     void *data;
-    struct produce_req produce; /* private */
+    struct produce_req
+        produce; /* `message` says why when the status is an error; the rest is private from here */
+    struct env_task task;
+    int status;
     void (*cb)(struct offsets_commit_req *req, int status);
 };
-/* `coordinator` is the replica of the group's partition on this node. 0 after the commit is on a quorum's disks and in the
- * table. Errors: ERR_NOT_LEADER, ERR_INVALID_ARGUMENT (empty group name, over 255 bytes, too much metadata), and produce's. */
+/* `coordinator` is the replica of the group's partition on this node. Calls back exactly once, never from
+ * inside: 0 after the commit is on a quorum's disks and in the table. Errors: ERR_INVALID_ARGUMENT (no group
+ * name or over its bound, no or too many offsets, a negative one, too much metadata), ERR_TOO_LARGE, and
+ * partition_produce's. Nothing of `commits` or `group` is referenced after the call. */
 void offsets_commit(struct partition *coordinator, struct offsets_commit_req *req, const char *group,
                     const struct offset_commit *commits, size_t count,
                     void (*cb)(struct offsets_commit_req *req, int status));
-/* Reads the table; the caller has confirmed leadership (group_read_index). `topic_id` NULL: all topics. */
+/* Reads the table, in no particular order; the caller has confirmed leadership (group_read_index). `topic_id`
+ * NULL: all topics. An unknown group has no offsets: 0. ERR_INVALID_ARGUMENT for a partition that is not a
+ * coordinator's. */
 int offsets_each(struct partition *coordinator, const char *group, const uint8_t *topic_id,
                  void (*each)(void *data, const struct offset_commit *commit), void *data);
 /* Partition of OFFSETS_TOPIC that coordinates the group. */
