@@ -71,11 +71,15 @@ static int error_from_network_errno(int errnum)
     }
 }
 
+enum { LIBUV_EOF = 4095 }; /* libuv's one everyday code that is no errno */
+
 int error_from_errno(int errnum)
 {
     switch (abs(errnum)) {
     case 0:
         return 0;
+    case LIBUV_EOF:
+        return ERR_CLOSED;
     case EINVAL:
     case ENAMETOOLONG:
     case EADDRNOTAVAIL:
