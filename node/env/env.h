@@ -121,7 +121,7 @@ int env_free_space(struct env *env, const char *path, uint64_t *bytes);
 struct env_stream;
 
 struct env_stream_callbacks {
-    /* Where the next bytes go: at least one byte of space. */
+    /* Where the next bytes go: at least one byte of space. May be asked again without a read in between. */
     void (*alloc)(void *data, unsigned char **into, size_t *size);
     /* n > 0: bytes arrived in the last alloc's space. n < 0: an error code (ERR_CLOSED: the peer closed its side); no
      * further read callbacks. The owner must close the stream. */
@@ -146,12 +146,14 @@ void env_stream_read_stop(struct env_stream *stream);
 void env_stream_read_resume(struct env_stream *stream);
 
 /* Writes all slices in order with one system call where the socket takes them, without copying. The request takes over
- * the references of `slices` and drops them before `cb`. `cb` gets 0 or an error; after an error the stream is broken. */
+ * the references of `slices` (not the array) and drops them before `cb`; after a nonzero return they stay the caller's.
+ * Callbacks fire in the order of the writes. `cb` gets 0 or an error; after an error the stream is broken. */
 struct env_write {
     void *data;                                     /* public */
     void (*cb)(struct env_write *req, int status);  /* private from here */
     struct slice *slices;
     unsigned n;
+    int status;
     size_t size;
     void *private_;
 };
