@@ -1,0 +1,215 @@
+#include "node/server/connection.h"
+#include "node/base/assert.h"
+#include "node/base/memory.h"
+#include "node/server/native/dispatch.h"
+#include "node/server/native/request.h"
+#include "node/server/native/subscription.h"
+#include "proto/error.h"
+#include <stdlib.h>
+
+#define MS ((uint64_t)1000000)
+
+static void on_alloc(void *data, unsigned char **into, size_t *size);
+static void on_read(void *data, ssize_t n);
+static const struct env_stream_callbacks stream_callbacks = {on_alloc, on_read};
+
+/* ---- open and close ---- */
+
+static void on_hello_timeout(struct env_timer *timer)
+{
+    struct connection *c = container_of(timer, struct connection, timer);
+    LOG(c->server->logger, LOG_WARN, "closed a connection that did not say HELLO", "peer=%s", env_stream_peer(c->stream));
+    connection_fail(c, ERR_TIMED_OUT, "no HELLO came in time");
+}
+
+struct connection *connection_create(struct server *s, struct env_stream *stream)
+{
+    struct connection *c = memory_zalloc(sizeof(*c));
+    c->server = s;
+    c->stream = stream;
+    c->state = CONNECTION_NEW;
+    frame_input_init(&c->input, &s->pool, CONNECTION_HELLO_MAX_SIZE, CONNECTION_HELLO_MAX_SIZE);
+    queue_init(&c->requests);
+    queue_init(&c->writes);
+    queue_init(&c->subscriptions);
+    queue_init(&c->push_waiting);
+    queue_push(&s->connections, &c->node);
+    env_timer_start(s->env, &c->timer, CONNECTION_HELLO_TIMEOUT_MS * MS, on_hello_timeout);
+    env_stream_read_start(stream, &stream_callbacks, c);
+    return c;
+}
+
+static void on_stream_closed(void *data)
+{
+    struct connection *c = data;
+    struct server *s = c->server;
+    ASSERT(queue_empty(&c->writes));
+    free(c->out);
+    free(c);
+    server_connection_closed(s);
+}
+
+void connection_close(struct connection *c)
+{
+    if (c->state == CONNECTION_CLOSED)
+        return;
+    struct server *s = c->server;
+    c->state = CONNECTION_CLOSED;
+    env_timer_stop(s->env, &c->timer);
+    env_task_cancel(s->env, &c->flush);
+    env_task_cancel(s->env, &c->resume);
+    subscription_close_all(c);
+    request_detach_all(c);
+    connection_drop_output(c);
+    if (!c->parsing)
+        frame_input_close(&c->input);
+    queue_remove(&c->node);
+    env_stream_close(c->stream, on_stream_closed, c);
+}
+
+static void on_finish_timeout(struct env_timer *timer)
+{
+    connection_close(container_of(timer, struct connection, timer));
+}
+
+void connection_finish(struct connection *c)
+{
+    if (!connection_is_open(c))
+        return;
+    c->state = CONNECTION_FINISHING;
+    env_stream_read_stop(c->stream);
+    env_timer_start(c->server->env, &c->timer, CONNECTION_FINISH_TIMEOUT_MS * MS, on_finish_timeout);
+    /* With nothing to send, the flush at the end of the turn closes it. */
+    connection_flush_later(c);
+}
+
+void connection_fail(struct connection *c, int error, const char *message)
+{
+    if (!connection_is_open(c))
+        return;
+    c->server->counters.protocol_errors++;
+    request_send_error(c, 0, error, message);
+    connection_finish(c);
+}
+
+static void finish_when_drained(struct connection *c)
+{
+    if (!c->server->draining || !connection_is_open(c) || c->request_count > 0)
+        return;
+    request_send_error(c, 0, ERR_SHUTTING_DOWN, "this node is stopping; connect to another one");
+    connection_finish(c);
+}
+
+void connection_drain(struct connection *c)
+{
+    subscription_end_all(c, ERR_SHUTTING_DOWN);
+    finish_when_drained(c);
+}
+
+/* ---- input ---- */
+
+static size_t load(const struct connection *c)
+{
+    return c->charged_bytes > c->unsent_bytes ? c->charged_bytes : c->unsent_bytes;
+}
+
+static bool over_limit(const struct connection *c)
+{
+    return load(c) > c->server->config->connection_bytes;
+}
+
+static void pause_reading(struct connection *c)
+{
+    if (c->paused)
+        return;
+    c->paused = true;
+    c->server->counters.pauses++;
+    env_stream_read_stop(c->stream);
+}
+
+static void refuse_foreign(struct connection *c, const char *protocol)
+{
+    LOG(c->server->logger, LOG_WARN, "closed a connection that speaks another protocol on the client port",
+        "peer=%s protocol=%s", env_stream_peer(c->stream), protocol);
+    c->server->counters.protocol_errors++;
+    connection_close(c);
+}
+
+static void refuse_bytes(struct connection *c, int error)
+{
+    const char *message = error == ERR_TOO_LARGE ? "the frame is longer than this node accepts"
+                                                 : "these bytes are not a frame of the native protocol";
+    LOG(c->server->logger, LOG_WARN, "closed a connection that sent a bad frame", "peer=%s error=%s",
+        env_stream_peer(c->stream), error_name(error));
+    connection_fail(c, error, message);
+}
+
+static void parse_frames(struct connection *c)
+{
+    struct client_frame frame;
+    while (connection_is_open(c) && !over_limit(c)) {
+        int rv = frame_input_next(&c->input, &frame);
+        if (rv == 0)
+            return;
+        if (rv < 0)
+            refuse_bytes(c, rv);
+        else
+            dispatch_frame(c, &frame);
+    }
+}
+
+static void process_input(struct connection *c)
+{
+    const char *foreign = frame_input_foreign(&c->input);
+    c->parsing = true;
+    if (foreign != NULL)
+        refuse_foreign(c, foreign);
+    parse_frames(c);
+    c->parsing = false;
+    if (!connection_is_open(c)) {
+        frame_input_close(&c->input);
+        return;
+    }
+    frame_input_settle(&c->input);
+    if (over_limit(c))
+        pause_reading(c);
+}
+
+static void on_alloc(void *data, unsigned char **into, size_t *size)
+{
+    struct connection *c = data;
+    frame_input_space(&c->input, into, size);
+}
+
+static void on_read(void *data, ssize_t n)
+{
+    struct connection *c = data;
+    if (n < 0) {
+        LOG(c->server->logger, LOG_DEBUG, "client connection ended", "peer=%s reason=%s", env_stream_peer(c->stream),
+            error_name((int)n));
+        connection_close(c);
+        return;
+    }
+    c->server->counters.received_bytes += (uint64_t)n;
+    frame_input_filled(&c->input, (size_t)n);
+    process_input(c);
+}
+
+static void on_resume(struct env_task *task)
+{
+    struct connection *c = container_of(task, struct connection, resume);
+    if (!connection_is_open(c) || over_limit(c))
+        return;
+    c->paused = false;
+    process_input(c); /* frames that came before the pause */
+    if (connection_is_open(c) && !c->paused)
+        env_stream_read_resume(c->stream);
+}
+
+void connection_request_done(struct connection *c)
+{
+    /* Half the limit, so that reading does not stop and go with every answer. */
+    if (c->paused && connection_is_open(c) && load(c) <= c->server->config->connection_bytes / 2)
+        env_defer(c->server->env, &c->resume, on_resume);
+    finish_when_drained(c);
+}

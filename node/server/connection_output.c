@@ -1,0 +1,144 @@
+/* What a connection sends: frames gathered over a loop turn and written with one system call. */
+#include "node/base/assert.h"
+#include "node/base/memory.h"
+#include "node/server/connection.h"
+#include "node/server/native/subscription.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { OUT_BUF_SIZE = 4096, OUT_FIRST_CAPACITY = 16 };
+
+struct connection_write {
+    struct env_write req;
+    struct connection *connection;
+    struct queue node;
+    size_t size;
+    struct slice slices[];
+};
+
+void connection_drop_output(struct connection *c)
+{
+    for (unsigned i = 0; i < c->out_count; i++)
+        slice_unref(&c->out[i]);
+    c->out_count = 0;
+    buf_unref(c->out_buf);
+    c->out_buf = NULL;
+}
+
+/* ---- writing ---- */
+
+static void on_written(struct env_write *req, int status)
+{
+    struct connection_write *w = container_of(req, struct connection_write, req);
+    struct connection *c = w->connection;
+    c->unsent_bytes -= w->size;
+    queue_remove(&w->node);
+    free(w);
+    if (c->state == CONNECTION_CLOSED)
+        return;
+    if (status != 0) {
+        connection_close(c);
+        return;
+    }
+    if (c->state == CONNECTION_FINISHING) {
+        connection_flush_later(c);
+        return;
+    }
+    connection_request_done(c);
+    subscription_output_ready(c);
+}
+
+static void write_gathered(struct connection *c)
+{
+    struct connection_write *w = memory_alloc(sizeof(*w) + c->out_count * sizeof(struct slice));
+    size_t size = 0;
+    memset(w, 0, sizeof(*w));
+    w->connection = c;
+    for (unsigned i = 0; i < c->out_count; i++) {
+        w->slices[i] = c->out[i];
+        size += c->out[i].size;
+    }
+    unsigned n = c->out_count;
+    w->size = size;
+    c->out_count = 0;
+    queue_push(&c->writes, &w->node);
+    c->server->counters.sent_bytes += size;
+    int rv = env_stream_write(c->stream, &w->req, w->slices, n, on_written);
+    if (rv == 0)
+        return;
+    for (unsigned i = 0; i < n; i++)
+        slice_unref(&w->slices[i]);
+    queue_remove(&w->node);
+    free(w);
+    connection_close(c);
+}
+
+static void on_flush(struct env_task *task)
+{
+    struct connection *c = container_of(task, struct connection, flush);
+    if (c->state == CONNECTION_CLOSED)
+        return;
+    if (c->out_count > 0)
+        write_gathered(c);
+    else if (c->state == CONNECTION_FINISHING && queue_empty(&c->writes))
+        connection_close(c);
+    buf_unref(c->out_buf); /* an idle connection holds none */
+    c->out_buf = NULL;
+}
+
+void connection_flush_later(struct connection *c)
+{
+    env_defer(c->server->env, &c->flush, on_flush);
+}
+
+/* ---- gathering ---- */
+
+static void gather(struct connection *c, struct slice s)
+{
+    if (c->out_count == c->out_capacity) {
+        c->out_capacity = c->out_capacity == 0 ? OUT_FIRST_CAPACITY : c->out_capacity * 2;
+        c->out = memory_realloc(c->out, c->out_capacity * sizeof(c->out[0]));
+    }
+    c->out[c->out_count++] = s;
+    c->unsent_bytes += s.size;
+}
+
+/* Space in the turn's buffer. Frames that follow each other there become one piece of the write. */
+static unsigned char *gather_space(struct connection *c, size_t size)
+{
+    if (c->out_buf == NULL || c->out_buf->capacity - c->out_used < size) {
+        buf_unref(c->out_buf);
+        c->out_buf = buf_create(size > OUT_BUF_SIZE ? size : OUT_BUF_SIZE);
+        c->out_used = 0;
+    }
+    unsigned char *at = c->out_buf->data + c->out_used;
+    struct slice *last = c->out_count > 0 ? &c->out[c->out_count - 1] : NULL;
+    c->out_used += size;
+    if (last != NULL && last->owner == c->out_buf && last->data + last->size == at) {
+        last->size += size;
+        c->unsent_bytes += size;
+    } else {
+        gather(c, slice_of(c->out_buf, at, size));
+    }
+    return at;
+}
+
+void connection_send(struct connection *c, uint16_t type, uint16_t flags, uint64_t correlation,
+                     const ProtobufCMessage *header, struct slice *payload, unsigned payload_count)
+{
+    size_t payload_size = 0;
+    for (unsigned i = 0; i < payload_count; i++)
+        payload_size += payload[i].size;
+    if (!connection_is_open(c)) {
+        for (unsigned i = 0; i < payload_count; i++)
+            slice_unref(&payload[i]);
+        return;
+    }
+    size_t header_size = protobuf_c_message_get_packed_size(header);
+    unsigned char *out = gather_space(c, FRAME_HEAD_SIZE + header_size);
+    frame_head_encode(out, type, flags, correlation, header_size, payload_size);
+    protobuf_c_message_pack(header, out + FRAME_HEAD_SIZE);
+    for (unsigned i = 0; i < payload_count; i++)
+        gather(c, payload[i]);
+    connection_flush_later(c);
+}

@@ -1,0 +1,159 @@
+#include "node/server/frame_input.h"
+#include "node/base/assert.h"
+#include "proto/error.h"
+#include <string.h>
+
+enum {
+    OWN_MIN_SIZE = 16 * 1024,
+    SNIFF_SIZE = 8,
+    /* A slice may keep this many times its own size alive. */
+    PIN_FACTOR = 4,
+    GROWTH_FACTOR = 4,
+};
+
+void read_pool_init(struct read_pool *pool)
+{
+    pool->chunk = NULL;
+}
+
+void read_pool_close(struct read_pool *pool)
+{
+    buf_unref(pool->chunk);
+    pool->chunk = NULL;
+}
+
+/* A chunk that somebody still references a slice of is left to them. */
+static struct buf *read_pool_chunk(struct read_pool *pool)
+{
+    if (pool->chunk != NULL && pool->chunk->references > 1) {
+        buf_unref(pool->chunk);
+        pool->chunk = NULL;
+    }
+    if (pool->chunk == NULL)
+        pool->chunk = buf_create(READ_CHUNK_SIZE);
+    return pool->chunk;
+}
+
+void frame_input_init(struct frame_input *in, struct read_pool *pool, size_t max_frame_size, size_t max_header_size)
+{
+    *in = (struct frame_input){
+        .pool = pool, .max_frame_size = max_frame_size, .max_header_size = max_header_size};
+}
+
+void frame_input_close(struct frame_input *in)
+{
+    buf_unref(in->own);
+    in->own = NULL;
+    in->source = NULL;
+    in->at = in->end = NULL;
+}
+
+static size_t left(const struct frame_input *in)
+{
+    return (size_t)(in->end - in->at);
+}
+
+void frame_input_space(struct frame_input *in, unsigned char **into, size_t *size)
+{
+    if (in->own == NULL) {
+        in->source = read_pool_chunk(in->pool);
+        in->at = in->end = in->source->data;
+    }
+    *into = in->end;
+    *size = (size_t)(in->source->data + in->source->capacity - in->end);
+    ASSERT(*size > 0);
+}
+
+void frame_input_filled(struct frame_input *in, size_t size)
+{
+    ASSERT(size <= (size_t)(in->source->data + in->source->capacity - in->end));
+    in->end += size;
+}
+
+static struct slice take_payload(struct frame_input *in, unsigned char *data, size_t size)
+{
+    if (size == 0)
+        return slice_none();
+    if (size >= in->source->capacity / PIN_FACTOR)
+        return slice_of(in->source, data, size);
+    return slice_copy(data, size);
+}
+
+static int decode_head(const struct frame_input *in, struct frame_head *head)
+{
+    int rv = frame_head_decode(in->at, in->max_frame_size, head);
+    if (rv == 0 && head->header_length > in->max_header_size)
+        return ERR_TOO_LARGE;
+    return rv;
+}
+
+int frame_input_next(struct frame_input *in, struct client_frame *frame)
+{
+    if (left(in) < FRAME_HEAD_SIZE)
+        return 0;
+    int rv = decode_head(in, &frame->head);
+    if (rv != 0)
+        return rv;
+    if (left(in) < frame_size(&frame->head))
+        return 0;
+    unsigned char *header = in->at + FRAME_HEAD_SIZE;
+    frame->header = header;
+    frame->payload = take_payload(in, header + frame->head.header_length, frame_payload_size(&frame->head));
+    in->at += frame_size(&frame->head);
+    in->parsed_any = true;
+    return 1;
+}
+
+/* How large a buffer the bytes that are left deserve: the whole frame when it is small, otherwise in proportion to what has
+ * arrived of it. */
+static size_t wanted_capacity(const struct frame_input *in)
+{
+    struct frame_head head;
+    size_t held = left(in);
+    size_t wanted = OWN_MIN_SIZE;
+    if (held >= FRAME_HEAD_SIZE && decode_head(in, &head) == 0)
+        wanted = frame_size(&head);
+    size_t bound = held * GROWTH_FACTOR;
+    if (bound < READ_FIRST_GROWTH)
+        bound = READ_FIRST_GROWTH;
+    if (wanted > bound)
+        wanted = bound;
+    /* Whole frames that wait because the connection is paused, and room for one byte more. */
+    if (wanted <= held)
+        wanted = held + 1;
+    return wanted < OWN_MIN_SIZE ? OWN_MIN_SIZE : wanted;
+}
+
+static void move_to_own(struct frame_input *in)
+{
+    size_t size = left(in);
+    struct buf *fresh = buf_create(wanted_capacity(in));
+    memcpy(fresh->data, in->at, size);
+    buf_unref(in->own);
+    in->own = in->source = fresh;
+    in->at = fresh->data;
+    in->end = fresh->data + size;
+}
+
+void frame_input_settle(struct frame_input *in)
+{
+    if (left(in) == 0) {
+        frame_input_close(in);
+        return;
+    }
+    bool shared = in->own == NULL;
+    if (shared || in->end == in->own->data + in->own->capacity)
+        move_to_own(in);
+}
+
+const char *frame_input_foreign(const struct frame_input *in)
+{
+    if (in->parsed_any || left(in) < SNIFF_SIZE)
+        return NULL;
+    return frame_sniff_foreign(in->at);
+}
+
+size_t frame_input_held(const struct frame_input *in)
+{
+    return in->own != NULL ? in->own->capacity : 0;
+}

@@ -1,0 +1,53 @@
+#include "node/server/native/dispatch.h"
+#include "node/server/native/lookup.h"
+#include "node/server/native/subscription.h"
+#include "proto/error.h"
+
+static int check_range(const struct partition *p, int64_t offset)
+{
+    /* A reader may wait at the end for what comes; further out there is nothing to wait for. */
+    return offset < partition_start_offset(p) || offset > partition_end_offset(p) ? ERR_OFFSET_OUT_OF_RANGE : 0;
+}
+
+void native_subscribe(struct request *r, const ProtobufCMessage *message)
+{
+    const Flotilla__SubscribeRequest *m = (const Flotilla__SubscribeRequest *)message;
+    struct connection *c = r->connection;
+    struct partition *partition;
+    Flotilla__Status status;
+    if (lookup_leader(r->server, &m->topic_id, m->partition, &partition, &status) != 0) {
+        request_fail_status(r, &status);
+        return;
+    }
+    Flotilla__SubscribeResponse response = FLOTILLA__SUBSCRIBE_RESPONSE__INIT;
+    response.high_watermark = partition_high_watermark(partition);
+    response.log_start_offset = partition_start_offset(partition);
+    int rv = check_range(partition, m->offset);
+    if (rv == 0)
+        rv = subscription_start(c, m->subscription, partition, m->offset, m->credit_bytes);
+    if (rv != 0)
+        r->server->counters.failed[FRAME_SUBSCRIBE]++;
+    status = lookup_status(r->server, rv, rv == ERR_EXISTS ? "this subscription number is in use already" : NULL,
+                           partition_group_id(partition));
+    response.status = &status;
+    request_respond(r, &response.base);
+}
+
+/* For a subscription that has just ended credit may still be under way: not an error. */
+void native_credit(struct request *r, const ProtobufCMessage *message)
+{
+    const Flotilla__Credit *m = (const Flotilla__Credit *)message;
+    struct subscription *s = subscription_find(r->connection, m->subscription);
+    if (s != NULL)
+        subscription_add_credit(s, m->bytes);
+    request_finish(r);
+}
+
+void native_unsubscribe(struct request *r, const ProtobufCMessage *message)
+{
+    const Flotilla__UnsubscribeRequest *m = (const Flotilla__UnsubscribeRequest *)message;
+    struct subscription *s = subscription_find(r->connection, m->subscription);
+    if (s != NULL)
+        subscription_close(s);
+    request_fail(r, s != NULL ? 0 : ERR_NOT_FOUND, s != NULL ? NULL : "no such subscription on this connection");
+}

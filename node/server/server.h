@@ -1,0 +1,77 @@
+/* The native front door: one listener, its connections, and what their requests need of the rooms below. Internal to
+ * this room; native/ has one file per kind of request. */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include "node/broker/partition.h"
+#include "node/server/config.h"
+#include "node/server/frame_input.h"
+#include "proto/frame.h"
+
+enum {
+    SERVER_REQUEST_TYPES = FRAME_NODE_CONTROL + 1,
+    /* Finished requests whose memory is kept for the next ones. */
+    SERVER_SPARE_REQUESTS = 256,
+};
+
+struct server_counters {
+    uint64_t accepted;
+    uint64_t refused;
+    uint64_t protocol_errors;
+    uint64_t pauses; /* reading stopped because of unanswered bytes */
+    uint64_t received_bytes;
+    uint64_t sent_bytes;
+    uint64_t pushed_bytes;
+    uint64_t requests[SERVER_REQUEST_TYPES];
+    uint64_t failed[SERVER_REQUEST_TYPES];
+    uint64_t produced_all, produced_leader, produced_none; /* batches by the durability that their ack stands for */
+    struct histogram produce_ns; /* request read to answer queued */
+    struct histogram fetch_ns;
+};
+
+struct server_metrics;
+
+struct server {
+    struct env *env;
+    struct logger *logger;
+    struct metrics *metrics;
+    const struct node_config *config;
+    struct consensus *consensus;
+    struct cluster *cluster;
+    struct broker *broker;
+    uint64_t started_ns;
+
+    struct env_listener *listener; /* private from here */
+    struct read_pool pool;
+    struct queue connections;
+    unsigned connection_count;
+    struct queue spare_requests;
+    unsigned spare_count;
+    unsigned live_requests;
+    struct server_counters counters;
+    struct server_metrics *registered;
+    bool draining;
+    struct env_timer drain_timer;
+    void (*drained)(void *data);
+    void *drained_data;
+};
+
+/* The public fields have been filled; cluster and broker may follow until the first loop turn. */
+void server_init(struct server *s);
+int server_listen(struct server *s, const char *host, uint16_t port);
+uint16_t server_port(const struct server *s);
+void server_stop_listening(struct server *s);
+/* No request is accepted any more; calls back when every connection has got its answers and is closed, at the latest after
+ * `timeout_ms`. 0: at once. */
+void server_drain(struct server *s, uint64_t timeout_ms, void (*drained)(void *data), void *data);
+/* After draining, and after the rooms below have completed everything. */
+void server_close(struct server *s);
+
+/* A connection of this server is gone. */
+void server_connection_closed(struct server *s);
+
+/* metrics.c */
+void server_metrics_add(struct server *s);
+void server_metrics_remove(struct server *s);
+
+#endif
