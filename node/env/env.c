@@ -99,6 +99,12 @@ void env_work(struct env *env, struct env_work *job, void (*work)(struct env_wor
     env->ops->work(env, job);
 }
 
+void env_post(struct env *env, struct env_post *post, void (*cb)(struct env_post *post))
+{
+    post->cb = cb;
+    env->ops->post(env, post);
+}
+
 /* ---- files ---- */
 
 int env_file_open(struct env *env, const char *path, int flags, struct env_file **file)

@@ -3,7 +3,7 @@
  * disk and network. env_uv.c is the real one (libuv, pread/pwritev, fdatasync).
  *
  * Thread rule: an env belongs to one loop thread; every function is called there and every callback fires there. The
- * only exceptions are the functions marked [worker]: they may also be called from inside an env_work function.
+ * only exceptions are the functions marked [worker]: they may also be called from inside an env_work function; and env_post.
  *
  * Callback rule: the caller owns request and handle structs, which must stay in place until the callback. A nonzero
  * return means that the callback will never fire; 0 means exactly once, never from inside the submitting call. */
@@ -71,6 +71,14 @@ struct env_work {
 };
 void env_work(struct env *env, struct env_work *job, void (*work)(struct env_work *job),
               void (*done)(struct env_work *job));
+
+/* Runs `cb` on the loop: the one way in for a thread that is neither the loop nor a worker of ours, such as a library's
+ * own. May be called on any thread. The post stays in place until `cb`; posts of one thread arrive in their order. */
+struct env_post {
+    void (*cb)(struct env_post *post); /* private from here */
+    struct env_post *next;
+};
+void env_post(struct env *env, struct env_post *post, void (*cb)(struct env_post *post));
 
 /* ---- files: synchronous; called from a worker, or from the loop where blocking is meant (start-up) ---- */
 

@@ -14,6 +14,8 @@ struct env_ops {
     void (*random_bytes)(struct env *env, void *out, size_t size);
     /* job->work and job->done are set. */
     void (*work)(struct env *env, struct env_work *job);
+    /* post->cb is set. Any thread. */
+    void (*post)(struct env *env, struct env_post *post);
 
     int (*file_open)(struct env *env, const char *path, int flags, struct env_file **file);
     int (*dir_create)(struct env *env, const char *path);

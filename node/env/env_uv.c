@@ -137,6 +137,11 @@ static void work(struct env *env, struct env_work *job)
     work_pool_submit(env_uv_of(env)->pool, job);
 }
 
+static void post(struct env *env, struct env_post *request)
+{
+    post_box_put(env_uv_of(env)->posts, request);
+}
+
 /* ---- the loop ---- */
 
 /* All handles of our own are unreferenced, so the loop is alive by what the owner has open. */
@@ -241,6 +246,7 @@ static void destroy(struct env *env)
         turn(e, true);
     signals_close(e);
     work_pool_destroy(e->pool);
+    post_box_destroy(e->posts);
     uv_close((uv_handle_t *)&e->timer_poll, NULL);
     uv_run(&e->loop, UV_RUN_DEFAULT);
     close(e->timer_fd);
@@ -257,6 +263,7 @@ static const struct env_ops ops = {
     .random = random_number,
     .random_bytes = random_bytes,
     .work = work,
+    .post = post,
     .file_open = posix_file_open,
     .dir_create = posix_dir_create,
     .dir_sync = posix_dir_sync,
@@ -284,6 +291,7 @@ struct env *env_uv_create(uint64_t seed)
     queue_init(&e->signals);
     timers_init(e);
     e->pool = work_pool_create(&e->loop);
+    e->posts = post_box_create(&e->loop);
     if (seed == 0)
         random_bytes(&e->base, &seed, sizeof(seed));
     prng_init(&e->prng, seed);

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 struct work_pool;
+struct post_box;
 
 struct env_uv {
     struct env base;
@@ -21,6 +22,7 @@ struct env_uv {
     uv_poll_t timer_poll;
     uint64_t armed_ns; /* what timer_fd will fire at; 0: nothing */
     struct work_pool *pool;
+    struct post_box *posts;
     struct queue signals; /* struct signal_watch */
     unsigned open;        /* streams and listeners that nobody has closed yet */
 };
@@ -41,6 +43,13 @@ void work_pool_submit(struct work_pool *pool, struct env_work *job);
 size_t work_pool_outstanding(const struct work_pool *pool);
 /* Nothing may be outstanding. Ends the threads; the memory goes when the loop has run the close callback. */
 void work_pool_destroy(struct work_pool *pool);
+
+/* ---- posts of other threads (env_uv_post.c) ---- */
+
+struct post_box *post_box_create(uv_loop_t *loop);
+void post_box_put(struct post_box *box, struct env_post *post); /* any thread */
+/* Nobody may post any more. The memory goes when the loop has run the close callback. */
+void post_box_destroy(struct post_box *box);
 
 /* ---- streams (env_uv_stream.c, env_uv_connect.c, env_uv_listener.c) ---- */
 
