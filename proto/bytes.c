@@ -93,7 +93,7 @@ int64_t reader_varint_long(struct reader *r)
             break; /* does not fit 64 bits */
         value |= (uint64_t)(byte & 0x7f) << shift;
         if (byte < 0x80)
-            return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+            return zigzag_decode(value);
     }
     r->failed = true;
     r->at = r->end;

@@ -131,12 +131,23 @@ static inline uint64_t reader_u64(struct reader *r)
     const unsigned char *p = reader_bytes(r, 8);
     return p != NULL ? load_be64(p) : 0;
 }
-int64_t reader_varint_long(struct reader *r); /* private: more than one byte, or none left */
+static inline int64_t zigzag_decode(uint64_t value)
+{
+    return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+}
+int64_t reader_varint_long(struct reader *r); /* private: the general case */
 static inline int64_t reader_varint(struct reader *r)
 {
-    if (r->at != r->end && *r->at < 0x80) {
-        uint8_t byte = *r->at++;
-        return (int64_t)(byte >> 1) ^ -(int64_t)(byte & 1);
+    const unsigned char *p = r->at;
+    if (__builtin_expect(r->end - p >= 2, 1)) {
+        if (p[0] < 0x80) {
+            r->at = p + 1;
+            return zigzag_decode(p[0]);
+        }
+        if (p[1] < 0x80) {
+            r->at = p + 2;
+            return zigzag_decode((p[0] & 0x7fu) | (unsigned)p[1] << 7);
+        }
     }
     return reader_varint_long(r);
 }
