@@ -1,0 +1,103 @@
+/* What the benchmarks share: figures with what they are measured against, latency samples, and the cluster
+ * under test. */
+#ifndef CLI_BENCH_H
+#define CLI_BENCH_H
+
+#include "client/cli/connect.h"
+#include "client/cli/local.h"
+
+/* One line of the report. `ratio` is 0 when there is nothing to compare with. */
+struct bench_figure {
+    char name[96];
+    double figure;
+    const char *unit;
+    double ratio;
+    char against[64];
+    char target[32]; /* "<= 2.5", or "" */
+    int met;         /* 1 yes, 0 no, -1 no target */
+};
+
+struct bench_report {
+    struct bench_figure figures[64];
+    size_t count;
+};
+
+struct bench_figure *bench_add(struct bench_report *r, double figure, const char *unit, const char *name, ...)
+    __attribute__((format(printf, 4, 5)));
+void bench_against(struct bench_figure *f, double ratio, const char *against);
+/* Marks a target of the figure's ratio, or of the figure itself when it has none. */
+void bench_target_at_most(struct bench_figure *f, double bound);
+void bench_target_at_least(struct bench_figure *f, double bound);
+/* A table, or one line of JSON a figure. */
+void bench_print(const struct bench_report *r, bool json);
+
+/* Latency samples in nanoseconds. */
+struct samples {
+    uint64_t *values;
+    size_t count;
+    size_t capacity;
+    bool sorted;
+};
+void samples_add(struct samples *s, uint64_t ns);
+double samples_ms(struct samples *s, double quantile);
+void samples_close(struct samples *s);
+
+/* This machine's own disk, in `directory`: appends of `size` bytes to a preallocated file with fdatasync
+ * after each; and sequential writes of 256 KiB with fdatasync, over `files` files in parallel, in bytes per
+ * second. */
+bool bench_disk_latency(const char *directory, size_t size, unsigned count, struct samples *s);
+double bench_disk_throughput(const char *directory, unsigned files, uint64_t bytes);
+
+/* The cluster under test: the one that --bootstrap names, or a scratch cluster of its own. */
+struct bench_cluster {
+    const struct cli_command *command;
+    struct cli_target target;
+    struct local_cluster local;
+    bool scratch;
+    char bootstrap[256];
+    struct flotilla_client *client;
+};
+bool bench_cluster_open(struct bench_cluster *b, const struct cli_command *command,
+                        const struct cli_target *target);
+void bench_cluster_close(struct bench_cluster *b);
+/* Creates a topic of its own for one measurement; the name goes into `name`. */
+bool bench_topic(struct bench_cluster *b, const char *purpose, uint32_t partitions, char *name, size_t size);
+/* Where a scratch cluster's disk is, for the disk's own figures. */
+const char *bench_directory(const struct bench_cluster *b);
+
+/* ---- the measurements ---- */
+
+struct bench_load {
+    uint32_t partitions;
+    size_t record_size;
+    double seconds;
+    const char *acks;
+    uint64_t rate; /* open loop, records per second; 0: as fast as they are taken */
+    bool one_in_flight;
+};
+struct bench_load_result {
+    uint64_t records;
+    uint64_t failed;
+    double seconds;
+    double records_per_s;
+    double bytes_per_s;
+    struct samples acknowledged; /* from the intended send time, with a rate or one in flight */
+    struct samples received;     /* the same to a consumer, with e2e */
+    char error[512];
+};
+bool bench_produce(struct bench_cluster *b, const char *topic, const struct bench_load *load,
+                   struct bench_load_result *result);
+/* Open loop with a consumer beside it. */
+bool bench_e2e(struct bench_cluster *b, const char *topic, const struct bench_load *load,
+               struct bench_load_result *result);
+/* Reads the whole topic from the beginning. */
+bool bench_consume(struct bench_cluster *b, const char *topic, struct bench_load_result *result);
+void bench_load_close(struct bench_load_result *result);
+
+enum bench_fault { BENCH_KILL, BENCH_PAUSE, BENCH_PLANNED };
+/* `times` faults on the leader of a one-partition topic of a scratch cluster; the time until the next
+ * acknowledged record. */
+bool bench_failover(struct bench_cluster *b, enum bench_fault fault, unsigned times, struct samples *s,
+                    uint64_t *failed, char *error, size_t error_size);
+
+#endif

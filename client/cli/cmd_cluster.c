@@ -1,0 +1,133 @@
+/* flotilla cluster ... */
+#include "client/cli/commands.h"
+#include "client/cli/connect.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+
+enum { ERROR_SIZE = 512 };
+
+static void print_cluster_json(const struct flotilla_cluster_info *info)
+{
+    json_t *nodes = json_array();
+    for (size_t i = 0; i < info->node_count; i++) {
+        const struct flotilla_node_info *n = info->nodes[i];
+        json_array_append_new(
+            nodes, json_pack("{s:I, s:s, s:I, s:b, s:b, s:I, s:I, s:I, s:I}", "id", (json_int_t)n->id, "host",
+                             n->host, "port", (json_int_t)n->port, "alive", n->alive, "draining", n->draining,
+                             "leads", (json_int_t)n->leads, "preferred", (json_int_t)n->preferred, "replicas",
+                             (json_int_t)n->replicas, "uptime_ms", (json_int_t)n->uptime_ms));
+    }
+    json_t *root =
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "cluster_id", info->cluster_id, "controller",
+                  (json_int_t)info->controller_id, "topics", (json_int_t)info->topics, "partitions",
+                  (json_int_t)info->partitions, "leaderless", (json_int_t)info->leaderless,
+                  "under_replicated", (json_int_t)info->under_replicated, "nodes", nodes);
+    json_dumpf(root, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(root);
+}
+
+static const char *node_state(const struct flotilla_node_info *n)
+{
+    return !n->alive ? "down" : n->draining ? "draining" : "up";
+}
+
+static void print_cluster(const struct flotilla_cluster_info *info)
+{
+    static const char *const headings[] = {"NODE", "STATE", "ADDRESS", "LEADS", "PREFERRED", "REPLICAS"};
+    static const bool right[] = {true, false, false, true, true, true};
+    printf("cluster %s, controller %" PRIu32 ", %" PRIu32 " topics, %" PRIu32 " partitions", info->cluster_id,
+           info->controller_id, info->topics, info->partitions);
+    printf(", %s%" PRIu32 " without leader, %" PRIu32 " under-replicated%s\n\n",
+           info->leaderless + info->under_replicated > 0 ? cli_colour(stdout, CLI_YELLOW) : "",
+           info->leaderless, info->under_replicated, cli_colour(stdout, CLI_PLAIN));
+    struct cli_table *table = cli_table_create(headings, right, 6);
+    for (size_t i = 0; i < info->node_count; i++) {
+        const struct flotilla_node_info *n = info->nodes[i];
+        cli_table_cell(table, "%" PRIu32, n->id);
+        cli_table_cell(table, "%s", node_state(n));
+        cli_table_cell(table, "%s:%u", n->host, n->port);
+        cli_table_cell(table, "%" PRIu32, n->leads);
+        cli_table_cell(table, "%" PRIu32, n->preferred);
+        cli_table_cell(table, "%" PRIu32, n->replicas);
+    }
+    cli_table_print(table, stdout);
+    cli_table_destroy(table);
+}
+
+static int status(const struct cli_command *self, int argc, char **argv)
+{
+    struct cli_target target = CLI_TARGET_DEFAULT;
+    struct cli_option options[] = {CLI_TARGET_OPTIONS(target)};
+    char **rest = NULL, error[ERROR_SIZE] = "";
+    int count = 0;
+    int rc = cli_parse(self, options, 3, argc, argv, &rest, 0, &count, 0);
+    if (rc >= 0) {
+        return rc;
+    }
+    struct flotilla_client *client = cli_connect(self, &target, NULL);
+    if (client == NULL) {
+        return CLI_USAGE;
+    }
+    const struct flotilla_cluster_info *info = NULL;
+    rc = flotilla_cluster_status(client, (int)target.timeout_ms, &info, error, sizeof(error));
+    flotilla_client_destroy(client);
+    if (rc != 0) {
+        return cli_failed(self, &target, rc, error);
+    }
+    target.json ? print_cluster_json(info) : print_cluster(info);
+    flotilla_result_free(info);
+    return CLI_OK;
+}
+
+static int drain(const struct cli_command *self, int argc, char **argv)
+{
+    struct cli_target target = CLI_TARGET_DEFAULT;
+    bool undo = false;
+    struct cli_option options[] = {
+        {"undo", 'u', CLI_FLAG, &undo, NULL, "let the node lead again", 0, 0},
+        CLI_TARGET_OPTIONS(target),
+    };
+    char **rest = NULL, error[ERROR_SIZE] = "";
+    int count = 0;
+    int rc = cli_parse(self, options, 4, argc, argv, &rest, 1, &count, 1);
+    if (rc >= 0) {
+        return rc;
+    }
+    char *end;
+    unsigned long id = strtoul(rest[0], &end, 10);
+    if (*end != 0 || id == 0 || id > UINT32_MAX) {
+        cli_error(self, "a node is named by its number, not \"%s\"; `flotilla cluster status` lists them",
+                  rest[0]);
+        return CLI_USAGE;
+    }
+    struct flotilla_client *client = cli_connect(self, &target, NULL);
+    if (client == NULL) {
+        return CLI_USAGE;
+    }
+    uint32_t left = 0;
+    rc = flotilla_cluster_drain(client, (uint32_t)id, !undo, (int)target.timeout_ms, &left, error,
+                                sizeof(error));
+    flotilla_client_destroy(client);
+    if (rc != 0) {
+        return cli_failed(self, &target, rc, error);
+    }
+    if (target.json) {
+        printf("{\"node\":%lu,\"draining\":%s,\"still_leads\":%" PRIu32 "}\n", id, undo ? "false" : "true",
+               left);
+    } else if (undo) {
+        printf("node %lu may lead again\n", id);
+    } else {
+        printf("node %lu is draining and leads %" PRIu32 " partitions\n", id, left);
+    }
+    return CLI_OK;
+}
+
+const struct cli_command cmd_cluster_status = {
+    "cluster status", "", "Nodes, who leads how much, what is not well",
+    "  flotilla cluster status\n  flotilla cluster status --json", status};
+const struct cli_command cmd_cluster_drain = {
+    "cluster drain", "NODE", "Move all leadership away from a node, before maintenance",
+    "  flotilla cluster drain 2\n  flotilla cluster drain 2 --undo", drain};

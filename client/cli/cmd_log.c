@@ -1,0 +1,203 @@
+/* flotilla log ...: a node's files, read offline. */
+#include "client/cli/commands.h"
+
+#include "node/storage/inspect.h"
+#include <inttypes.h>
+#include <string.h>
+
+enum { MESSAGE_SIZE = 512 };
+
+struct printer {
+    bool json;
+    bool records;
+    bool quiet; /* verify: problems only */
+};
+
+static void print_identity(void *data, const struct inspect_identity *i)
+{
+    (void)data;
+    printf("data directory %s: node %" PRIu32 ", cluster %s, format %" PRIu32 "\n", i->path, i->node_id,
+           i->cluster_id, i->version);
+}
+
+static void print_segment(void *data, const struct inspect_segment *s)
+{
+    char size[32];
+    (void)data;
+    printf("%ssegment %s%s: group %" PRIu64 ", first index %" PRIu64 ", first offset %" PRId64 ", %s%s\n",
+           cli_colour(stdout, CLI_BOLD), s->path, cli_colour(stdout, CLI_PLAIN), s->group_id, s->base_index,
+           s->base_offset, cli_bytes(size, sizeof(size), s->file_size),
+           !s->has_index    ? ", no index"
+           : s->index_final ? ""
+                            : ", index not completed");
+}
+
+static const char *control_name(const struct inspect_batch *b)
+{
+    return b->control.type == BATCH_CONTROL_BARRIER ? "barrier" : "configuration";
+}
+
+static void print_batch(void *data, const struct inspect_batch *b)
+{
+    const struct batch_header *h = &b->header;
+    (void)data;
+    printf("  @%-10" PRIu64 " index %-8" PRIu64 " term %-4" PRIu64, b->position, b->index, b->term);
+    if (b->is_control) {
+        printf(" %s", b->crc_ok ? control_name(b) : "control");
+    } else {
+        printf(" offsets %" PRId64 "-%" PRId64 " records %" PRId32 " codec %s", h->base_offset,
+               batch_next_offset(h) - 1, h->record_count, batch_codec_name(batch_codec_of(h)));
+        if (h->producer_id >= 0) {
+            printf(" producer %" PRId64 "/%d sequence %" PRId32, h->producer_id, h->producer_epoch,
+                   h->base_sequence);
+        }
+    }
+    printf(" size %" PRIu32 "%s\n", h->size, b->crc_ok ? "" : " CRC WRONG");
+}
+
+static void print_text(const unsigned char *data, size_t size)
+{
+    if (data == NULL) {
+        fputs("null", stdout);
+        return;
+    }
+    putchar('"');
+    for (size_t i = 0; i < size; i++) {
+        if (data[i] == '"' || data[i] == '\\') {
+            printf("\\%c", data[i]);
+        } else if (data[i] >= 32 && data[i] < 127) {
+            putchar(data[i]);
+        } else {
+            printf("\\x%02x", data[i]);
+        }
+    }
+    putchar('"');
+}
+
+static void print_record(void *data, const struct inspect_batch *batch, const struct record *r)
+{
+    (void)data;
+    (void)batch;
+    printf("      offset %" PRId64 " time %" PRId64 " key ", r->offset, r->timestamp_ms);
+    print_text(r->key, r->key_size);
+    fputs(" value ", stdout);
+    print_text(r->value, r->value_size);
+    putchar('\n');
+}
+
+static void print_journal(void *data, const struct inspect_journal_record *r)
+{
+    (void)data;
+    printf("  @%-10" PRIu64 " round %-6" PRIu64 " group %-6" PRIu64 " %s", r->position, r->round, r->group_id,
+           inspect_journal_type_name(r->type));
+    switch (r->type) {
+    case INSPECT_JOURNAL_HARD_STATE:
+        printf(" term %" PRIu64 " vote %" PRIu64, r->term, r->vote);
+        break;
+    case INSPECT_JOURNAL_SNAPSHOT:
+        printf(" %zu bytes", r->snapshot_size);
+        break;
+    case INSPECT_JOURNAL_FLOOR:
+        printf(" index %" PRIu64, r->floor_index);
+        break;
+    case INSPECT_JOURNAL_DAMAGED:
+        fputs(r->damaged ? " yes" : " no", stdout);
+        break;
+    case INSPECT_JOURNAL_FORGET:
+        break;
+    }
+    putchar('\n');
+}
+
+static void print_problem(void *data, const struct inspect_problem *p)
+{
+    const struct printer *printer = data;
+    bool damage = p->severity == INSPECT_DAMAGE;
+    FILE *out = printer->quiet ? stdout : stderr;
+    if (printer->json) {
+        return;
+    }
+    fprintf(out, "%s%s%s %s at %" PRIu64 ": %s\n", cli_colour(out, damage ? CLI_RED : CLI_YELLOW),
+            damage ? "damage" : "note", cli_colour(out, CLI_PLAIN), p->path, p->position, p->message);
+}
+
+static void print_summary(const struct printer *p, const struct inspect_summary *s)
+{
+    char bytes[32];
+    if (p->json) {
+        printf("{\"segments\":%" PRIu64 ",\"batches\":%" PRIu64 ",\"control_batches\":%" PRIu64
+               ",\"records\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"journal_records\":%" PRIu64
+               ",\"notes\":%" PRIu64 ",\"damages\":%" PRIu64 "}\n",
+               s->segments, s->batches, s->control_batches, s->records, s->bytes, s->journal_records,
+               s->notes, s->damages);
+        return;
+    }
+    printf("%" PRIu64 " segments, %" PRIu64 " batches (%" PRIu64 " of them control), %" PRIu64
+           " records, %" PRIu64 " journal records, %s; %s%" PRIu64 " damaged places%s, %" PRIu64 " notes\n",
+           s->segments, s->batches, s->control_batches, s->records, s->journal_records,
+           cli_bytes(bytes, sizeof(bytes), s->bytes),
+           cli_colour(stdout, s->damages > 0 ? CLI_RED : CLI_GREEN), s->damages,
+           cli_colour(stdout, CLI_PLAIN), s->notes);
+}
+
+static int inspect(const struct cli_command *self, const char *path, struct printer *printer,
+                   const struct inspect_callbacks *callbacks)
+{
+    char message[MESSAGE_SIZE] = "";
+    struct inspect_summary summary = {0};
+    struct env *env = env_uv_create(0);
+    int status = inspect_path(env, path, callbacks, printer, &summary, message, sizeof(message));
+    env_destroy(env);
+    if (status != 0) {
+        cli_error(self, "%s", message[0] != 0 ? message : error_text(status));
+        return CLI_FAILED;
+    }
+    print_summary(printer, &summary);
+    return summary.damages > 0 ? CLI_DATA_LOSS : CLI_OK;
+}
+
+static int dump(const struct cli_command *self, int argc, char **argv)
+{
+    struct printer printer = {false, false, false};
+    struct cli_option options[] = {
+        {"records", 'r', CLI_FLAG, &printer.records, NULL, "every record's key and value too", 0, 0},
+    };
+    char **rest = NULL;
+    int count = 0;
+    int status = cli_parse(self, options, 1, argc, argv, &rest, 1, &count, 1);
+    if (status >= 0) {
+        return status;
+    }
+    struct inspect_callbacks callbacks = {.identity = print_identity,
+                                          .segment = print_segment,
+                                          .batch = print_batch,
+                                          .record = printer.records ? print_record : NULL,
+                                          .journal_record = print_journal,
+                                          .problem = print_problem};
+    return inspect(self, rest[0], &printer, &callbacks);
+}
+
+static int verify(const struct cli_command *self, int argc, char **argv)
+{
+    struct printer printer = {false, false, true};
+    struct cli_option options[] = {
+        {"json", 0, CLI_FLAG, &printer.json, NULL, "one line of JSON", 0, 0},
+    };
+    char **rest = NULL;
+    int count = 0;
+    int status = cli_parse(self, options, 1, argc, argv, &rest, 1, &count, 1);
+    if (status >= 0) {
+        return status;
+    }
+    struct inspect_callbacks callbacks = {.problem = print_problem};
+    return inspect(self, rest[0], &printer, &callbacks);
+}
+
+const struct cli_command cmd_log_dump = {
+    "log dump", "PATH", "Print what a node's files hold: segments, batches, journal",
+    "  flotilla log dump /var/lib/flotilla/groups/0000000000000005\n"
+    "  flotilla log dump --records .flotilla/node-1/data/groups/0000000000000005",
+    dump};
+const struct cli_command cmd_log_verify = {
+    "log verify", "PATH", "Check every checksum and every link of a node's files; exit 4 on damage",
+    "  flotilla log verify .flotilla/node-1/data", verify};
