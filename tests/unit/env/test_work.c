@@ -1,0 +1,110 @@
+#include "node/base/memory.h"
+#include "tests/unit/env/helper_env.h"
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { PARALLEL = 16 };
+
+/* Jobs that all wait for each other: they end only if they run at the same time. */
+struct meeting {
+    pthread_barrier_t barrier;
+    unsigned done;
+};
+
+struct member {
+    struct env_work work;
+    struct meeting *meeting;
+    pthread_t thread;
+};
+
+static void meet(struct env_work *work)
+{
+    struct member *m = container_of(work, struct member, work);
+    m->thread = pthread_self();
+    pthread_barrier_wait(&m->meeting->barrier);
+}
+
+static void met(struct env_work *work)
+{
+    container_of(work, struct member, work)->meeting->done++;
+}
+
+static void sixteen_jobs_run_at_the_same_time(void **state)
+{
+    struct env *env = *state;
+    struct member members[PARALLEL] = {0};
+    struct meeting meeting = {.done = 0};
+    pthread_barrier_init(&meeting.barrier, NULL, PARALLEL);
+    for (int i = 0; i < PARALLEL; i++) {
+        members[i].meeting = &meeting;
+        env_work(env, &members[i].work, meet, met);
+    }
+    assert_int_equal(meeting.done, 0);
+    RUN_UNTIL(env, meeting.done == PARALLEL);
+    for (int i = 0; i < PARALLEL; i++)
+        assert_false(pthread_equal(members[i].thread, pthread_self()));
+    pthread_barrier_destroy(&meeting.barrier);
+}
+
+struct counter {
+    struct env_work work;
+    struct env *env;
+    unsigned worked;
+    unsigned again;
+    unsigned *done;
+};
+
+static void count_worked(struct env_work *work)
+{
+    container_of(work, struct counter, work)->worked++;
+}
+
+static void count_done(struct env_work *work)
+{
+    struct counter *c = container_of(work, struct counter, work);
+    if (c->again-- > 0) {
+        env_work(c->env, work, count_worked, count_done);
+        return;
+    }
+    (*c->done)++;
+    assert_int_equal(c->worked, 4);
+    free(c);
+}
+
+/* More jobs than threads, submitted again from `done`, and freed there. */
+static void jobs_may_go_or_return_in_done(void **state)
+{
+    struct env *env = *state;
+    enum { JOBS = 500 };
+    unsigned done = 0;
+    for (int i = 0; i < JOBS; i++) {
+        struct counter *c = memory_zalloc(sizeof(*c));
+        *c = (struct counter){.env = env, .again = 3, .done = &done};
+        env_work(env, &c->work, count_worked, count_done);
+    }
+    env_run(env); /* outstanding work keeps it running */
+    assert_int_equal(done, JOBS);
+}
+
+static void destroy_waits_for_jobs(void **state)
+{
+    (void)state;
+    struct env *env = env_uv_create(1);
+    unsigned done = 0;
+    struct counter *c = memory_zalloc(sizeof(*c));
+    *c = (struct counter){.env = env, .again = 3, .done = &done};
+    env_work(env, &c->work, count_worked, count_done);
+    env_destroy(env);
+    assert_int_equal(done, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(sixteen_jobs_run_at_the_same_time, helper_env_create,
+                                        helper_env_destroy),
+        cmocka_unit_test_setup_teardown(jobs_may_go_or_return_in_done, helper_env_create, helper_env_destroy),
+        cmocka_unit_test(destroy_waits_for_jobs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
