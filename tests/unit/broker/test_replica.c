@@ -1,0 +1,196 @@
+/* Replicas as the cluster starts, configures and stops them; retention. */
+#include "tests/unit/broker/helper_fake_group.h"
+
+#include "node/base/memory.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static int setup_unstarted(void **state)
+{
+    struct fixture *f = memory_zalloc(sizeof *f);
+    fixture_init(f);
+    f->options.retention_check_ms = 1000;
+    f->broker = broker_create(&f->options);
+    broker_set_cluster(f->broker, (struct cluster *)f);
+    *state = f;
+    return 0;
+}
+
+static void start(struct fixture *f)
+{
+    broker_replica_callbacks.start(f->broker, &f->topic, &f->meta, false);
+}
+
+static void stop(struct fixture *f, bool erase)
+{
+    broker_replica_callbacks.stop(f->broker, f->meta.group_id, erase);
+}
+
+static void test_start_and_find(void **state)
+{
+    struct fixture *f = *state;
+    assert_null(broker_partition(f->broker, 42));
+    start(f);
+    assert_null(broker_partition(f->broker, 42)); /* still opening */
+    assert_null(broker_replica_callbacks.group(f->broker, 42));
+    fixture_turn(f);
+    struct partition *p = broker_partition(f->broker, 42);
+    assert_non_null(p);
+    assert_int_equal(f->cluster.started, 1);
+    assert_int_equal(f->cluster.started_status, 0);
+    assert_ptr_equal(broker_partition_by_topic(f->broker, f->topic.id, 3), p);
+    assert_null(broker_partition_by_topic(f->broker, f->topic.id, 2));
+    assert_ptr_equal(broker_replica_callbacks.group(f->broker, 42), f->group);
+    assert_string_equal(partition_topic(p), "orders");
+    assert_int_equal(partition_index(p), 3);
+    assert_int_equal(partition_group_id(p), 42);
+    assert_null(partition_state(p));
+}
+
+static void test_stop_and_start_again(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned i = 1; i <= 3; i++) {
+        start(f);
+        fixture_turn(f);
+        stop(f, false);
+        assert_null(broker_partition(f->broker, 42));
+        fixture_turn(f);
+        assert_int_equal(f->cluster.started, i);
+        assert_int_equal(f->cluster.stopped, i);
+    }
+    assert_string_equal(f->env.removed, "");
+    assert_int_equal(f->cluster.forgotten, 0);
+}
+
+static void test_erase_removes_files_then_the_journal_s_record(void **state)
+{
+    struct fixture *f = *state;
+    start(f);
+    fixture_turn(f);
+    stop(f, true);
+    fixture_turn(f);
+    assert_string_equal(f->env.removed, "data/groups/42");
+    assert_int_equal(f->cluster.forgotten, 42);
+    assert_int_equal(f->cluster.stopped, 1);
+}
+
+static void test_failed_erase_keeps_the_journal_s_record(void **state)
+{
+    struct fixture *f = *state;
+    f->env.remove_status = ERR_IO;
+    start(f);
+    fixture_turn(f);
+    stop(f, true);
+    fixture_turn(f);
+    assert_int_equal(f->cluster.forgotten, 0);
+    assert_int_equal(f->cluster.stopped, 1);
+}
+
+static void test_files_of_an_earlier_life_are_erased(void **state)
+{
+    struct fixture *f = *state;
+    f->env.remove_status = ERR_NOT_FOUND;
+    stop(f, true);
+    fixture_turn(f);
+    assert_string_equal(f->env.removed, "data/groups/42");
+    assert_int_equal(f->cluster.forgotten, 42);
+    assert_int_equal(f->cluster.stopped, 1);
+    stop(f, false);
+    assert_int_equal(f->cluster.stopped, 2);
+}
+
+static void test_failing_open(void **state)
+{
+    struct fixture *f = *state;
+    f->cluster.open_status = ERR_TOO_MANY_FILES; /* at once */
+    start(f);
+    assert_int_equal(f->cluster.started_status, ERR_TOO_MANY_FILES);
+    f->cluster.open_status = 0;
+    f->cluster.opened_status = ERR_CORRUPT; /* later */
+    start(f);
+    fixture_turn(f);
+    assert_int_equal(f->cluster.started, 2);
+    assert_int_equal(f->cluster.started_status, ERR_CORRUPT);
+    f->cluster.opened_status = 0;
+    start(f);
+    fixture_turn(f);
+    assert_int_equal(f->cluster.started, 3);
+    assert_non_null(broker_partition(f->broker, 42));
+}
+
+static void test_stop_while_it_opens(void **state)
+{
+    struct fixture *f = *state;
+    start(f);
+    stop(f, true);
+    fixture_turn(f);
+    assert_int_equal(f->cluster.started, 1);
+    assert_int_equal(f->cluster.stopped, 1);
+    assert_int_equal(f->cluster.forgotten, 42);
+    f->cluster.opened_status = ERR_IO;
+    start(f);
+    stop(f, false);
+    fixture_turn(f);
+    assert_int_equal(f->cluster.started, 2);
+    assert_int_equal(f->cluster.stopped, 2);
+}
+
+static void test_configure(void **state)
+{
+    struct fixture *f = *state;
+    f->topic.config.segment_bytes = 12345;
+    broker_replica_callbacks.configure(f->broker, &f->topic, &f->meta); /* unknown: nothing */
+    start(f);
+    fixture_turn(f);
+    f->topic.config.segment_bytes = 54321;
+    broker_replica_callbacks.configure(f->broker, &f->topic, &f->meta);
+    assert_int_equal(f->group->configured_segment_bytes, 54321);
+}
+
+static void test_retention(void **state)
+{
+    struct fixture *f = *state;
+    start(f);
+    fixture_turn(f);
+    f->partition = broker_partition(f->broker, 42);
+    fake_group_lead(f->group);
+    fixture_turn(f);
+    append_committed(f, 10);
+    struct produce p;
+    produce_plain(f, &p, 10, ACKS_ALL);
+    f->group->retention_offset = 15;
+    fake_env_advance(&f->env, 1000);
+    assert_int_equal(partition_start_offset(f->partition), 0); /* no limits are set */
+
+    f->topic.config.retention_ms = 5000;
+    broker_replica_callbacks.configure(f->broker, &f->topic, &f->meta);
+    fake_env_advance(&f->env, 1000);
+    assert_int_equal(f->group->retention_oldest_ms, f->env.wall_ms - 5000);
+    assert_int_equal(partition_start_offset(f->partition), 10); /* not what is uncommitted */
+    f->group->retention_offset = 5;                             /* never back */
+    fake_env_advance(&f->env, 1000);
+    assert_int_equal(partition_start_offset(f->partition), 10);
+    settle(f);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup_unstarted, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_start_and_find),
+        TEST(test_stop_and_start_again),
+        TEST(test_erase_removes_files_then_the_journal_s_record),
+        TEST(test_failed_erase_keeps_the_journal_s_record),
+        TEST(test_files_of_an_earlier_life_are_erased),
+        TEST(test_failing_open),
+        TEST(test_stop_while_it_opens),
+        TEST(test_configure),
+        TEST(test_retention),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
