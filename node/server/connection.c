@@ -18,7 +18,8 @@ static const struct env_stream_callbacks stream_callbacks = {on_alloc, on_read};
 static void on_hello_timeout(struct env_timer *timer)
 {
     struct connection *c = container_of(timer, struct connection, timer);
-    LOG(c->server->logger, LOG_WARN, "closed a connection that did not say HELLO", "peer=%s", env_stream_peer(c->stream));
+    LOG(c->server->logger, LOG_WARN, "closed a connection that did not say HELLO", "peer=%s",
+        env_stream_peer(c->stream));
     connection_fail(c, ERR_TIMED_OUT, "no HELLO came in time");
 }
 
@@ -185,8 +186,8 @@ static void on_read(void *data, ssize_t n)
 {
     struct connection *c = data;
     if (n < 0) {
-        LOG(c->server->logger, LOG_DEBUG, "client connection ended", "peer=%s reason=%s", env_stream_peer(c->stream),
-            error_name((int)n));
+        LOG(c->server->logger, LOG_DEBUG, "client connection ended", "peer=%s reason=%s",
+            env_stream_peer(c->stream), error_name((int)n));
         connection_close(c);
         return;
     }

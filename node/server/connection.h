@@ -1,9 +1,10 @@
 /* One native client connection: frames in, answers and pushes out, and the bounds on both.
  *
- *   socket -> frame_input -> dispatch -> request (native/) -> connection_send -> one write per loop turn -> socket
+ *   socket -> frame_input -> dispatch -> request (native/) -> connection_send -> one write per loop turn ->
+ * socket
  *
- * Reading stops while more than connection-bytes of requests are unanswered, or of answers are unsent. Internal to this
- * room. */
+ * Reading stops while more than connection-bytes of requests are unanswered, or of answers are unsent.
+ * Internal to this room. */
 #ifndef SERVER_CONNECTION_H
 #define SERVER_CONNECTION_H
 
@@ -20,7 +21,7 @@ enum {
 };
 
 enum connection_state {
-    CONNECTION_NEW,       /* no HELLO yet */
+    CONNECTION_NEW, /* no HELLO yet */
     CONNECTION_OPEN,
     CONNECTION_FINISHING, /* closes as soon as the output is out */
     CONNECTION_CLOSED,
@@ -76,7 +77,8 @@ void connection_send(struct connection *c, uint16_t type, uint16_t flags, uint64
 /* A request has been answered or given up: reading may go on, a drained connection may close. */
 void connection_request_done(struct connection *c);
 
-/* The gathered output goes out at the end of this turn; a finishing connection with nothing left to send closes then. */
+/* The gathered output goes out at the end of this turn; a finishing connection with nothing left to send
+ * closes then. */
 void connection_flush_later(struct connection *c);
 /* connection_output.c, for connection.c: forgets what is gathered. */
 void connection_drop_output(struct connection *c);

@@ -34,7 +34,8 @@ static struct buf *read_pool_chunk(struct read_pool *pool)
     return pool->chunk;
 }
 
-void frame_input_init(struct frame_input *in, struct read_pool *pool, size_t max_frame_size, size_t max_header_size)
+void frame_input_init(struct frame_input *in, struct read_pool *pool, size_t max_frame_size,
+                      size_t max_header_size)
 {
     *in = (struct frame_input){
         .pool = pool, .max_frame_size = max_frame_size, .max_header_size = max_header_size};
@@ -104,8 +105,8 @@ int frame_input_next(struct frame_input *in, struct client_frame *frame)
     return 1;
 }
 
-/* How large a buffer the bytes that are left deserve: the whole frame when it is small, otherwise in proportion to what has
- * arrived of it. */
+/* How large a buffer the bytes that are left deserve: the whole frame when it is small, otherwise in
+ * proportion to what has arrived of it. */
 static size_t wanted_capacity(const struct frame_input *in)
 {
     struct frame_head head;

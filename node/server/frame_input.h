@@ -1,12 +1,13 @@
 /* Cuts a byte stream into frames, straight into reference-counted buffers.
  *
- * All connections of a node read into one shared chunk, so that an idle connection holds no buffer at all. A frame that is whole
- * in the chunk is parsed there. What is left over, a frame's beginning, moves to a buffer of the connection's own that has
- * room for the whole frame, and the rest is read right there: a byte is copied once at most. Buffers for big frames grow
- * with what has arrived, not with what the peer announced.
+ * All connections of a node read into one shared chunk, so that an idle connection holds no buffer at all. A
+ * frame that is whole in the chunk is parsed there. What is left over, a frame's beginning, moves to a buffer
+ * of the connection's own that has room for the whole frame, and the rest is read right there: a byte is
+ * copied once at most. Buffers for big frames grow with what has arrived, not with what the peer announced.
  *
- * A payload is a slice of the buffer it was read into, unless that would keep far more memory alive than the payload is
- * long (a batch stays referenced for as long as it is in a log's tail cache): then it is a copy. */
+ * A payload is a slice of the buffer it was read into, unless that would keep far more memory alive than the
+ * payload is long (a batch stays referenced for as long as it is in a log's tail cache): then it is a copy.
+ */
 #ifndef SERVER_FRAME_INPUT_H
 #define SERVER_FRAME_INPUT_H
 
@@ -26,13 +27,13 @@ void read_pool_init(struct read_pool *pool);
 void read_pool_close(struct read_pool *pool);
 
 struct frame_input {
-    struct read_pool *pool;    /* private */
-    struct buf *own;           /* private: NULL when nothing is left over */
-    struct buf *source;        /* private: the buffer of `at`, own or the pool's */
-    unsigned char *at, *end;   /* private: not parsed yet */
-    size_t max_frame_size;     /* may be changed between frames */
+    struct read_pool *pool;  /* private */
+    struct buf *own;         /* private: NULL when nothing is left over */
+    struct buf *source;      /* private: the buffer of `at`, own or the pool's */
+    unsigned char *at, *end; /* private: not parsed yet */
+    size_t max_frame_size;   /* may be changed between frames */
     size_t max_header_size;
-    bool parsed_any;           /* private: the first frame has been seen */
+    bool parsed_any; /* private: the first frame has been seen */
 };
 
 struct client_frame {
@@ -42,17 +43,21 @@ struct client_frame {
 };
 
 /* It borrows `pool`, which outlives it. */
-void frame_input_init(struct frame_input *in, struct read_pool *pool, size_t max_frame_size, size_t max_header_size);
+void frame_input_init(struct frame_input *in, struct read_pool *pool, size_t max_frame_size,
+                      size_t max_header_size);
 void frame_input_close(struct frame_input *in);
-/* Where the next bytes go; at least one byte of space. What is put there must be reported with frame_input_filled before
- * any other input of the pool is asked for space. */
+/* Where the next bytes go; at least one byte of space. What is put there must be reported with
+ * frame_input_filled before any other input of the pool is asked for space. */
 void frame_input_space(struct frame_input *in, unsigned char **into, size_t *size);
 void frame_input_filled(struct frame_input *in, size_t size);
-/* 1: a frame; 0: more bytes are needed; ERR_TOO_LARGE, ERR_PROTOCOL: the stream cannot be parsed any further. */
+/* 1: a frame; 0: more bytes are needed; ERR_TOO_LARGE, ERR_PROTOCOL: the stream cannot be parsed any further.
+ */
 int frame_input_next(struct frame_input *in, struct client_frame *frame);
-/* Must follow the last frame_input_next of a turn, also when frames are left: moves what is left out of the shared chunk. */
+/* Must follow the last frame_input_next of a turn, also when frames are left: moves what is left out of the
+ * shared chunk. */
 void frame_input_settle(struct frame_input *in);
-/* The first bytes of a connection look like this other protocol: its name, or NULL. Only before the first frame. */
+/* The first bytes of a connection look like this other protocol: its name, or NULL. Only before the first
+ * frame. */
 const char *frame_input_foreign(const struct frame_input *in);
 /* Bytes that are held for a frame which is not whole yet. */
 size_t frame_input_held(const struct frame_input *in);

@@ -36,7 +36,8 @@ static void add_requests(struct server *s)
         metrics_add_counter(s->metrics, &s->registered->requests[type], "flotilla_requests_total",
                             "Requests of native clients, by type.", labels, &c->requests[type]);
         metrics_add_counter(s->metrics, &s->registered->failed[type], "flotilla_requests_failed_total",
-                            "Requests of native clients answered with an error, by type.", labels, &c->failed[type]);
+                            "Requests of native clients answered with an error, by type.", labels,
+                            &c->failed[type]);
     }
 }
 
@@ -48,23 +49,28 @@ static void add_plain(struct server *s)
         const uint64_t *value;
     } plain[PLAIN_COUNTERS] = {
         {"flotilla_connections_accepted_total", "Client connections accepted.", "", &c->accepted},
-        {"flotilla_connections_refused_total", "Client connections refused because of max-connections.", "", &c->refused},
-        {"flotilla_protocol_errors_total", "Malformed frames and messages from clients.", "", &c->protocol_errors},
-        {"flotilla_connection_pauses_total", "Times that reading from a client stopped: too much unanswered.", "",
-         &c->pauses},
+        {"flotilla_connections_refused_total", "Client connections refused because of max-connections.", "",
+         &c->refused},
+        {"flotilla_protocol_errors_total", "Malformed frames and messages from clients.", "",
+         &c->protocol_errors},
+        {"flotilla_connection_pauses_total", "Times that reading from a client stopped: too much unanswered.",
+         "", &c->pauses},
         {"flotilla_client_received_bytes_total", "Bytes received from clients.", "", &c->received_bytes},
         {"flotilla_client_sent_bytes_total", "Bytes sent to clients.", "", &c->sent_bytes},
         {"flotilla_pushed_bytes_total", "Record bytes pushed to subscribers.", "", &c->pushed_bytes},
-        {"flotilla_produced_batches_total", "Batches stored, by the durability that their acknowledgement stands for.",
-         "durability=\"quorum\"", &c->produced_all},
-        {"flotilla_produced_batches_total", "Batches stored, by the durability that their acknowledgement stands for.",
-         "durability=\"leader\"", &c->produced_leader},
-        {"flotilla_produced_batches_total", "Batches stored, by the durability that their acknowledgement stands for.",
-         "durability=\"none\"", &c->produced_none},
+        {"flotilla_produced_batches_total",
+         "Batches stored, by the durability that their acknowledgement stands for.", "durability=\"quorum\"",
+         &c->produced_all},
+        {"flotilla_produced_batches_total",
+         "Batches stored, by the durability that their acknowledgement stands for.", "durability=\"leader\"",
+         &c->produced_leader},
+        {"flotilla_produced_batches_total",
+         "Batches stored, by the durability that their acknowledgement stands for.", "durability=\"none\"",
+         &c->produced_none},
     };
     for (unsigned i = 0; i < PLAIN_COUNTERS; i++)
-        metrics_add_counter(s->metrics, &s->registered->plain[i], plain[i].name, plain[i].help, plain[i].labels,
-                            plain[i].value);
+        metrics_add_counter(s->metrics, &s->registered->plain[i], plain[i].name, plain[i].help,
+                            plain[i].labels, plain[i].value);
 }
 
 void server_metrics_add(struct server *s)
@@ -73,12 +79,12 @@ void server_metrics_add(struct server *s)
     add_requests(s);
     add_plain(s);
     const char *help = "From the request being read to its answer being queued.";
-    metrics_add_histogram(s->metrics, &s->registered->latency[0], "flotilla_request_seconds", help, "type=\"produce\"",
-                          &s->counters.produce_ns);
-    metrics_add_histogram(s->metrics, &s->registered->latency[1], "flotilla_request_seconds", help, "type=\"fetch\"",
-                          &s->counters.fetch_ns);
-    metrics_add_gauge(s->metrics, &s->registered->connections, "flotilla_connections", "Client connections now.", "",
-                      read_connections, s);
+    metrics_add_histogram(s->metrics, &s->registered->latency[0], "flotilla_request_seconds", help,
+                          "type=\"produce\"", &s->counters.produce_ns);
+    metrics_add_histogram(s->metrics, &s->registered->latency[1], "flotilla_request_seconds", help,
+                          "type=\"fetch\"", &s->counters.fetch_ns);
+    metrics_add_gauge(s->metrics, &s->registered->connections, "flotilla_connections",
+                      "Client connections now.", "", read_connections, s);
 }
 
 void server_metrics_remove(struct server *s)

@@ -98,8 +98,7 @@ void server_drain(struct server *s, uint64_t timeout_ms, void (*drained)(void *d
     s->draining = true;
     s->drained = drained;
     s->drained_data = data;
-    QUEUE_FOREACH(node, &s->connections)
-    {
+    QUEUE_FOREACH (node, &s->connections) {
         if (timeout_ms > 0)
             connection_drain(QUEUE_ENTRY(node, struct connection, node));
     }

@@ -1,5 +1,5 @@
-/* The native front door: one listener, its connections, and what their requests need of the rooms below. Internal to
- * this room; native/ has one file per kind of request. */
+/* The native front door: one listener, its connections, and what their requests need of the rooms below.
+ * Internal to this room; native/ has one file per kind of request. */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
@@ -24,7 +24,8 @@ struct server_counters {
     uint64_t pushed_bytes;
     uint64_t requests[SERVER_REQUEST_TYPES];
     uint64_t failed[SERVER_REQUEST_TYPES];
-    uint64_t produced_all, produced_leader, produced_none; /* batches by the durability that their ack stands for */
+    uint64_t produced_all, produced_leader,
+        produced_none;           /* batches by the durability that their ack stands for */
     struct histogram produce_ns; /* request read to answer queued */
     struct histogram fetch_ns;
 };
@@ -61,8 +62,8 @@ void server_init(struct server *s);
 int server_listen(struct server *s, const char *host, uint16_t port);
 uint16_t server_port(const struct server *s);
 void server_stop_listening(struct server *s);
-/* No request is accepted any more; calls back when every connection has got its answers and is closed, at the latest after
- * `timeout_ms`. 0: at once. */
+/* No request is accepted any more; calls back when every connection has got its answers and is closed, at the
+ * latest after `timeout_ms`. 0: at once. */
 void server_drain(struct server *s, uint64_t timeout_ms, void (*drained)(void *data), void *data);
 /* After draining, and after the rooms below have completed everything. */
 void server_close(struct server *s);

@@ -53,7 +53,8 @@ void native_node_control(struct request *r, const ProtobufCMessage *message)
 {
     const Flotilla__NodeControlRequest *m = (const Flotilla__NodeControlRequest *)message;
     if (!env_stream_is_loopback(r->connection->stream)) {
-        request_fail(r, ERR_PERMISSION, "node control is allowed from the node's own machine only (loopback)");
+        request_fail(r, ERR_PERMISSION,
+                     "node control is allowed from the node's own machine only (loopback)");
         return;
     }
     int rv = 0;

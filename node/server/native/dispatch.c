@@ -64,8 +64,9 @@ static bool first_frame_ok(struct connection *c, const struct client_frame *fram
         return false;
     }
     if ((c->state == CONNECTION_NEW) != (frame->head.type == FRAME_HELLO)) {
-        connection_fail(c, ERR_PROTOCOL, c->state == CONNECTION_NEW ? "the first frame must be HELLO"
-                                                                    : "HELLO may be sent once only");
+        connection_fail(c, ERR_PROTOCOL,
+                        c->state == CONNECTION_NEW ? "the first frame must be HELLO"
+                                                   : "HELLO may be sent once only");
         return false;
     }
     return true;

@@ -1,4 +1,5 @@
-/* From a frame to its handler: one table of request types, in dispatch.c; one file per kind of request beside it. */
+/* From a frame to its handler: one table of request types, in dispatch.c; one file per kind of request beside
+ * it. */
 #ifndef SERVER_NATIVE_DISPATCH_H
 #define SERVER_NATIVE_DISPATCH_H
 

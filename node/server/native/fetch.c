@@ -46,8 +46,8 @@ static void on_gone(struct request *r)
         partition_fetch_cancel(&call->fetch);
 }
 
-/* The answer counts against the connection's bound, so that many fetches of a slow reader can't pile up; a fetch that waits
- * for records must not use the bound up alone, though. */
+/* The answer counts against the connection's bound, so that many fetches of a slow reader can't pile up; a
+ * fetch that waits for records must not use the bound up alone, though. */
 static void charge_answer(struct request *r, size_t max_bytes)
 {
     size_t charge = max_bytes < FETCH_MAX_CHARGE ? max_bytes : FETCH_MAX_CHARGE;

@@ -6,7 +6,8 @@
 
 #define SOFTWARE "flotillad/" FLOTILLA_VERSION
 
-static int settle_version(const Flotilla__HelloRequest *m, uint32_t *version, char *message, size_t message_size)
+static int settle_version(const Flotilla__HelloRequest *m, uint32_t *version, char *message,
+                          size_t message_size)
 {
     uint32_t high = m->max_version < FRAME_PROTOCOL_MAX ? m->max_version : FRAME_PROTOCOL_MAX;
     uint32_t low = m->min_version > FRAME_PROTOCOL_MIN ? m->min_version : FRAME_PROTOCOL_MIN;
@@ -14,13 +15,13 @@ static int settle_version(const Flotilla__HelloRequest *m, uint32_t *version, ch
     if (low <= high)
         return 0;
     snprintf(message, message_size,
-             "the client speaks protocol versions %" PRIu32 " to %" PRIu32 ", this node %d to %d", m->min_version,
-             m->max_version, FRAME_PROTOCOL_MIN, FRAME_PROTOCOL_MAX);
+             "the client speaks protocol versions %" PRIu32 " to %" PRIu32 ", this node %d to %d",
+             m->min_version, m->max_version, FRAME_PROTOCOL_MIN, FRAME_PROTOCOL_MAX);
     return ERR_UNSUPPORTED_VERSION;
 }
 
-static int check_hello(const struct server *s, const Flotilla__HelloRequest *m, uint32_t *version, char *message,
-                       size_t message_size)
+static int check_hello(const struct server *s, const Flotilla__HelloRequest *m, uint32_t *version,
+                       char *message, size_t message_size)
 {
     int rv = settle_version(m, version, message, message_size);
     if (rv != 0)
@@ -41,7 +42,8 @@ void native_hello(struct request *r, const ProtobufCMessage *message)
     uint32_t version;
     int rv = check_hello(s, m, &version, reason, sizeof(reason));
     if (rv != 0) {
-        LOG(s->logger, LOG_WARN, "refused a client", "peer=%s error=%s", env_stream_peer(c->stream), error_name(rv));
+        LOG(s->logger, LOG_WARN, "refused a client", "peer=%s error=%s", env_stream_peer(c->stream),
+            error_name(rv));
         request_fail(r, rv, reason);
         connection_finish(c);
         return;

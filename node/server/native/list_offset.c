@@ -31,8 +31,9 @@ void native_list_offset(struct request *r, const ProtobufCMessage *message)
     struct partition *partition;
     Flotilla__Status status;
     if (m->timestamp_ms < OFFSET_MAX_TIMESTAMP) {
-        request_fail(r, ERR_INVALID_ARGUMENT,
-                     "timestamp_ms must be a time in milliseconds, or -1 (end), -2 (start), -3 (greatest timestamp)");
+        request_fail(
+            r, ERR_INVALID_ARGUMENT,
+            "timestamp_ms must be a time in milliseconds, or -1 (end), -2 (start), -3 (greatest timestamp)");
         return;
     }
     if (lookup_leader(r->server, &m->topic_id, m->partition, &partition, &status) != 0) {

@@ -22,7 +22,8 @@ void lookup_fail(struct request *r, int error, const char *message, uint64_t gro
     request_fail_status(r, &status);
 }
 
-static int find_leader(struct server *s, uint64_t group_id, struct partition **partition, Flotilla__Status *status)
+static int find_leader(struct server *s, uint64_t group_id, struct partition **partition,
+                       Flotilla__Status *status)
 {
     uint32_t leader_id = 0;
     int32_t epoch = 0;
@@ -36,8 +37,8 @@ static int find_leader(struct server *s, uint64_t group_id, struct partition **p
     return 0;
 }
 
-int lookup_leader(struct server *s, const ProtobufCBinaryData *topic_id, uint32_t index, struct partition **partition,
-                  Flotilla__Status *status)
+int lookup_leader(struct server *s, const ProtobufCBinaryData *topic_id, uint32_t index,
+                  struct partition **partition, Flotilla__Status *status)
 {
     const struct topic_meta *topic = NULL;
     if (topic_id->len != TOPIC_ID_SIZE) {
@@ -53,7 +54,8 @@ int lookup_leader(struct server *s, const ProtobufCBinaryData *topic_id, uint32_
     return find_leader(s, topic->partitions[index].group_id, partition, status);
 }
 
-int lookup_coordinator(struct server *s, const char *group, struct partition **partition, Flotilla__Status *status)
+int lookup_coordinator(struct server *s, const char *group, struct partition **partition,
+                       Flotilla__Status *status)
 {
     const struct topic_meta *topic = metadata_topic(cluster_metadata(s->cluster), OFFSETS_TOPIC);
     if (topic == NULL || topic->partition_count == 0) {

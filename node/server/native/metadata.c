@@ -74,7 +74,8 @@ static void add_known_topic(void *data, const struct topic_meta *topic)
         a->full = true;
 }
 
-static void add_topics(struct metadata_answer *a, const Flotilla__MetadataRequest *m, const struct metadata *tables)
+static void add_topics(struct metadata_answer *a, const Flotilla__MetadataRequest *m,
+                       const struct metadata *tables)
 {
     a->capacity = m->all_topics ? metadata_topic_count(tables) : m->n_topics;
     a->topics = request_array(a->request, a->capacity, sizeof(a->topics[0]));
@@ -88,7 +89,8 @@ static void add_topics(struct metadata_answer *a, const Flotilla__MetadataReques
         if (topic != NULL)
             add_known_topic(a, topic);
         else
-            add_topic(a, m->topics[i], topic_name_check(m->topics[i]) != 0 ? ERR_INVALID_TOPIC : ERR_UNKNOWN_TOPIC);
+            add_topic(a, m->topics[i],
+                      topic_name_check(m->topics[i]) != 0 ? ERR_INVALID_TOPIC : ERR_UNKNOWN_TOPIC);
     }
 }
 

@@ -9,7 +9,8 @@ struct node_list {
 
 static Flotilla__NodeInfo *add_node(struct node_list *list, uint32_t id)
 {
-    Flotilla__NodeInfo *info = list->count < list->capacity ? request_array(list->request, 1, sizeof(*info)) : NULL;
+    Flotilla__NodeInfo *info =
+        list->count < list->capacity ? request_array(list->request, 1, sizeof(*info)) : NULL;
     if (info == NULL)
         return NULL;
     flotilla__node_info__init(info);

@@ -1,5 +1,5 @@
-/* What clients are told about the nodes: registered ones, and those of the static list that have not registered yet.
- * Internal to this room. */
+/* What clients are told about the nodes: registered ones, and those of the static list that have not
+ * registered yet. Internal to this room. */
 #ifndef SERVER_NATIVE_NODE_INFO_H
 #define SERVER_NATIVE_NODE_INFO_H
 

@@ -20,7 +20,8 @@ static void on_committed(struct offsets_commit_req *req, int status)
     lookup_fail(call->request, status, NULL, call->group_id);
 }
 
-static int unpack_commits(struct request *r, const Flotilla__CommitOffsetsRequest *m, struct offset_commit **commits)
+static int unpack_commits(struct request *r, const Flotilla__CommitOffsetsRequest *m,
+                          struct offset_commit **commits)
 {
     *commits = request_array(r, m->n_offsets, sizeof(**commits));
     if (*commits == NULL)
@@ -47,7 +48,10 @@ void native_commit_offsets(struct request *r, const ProtobufCMessage *message)
     Flotilla__Status status;
     int rv = unpack_commits(r, m, &commits);
     if (rv != 0) {
-        request_fail(r, rv, rv == ERR_TOO_LARGE ? NULL : "a committed offset needs a topic id of 16 bytes and an offset >= 0");
+        request_fail(r, rv,
+                     rv == ERR_TOO_LARGE
+                         ? NULL
+                         : "a committed offset needs a topic id of 16 bytes and an offset >= 0");
         return;
     }
     if (lookup_coordinator(r->server, m->group, &coordinator, &status) != 0) {
@@ -102,7 +106,8 @@ static void add_offset(void *data, const struct offset_commit *commit)
     o->partition = commit->partition;
     o->offset = commit->offset;
     o->leader_epoch = commit->leader_epoch;
-    char *metadata = commit->metadata != NULL ? arena_strndup(arena, commit->metadata, strlen(commit->metadata)) : NULL;
+    char *metadata =
+        commit->metadata != NULL ? arena_strndup(arena, commit->metadata, strlen(commit->metadata)) : NULL;
     if (metadata != NULL)
         o->metadata = metadata;
     call->found[call->count++] = o;

@@ -8,7 +8,6 @@
 
 struct produce_call {
     struct request *request;
-    struct partition *partition; /* may be gone by the time of an error: only group_id is used then */
     uint64_t group_id;
     struct produce_req produce;
     struct env_timer timeout;
@@ -26,13 +25,14 @@ static void count_ack(struct server *s, int durability)
 
 static void respond_produced(struct request *r, const struct produce_call *call)
 {
+    const struct partition *partition = broker_partition(r->server->broker, call->group_id);
     Flotilla__Status status = status_make(0, NULL);
     Flotilla__ProduceResponse response = FLOTILLA__PRODUCE_RESPONSE__INIT;
     response.status = &status;
     response.base_offset = call->produce.base_offset;
     response.durability = call->produce.durability;
     response.log_append_time_ms = call->produce.log_append_time_ms;
-    response.log_start_offset = partition_start_offset(call->partition);
+    response.log_start_offset = partition != NULL ? partition_start_offset(partition) : -1;
     request_respond(r, &response.base);
 }
 
@@ -63,7 +63,8 @@ static void on_produced(struct produce_req *req, int status)
 static void on_timeout(struct env_timer *timer)
 {
     struct produce_call *call = container_of(timer, struct produce_call, timeout);
-    request_answer_early(call->request, ERR_TIMED_OUT, "no quorum stored the batch in time; it may still be committed");
+    request_answer_early(call->request, ERR_TIMED_OUT,
+                         "no quorum stored the batch in time; it may still be committed");
 }
 
 static void refuse(struct request *r, int acks, const Flotilla__Status *status)
@@ -82,7 +83,8 @@ void native_produce(struct request *r, const ProtobufCMessage *message)
     struct partition *partition;
     Flotilla__Status status;
     if (m->acks < ACKS_ALL || m->acks > ACKS_LEADER) {
-        request_fail(r, ERR_INVALID_ARGUMENT, "acks must be -1 (a quorum's disks), 1 (the leader's disk) or 0");
+        request_fail(r, ERR_INVALID_ARGUMENT,
+                     "acks must be -1 (a quorum's disks), 1 (the leader's disk) or 0");
         return;
     }
     if (lookup_leader(r->server, &m->topic_id, m->partition, &partition, &status) != 0) {
@@ -91,7 +93,6 @@ void native_produce(struct request *r, const ProtobufCMessage *message)
     }
     struct produce_call *call = request_state(r, sizeof(*call));
     call->request = r;
-    call->partition = partition;
     call->group_id = partition_group_id(partition);
     call->produce.data = call;
     if (m->timeout_ms > 0 && m->acks != ACKS_NONE)

@@ -134,12 +134,14 @@ void *request_array(struct request *r, size_t count, size_t size)
 
 /* ---- answers ---- */
 
-static void answer(struct request *r, const ProtobufCMessage *response, struct slice *payload, unsigned payload_count)
+static void answer(struct request *r, const ProtobufCMessage *response, struct slice *payload,
+                   unsigned payload_count)
 {
     ASSERT(!r->answered);
     r->answered = true;
     if (r->connection != NULL) {
-        connection_send(r->connection, r->type, FRAME_RESPONSE, r->correlation, response, payload, payload_count);
+        connection_send(r->connection, r->type, FRAME_RESPONSE, r->correlation, response, payload,
+                        payload_count);
         return;
     }
     for (unsigned i = 0; i < payload_count; i++)

@@ -1,6 +1,6 @@
-/* One request from its frame to its answer. Created by dispatch; the handler must end it exactly once, now or later, with
- * one of the request_respond, request_fail or request_finish functions. It outlives its connection: answers to a client that
- * has gone are dropped. Internal to this room. */
+/* One request from its frame to its answer. Created by dispatch; the handler must end it exactly once, now or
+ * later, with one of the request_respond, request_fail or request_finish functions. It outlives its
+ * connection: answers to a client that has gone are dropped. Internal to this room. */
 #ifndef SERVER_NATIVE_REQUEST_H
 #define SERVER_NATIVE_REQUEST_H
 
@@ -21,7 +21,8 @@ struct request {
     bool answered;        /* nothing more is sent for it */
     /* The connection is gone: end early what waits for nothing else. May be NULL. */
     void (*cancel)(struct request *r);
-    struct arena arena; /* the unpacked message, and what the handler builds; until the request ends. Last: it is reused */
+    struct arena arena; /* the unpacked message, and what the handler builds; until the request ends. Last: it
+                           is reused */
 };
 
 struct request *request_create(struct connection *c, const struct client_frame *frame, size_t charged_bytes);

@@ -106,7 +106,8 @@ static const char *own_value(const struct topic_meta *topic, const char *name)
     return NULL;
 }
 
-static bool fill_config(struct request *r, const struct topic_meta *topic, Flotilla__DescribeTopicResponse *response)
+static bool fill_config(struct request *r, const struct topic_meta *topic,
+                        Flotilla__DescribeTopicResponse *response)
 {
     size_t count;
     const struct topic_config_key *keys = topic_config_keys(&count);
@@ -127,8 +128,8 @@ static bool fill_config(struct request *r, const struct topic_meta *topic, Floti
 }
 
 /* The answering node's own replica; who is in sync is known to the leader only. */
-static void fill_replica(Flotilla__PartitionStatus *status, const struct partition *p, const struct partition_meta *meta,
-                         uint32_t *in_sync)
+static void fill_replica(Flotilla__PartitionStatus *status, const struct partition *p,
+                         const struct partition_meta *meta, uint32_t *in_sync)
 {
     const struct group *group = partition_group(p);
     status->log_start_offset = partition_start_offset(p);
@@ -162,7 +163,8 @@ static Flotilla__PartitionStatus *partition_status(struct request *r, const stru
     return status;
 }
 
-static bool fill_partitions(struct request *r, const struct topic_meta *topic, Flotilla__DescribeTopicResponse *response)
+static bool fill_partitions(struct request *r, const struct topic_meta *topic,
+                            Flotilla__DescribeTopicResponse *response)
 {
     response->partitions = request_array(r, topic->partition_count, sizeof(response->partitions[0]));
     if (response->partitions == NULL)

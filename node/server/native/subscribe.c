@@ -6,7 +6,8 @@
 static int check_range(const struct partition *p, int64_t offset)
 {
     /* A reader may wait at the end for what comes; further out there is nothing to wait for. */
-    return offset < partition_start_offset(p) || offset > partition_end_offset(p) ? ERR_OFFSET_OUT_OF_RANGE : 0;
+    return offset < partition_start_offset(p) || offset > partition_end_offset(p) ? ERR_OFFSET_OUT_OF_RANGE
+                                                                                  : 0;
 }
 
 void native_subscribe(struct request *r, const ProtobufCMessage *message)
@@ -27,8 +28,9 @@ void native_subscribe(struct request *r, const ProtobufCMessage *message)
         rv = subscription_start(c, m->subscription, partition, m->offset, m->credit_bytes);
     if (rv != 0)
         r->server->counters.failed[FRAME_SUBSCRIBE]++;
-    status = lookup_status(r->server, rv, rv == ERR_EXISTS ? "this subscription number is in use already" : NULL,
-                           partition_group_id(partition));
+    status =
+        lookup_status(r->server, rv, rv == ERR_EXISTS ? "this subscription number is in use already" : NULL,
+                      partition_group_id(partition));
     response.status = &status;
     request_respond(r, &response.base);
 }
@@ -49,5 +51,6 @@ void native_unsubscribe(struct request *r, const ProtobufCMessage *message)
     struct subscription *s = subscription_find(r->connection, m->subscription);
     if (s != NULL)
         subscription_close(s);
-    request_fail(r, s != NULL ? 0 : ERR_NOT_FOUND, s != NULL ? NULL : "no such subscription on this connection");
+    request_fail(r, s != NULL ? 0 : ERR_NOT_FOUND,
+                 s != NULL ? NULL : "no such subscription on this connection");
 }

@@ -26,7 +26,7 @@ static void pump(struct subscription *s);
 
 struct subscription *subscription_find(const struct connection *c, uint64_t id)
 {
-    QUEUE_FOREACH(node, &c->subscriptions) {
+    QUEUE_FOREACH (node, &c->subscriptions) {
         struct subscription *s = QUEUE_ENTRY(node, struct subscription, node);
         if (s->id == id)
             return s;
@@ -36,7 +36,8 @@ struct subscription *subscription_find(const struct connection *c, uint64_t id)
 
 /* ---- pushes ---- */
 
-static void send_push(struct subscription *s, const Flotilla__Status *status, struct slice *payload, unsigned n)
+static void send_push(struct subscription *s, const Flotilla__Status *status, struct slice *payload,
+                      unsigned n)
 {
     Flotilla__Push push = FLOTILLA__PUSH__INIT;
     push.status = (Flotilla__Status *)(uintptr_t)status;
@@ -95,7 +96,8 @@ static void on_read(struct fetch_req *req, int status)
 
 static bool has_work(const struct subscription *s)
 {
-    return !s->reading && !s->closed && s->credit_bytes > 0 && partition_high_watermark(s->partition) > s->offset;
+    return !s->reading && !s->closed && s->credit_bytes > 0 &&
+           partition_high_watermark(s->partition) > s->offset;
 }
 
 static bool window_open(const struct connection *c)
@@ -149,7 +151,8 @@ static void on_watch(struct partition_watcher *w, int status)
 
 /* ---- start and end ---- */
 
-int subscription_start(struct connection *c, uint64_t id, struct partition *partition, int64_t offset, uint64_t credit_bytes)
+int subscription_start(struct connection *c, uint64_t id, struct partition *partition, int64_t offset,
+                       uint64_t credit_bytes)
 {
     if (subscription_find(c, id) != NULL)
         return ERR_EXISTS;

@@ -1,5 +1,6 @@
-/* Push streams: one partition's committed batches sent as they come, within the credit that the client has granted and the
- * bound on what the connection may have unsent. Streams of one connection take turns. Internal to this room. */
+/* Push streams: one partition's committed batches sent as they come, within the credit that the client has
+ * granted and the bound on what the connection may have unsent. Streams of one connection take turns.
+ * Internal to this room. */
 #ifndef SERVER_NATIVE_SUBSCRIPTION_H
 #define SERVER_NATIVE_SUBSCRIPTION_H
 
@@ -17,7 +18,8 @@ enum {
 
 struct subscription *subscription_find(const struct connection *c, uint64_t id);
 /* Starts to push from `offset` on. Returns 0 or an error, also when the id is taken. */
-int subscription_start(struct connection *c, uint64_t id, struct partition *partition, int64_t offset, uint64_t credit_bytes);
+int subscription_start(struct connection *c, uint64_t id, struct partition *partition, int64_t offset,
+                       uint64_t credit_bytes);
 void subscription_add_credit(struct subscription *s, uint64_t bytes);
 /* Ends without a word (the client asked, or is gone). */
 void subscription_close(struct subscription *s);

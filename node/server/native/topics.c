@@ -25,8 +25,8 @@ static uint64_t bounded_timeout(uint32_t timeout_ms)
 }
 
 /* The entries to set, then the ones to reset. */
-static struct cluster_config_entry *config_entries(struct request *r, Flotilla__ConfigEntry **set, size_t set_count,
-                                                   char **reset, size_t reset_count)
+static struct cluster_config_entry *config_entries(struct request *r, Flotilla__ConfigEntry **set,
+                                                   size_t set_count, char **reset, size_t reset_count)
 {
     struct cluster_config_entry *entries = request_array(r, set_count + reset_count, sizeof(*entries));
     if (entries == NULL)

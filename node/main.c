@@ -1,0 +1,108 @@
+/* flotillad: flags, signals, and one node on a real environment. */
+#include "node/env/env.h"
+#include "node/server/config.h"
+#include "node/server/node.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum exit_status {
+    EXIT_STOPPED = 0,
+    EXIT_NOT_STARTED = 1,
+    EXIT_CONFIGURATION = 2,
+    EXIT_FAILED = 3,
+};
+
+struct daemon {
+    struct env *env;
+    struct node *node;
+    bool stopping;
+    int status;
+};
+
+static void on_stopped(void *data)
+{
+    struct daemon *d = data;
+    d->node = NULL;
+    env_stop(d->env);
+}
+
+static void stop(struct daemon *d, bool planned)
+{
+    if (d->stopping)
+        return;
+    d->stopping = true;
+    node_stop(d->node, planned, on_stopped, d);
+}
+
+/* The second signal means it: nothing that was acknowledged depends on an orderly end. */
+static void on_signal(void *data, int number)
+{
+    struct daemon *d = data;
+    if (d->stopping)
+        _exit(EXIT_STOPPED);
+    LOG(node_logger(d->node), LOG_INFO, "signal received", "signal=%d", number);
+    stop(d, true);
+}
+
+static void on_fatal(void *data, const char *message)
+{
+    struct daemon *d = data;
+    fprintf(stderr, "flotillad: %s\n", message);
+    d->status = EXIT_FAILED;
+    stop(d, false);
+}
+
+/* Each partition keeps a few files open, each client a socket. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int run(const struct node_config *config)
+{
+    struct daemon d = {.env = env_uv_create(0), .status = EXIT_STOPPED};
+    char message[1024];
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* survives the terminal that it was started from */
+    raise_file_limit();
+    if (node_start(d.env, config, &d.node, message, sizeof(message)) != 0) {
+        fprintf(stderr, "flotillad: %s\n", message);
+        env_destroy(d.env);
+        return EXIT_NOT_STARTED;
+    }
+    node_on_fatal(d.node, on_fatal, &d);
+    env_on_signal(d.env, SIGTERM, on_signal, &d);
+    env_on_signal(d.env, SIGINT, on_signal, &d);
+    while (d.node != NULL)
+        env_run(d.env);
+    env_destroy(d.env);
+    return d.status;
+}
+
+int main(int argc, char **argv)
+{
+    struct node_config config;
+    char message[1024];
+    if (config_load(&config, argc, argv, environ, message, sizeof(message)) != 0) {
+        fprintf(stderr, "flotillad: %s\n", message);
+        return EXIT_CONFIGURATION;
+    }
+    if (config.help)
+        config_print_help(STDOUT_FILENO);
+    else if (config.version)
+        printf("flotillad %s\n", FLOTILLA_VERSION);
+    else if (config.print_defaults)
+        config_print_defaults(STDOUT_FILENO);
+    else
+        return run(&config);
+    return EXIT_STOPPED;
+}
