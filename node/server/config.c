@@ -3,7 +3,6 @@
 #include "node/server/cluster_id.h"
 #include "node/server/settings.h"
 #include "proto/error.h"
-#include "proto/nearest.h"
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -66,15 +65,10 @@ static bool take_switch(struct node_config *config, const char *name, const char
     return true;
 }
 
-/* A value that is missing is only worth a word when the name is known. */
 static int take_value(struct arguments *a, const char *name, const char **value)
 {
     if (*value != NULL)
         return 0;
-    if (settings_find(name) == NULL && strcmp(name, "config") != 0) {
-        *value = "";
-        return 0;
-    }
     if (a->at == a->count || strncmp(a->values[a->at], "--", 2) == 0) {
         snprintf(a->message, a->message_size, "the command line: --%s needs a value", name);
         return ERR_INVALID_CONFIG;
@@ -83,31 +77,47 @@ static int take_value(struct arguments *a, const char *name, const char **value)
     return 0;
 }
 
+static int take_config(struct arguments *a, bool config_pass, const char *value, const char **path)
+{
+    if (config_pass && *path != NULL) {
+        snprintf(a->message, a->message_size, "the command line: \"config\" is set twice");
+        return ERR_INVALID_CONFIG;
+    }
+    *path = value;
+    return 0;
+}
+
+/* One flag with its value. An unknown name is refused before its value is looked at. */
+static int parse_flag(struct settings_state *state, struct arguments *a, bool config_pass, const char **path)
+{
+    static const char place[] = "the command line";
+    char name[64];
+    const char *value;
+    int rv = take_flag(a, name, sizeof(name), &value);
+    if (rv != 0 || take_switch(state->config, name, value))
+        return rv;
+    bool is_config = strcmp(name, "config") == 0;
+    if (!is_config && settings_find(name) == NULL)
+        return settings_assign(state, name, "", SOURCE_FLAG, place, a->message, a->message_size);
+    if ((rv = take_value(a, name, &value)) != 0)
+        return rv;
+    if (is_config)
+        return take_config(a, config_pass, value, path);
+    return config_pass ? 0
+                       : settings_assign(state, name, value, SOURCE_FLAG, place, a->message, a->message_size);
+}
+
 /* `config_pass`: only looks for --config, whose settings must be known before the flags overrule them. */
 static int parse_flags(struct settings_state *state, struct arguments *a, bool config_pass, const char **path)
 {
     for (a->at = 1; a->at < a->count;) {
-        char name[64];
-        const char *value;
-        if (strcmp(a->values[a->at], "-h") == 0 || strcmp(a->values[a->at], "-V") == 0) {
-            take_switch(state->config, a->values[a->at++][1] == 'h' ? "help" : "version", NULL);
+        const char *text = a->values[a->at];
+        if (strcmp(text, "-h") == 0 || strcmp(text, "-V") == 0) {
+            take_switch(state->config, text[1] == 'h' ? "help" : "version", NULL);
+            a->at++;
             continue;
         }
-        int rv = take_flag(a, name, sizeof(name), &value);
-        if (rv == 0 && take_switch(state->config, name, value))
-            continue;
-        if (rv == 0)
-            rv = take_value(a, name, &value);
-        if (rv == 0 && strcmp(name, "config") == 0) {
-            if (config_pass && *path != NULL) {
-                snprintf(a->message, a->message_size, "the command line: \"config\" is set twice");
-                return ERR_INVALID_CONFIG;
-            }
-            *path = value;
-        } else if (rv == 0 && !config_pass) {
-            rv = settings_assign(state, name, value, SOURCE_FLAG, "the command line", a->message,
-                                 a->message_size);
-        }
+        int rv = parse_flag(state, a, config_pass, path);
         if (rv != 0)
             return rv;
     }
