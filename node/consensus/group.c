@@ -1,0 +1,494 @@
+#include "node/consensus/group.h"
+#include "node/consensus/configuration.h"
+#include "node/consensus/group_internal.h"
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- looking into the core ---- */
+
+int group_replica_position(const struct group *g, uint32_t node_id)
+{
+    for (unsigned i = 0; i < g->replica_count; i++)
+        if (g->replicas[i] == node_id)
+            return (int)i;
+    return -1;
+}
+
+const struct raft_entry *group_entry(const struct group *g, uint64_t index)
+{
+    const struct raft_log *l = &g->raft.log;
+    size_t n = l->front <= l->back ? l->back - l->front : l->size - l->front + l->back;
+    if (index <= l->offset || index > l->offset + n)
+        return NULL;
+    return &l->entries[(l->front + (size_t)(index - 1 - l->offset)) % l->size];
+}
+
+uint64_t group_term_of(const struct group *g, uint64_t index)
+{
+    if (index != 0 && index == g->raft.log.snapshot.last_index)
+        return g->raft.log.snapshot.last_term;
+    const struct raft_entry *entry = group_entry(g, index);
+    return entry ? entry->term : 0;
+}
+
+struct raft_progress *group_progress(struct group *g, uint64_t node_id)
+{
+    if (!group_leads(g) || !g->raft.leader_state.progress)
+        return NULL;
+    for (unsigned i = 0; i < g->raft.configuration.n; i++)
+        if (g->raft.configuration.servers[i].id == node_id)
+            return &g->raft.leader_state.progress[i];
+    return NULL;
+}
+
+/* ---- the core's life ---- */
+
+static void core_settings(struct group *g)
+{
+    const struct consensus_options *o = &g->consensus->options;
+    raft_set_heartbeat_timeout(&g->raft, (unsigned)o->heartbeat_ms);
+    raft_set_election_timeout(&g->raft, (unsigned)o->election_timeout_ms);
+    raft_set_install_snapshot_timeout(&g->raft, 2000);
+    raft_set_snapshot_threshold(&g->raft, UINT_MAX);
+    raft_set_snapshot_trailing(&g->raft, 1);
+    raft_set_pre_vote(&g->raft, true);
+}
+
+static int core_error(int rv)
+{
+    return rv == RAFT_CORRUPT || rv == RAFT_MALFORMED ? ERR_CORRUPT : rv == RAFT_IOERR ? ERR_IO : ERR_UNKNOWN;
+}
+
+int group_start_core(struct group *g, char *message, size_t message_size)
+{
+    char address[16];
+    uint32_t id = g->consensus->options.node_id;
+    snprintf(address, sizeof address, "%u", id);
+    raft_io_init(g);
+    fsm_init(g);
+    int rv = raft_init(&g->raft, &g->io, &g->fsm, id, address);
+    ASSERT(rv == 0);
+    core_settings(g);
+    g->applied_bytes = 0;
+    g->applied_offset = 0;
+    g->match = 0;
+    g->match_term = 0;
+    struct journal_group state;
+    journal_get(g->consensus->options.journal, g->id, &state);
+    if (g->start_empty || state.snapshot.size == 0)
+        g->callbacks->restore(g->data, NULL, 0, 0);
+    g->running = true;
+    rv = raft_start(&g->raft);
+    g->start_empty = false;
+    if (rv == 0)
+        return 0;
+    snprintf(message, message_size,
+             "can't load the replica of %s: %s; to rebuild it from its leader, move %s away", g->name,
+             raft_errmsg(&g->raft), g->directory);
+    return core_error(rv);
+}
+
+static void on_core_closed(struct raft *raft)
+{
+    (void)raft;
+}
+
+void group_stop_core(struct group *g)
+{
+    if (!g->running)
+        return;
+    g->running = false; /* nothing re-enters while the core completes what is outstanding */
+    transfer_cancel(g, ERR_CANCELED);
+    proposals_fail(g, ERR_OUTCOME_UNKNOWN);
+    read_index_fail(g, ERR_NOT_LEADER);
+    raft_close(&g->raft, on_core_closed); /* synchronous: io_close completes everything at once */
+    if (g->lead_term != 0 && g->ready)
+        leaders_announce(g->consensus, g->id, 0, g->lead_term);
+    g->lead_term = 0;
+    g->barrier_index = 0;
+    g->ready = false;
+    outbox_clear(g);
+}
+
+/* ---- failing ---- */
+
+static void on_fail(struct env_task *task)
+{
+    struct group *g = container_of(task, struct group, fail_task);
+    if (g->failed_told)
+        return;
+    g->failed_told = true;
+    catchup_abort(g, "replica failed");
+    group_stop_core(g);
+    if (g->callbacks->role_changed)
+        g->callbacks->role_changed(g->data, GROUP_FAILED, g->told_term, false);
+    if (g->callbacks->failed)
+        g->callbacks->failed(g->data, g->failed_status, g->failed_message);
+}
+
+void group_fail(struct group *g, int status, const char *message)
+{
+    if (g->failed_status != 0)
+        return;
+    char quoted[300];
+    g->failed_status = status != 0 ? status : ERR_UNKNOWN;
+    snprintf(g->failed_message, sizeof g->failed_message, "%s", message);
+    LOG(g->consensus->options.logger, LOG_ERROR, "replica stopped", "group=%s cause=%s reason=%s", g->name,
+        error_name(status), logger_quote(quoted, sizeof quoted, message));
+    env_defer(group_env(g), &g->fail_task, on_fail);
+}
+
+static void on_log_failed(void *data, int status)
+{
+    group_fail(data, status, "the disk failed: a write or sync of the replica's log returned an error");
+}
+
+/* ---- opening ---- */
+
+static void group_free(struct group *g)
+{
+    struct consensus *c = g->consensus;
+    HASH_DEL(c->group_table, g);
+    queue_remove(&g->node);
+    queue_remove(&g->waiting);
+    election_forget(g);
+    env_task_cancel(c->options.env, &g->fail_task);
+    env_task_cancel(c->options.env, &g->propose_task);
+    env_task_cancel(c->options.env, &g->read_task);
+    env_task_cancel(c->options.env, &g->transfer_task);
+    env_timer_stop(c->options.env, &g->transfer_timer);
+    free(g->sends);
+    free(g->gets);
+    free(g->heard_ms);
+    free(g->replicas);
+    free(g->name);
+    free(g->directory);
+    free(g);
+}
+
+static void finish_open(struct group *g, int status, const char *message)
+{
+    g->opening = false;
+    if (status != 0) {
+        g->failed_status = status;
+        snprintf(g->failed_message, sizeof g->failed_message, "%s", message);
+    }
+    bool close_waits = g->closing;
+    g->opened(g->data, g, status, message);
+    if (close_waits)
+        group_close_now(g);
+    else if (!g->closing)
+        group_after(g);
+}
+
+static void start_replica(struct group *g)
+{
+    char message[256] = "";
+    if (g->closing) {
+        finish_open(g, ERR_CANCELED, "closed while opening");
+        return;
+    }
+    int rv = group_start_core(g, message, sizeof message);
+    if (rv == 0 && g->campaign_until_ms != 0)
+        election_tick(g);
+    finish_open(g, rv, message);
+}
+
+static void on_bootstrapped(struct log_append_req *req, int status)
+{
+    struct group *g = container_of(req, struct group, bootstrap_req);
+    if (status == 0)
+        start_replica(g);
+    else
+        finish_open(g, status, "can't write the replica's first entry");
+}
+
+/* Entry 1 is the configuration, in term 1, the same bytes on every initial replica. */
+static void bootstrap(struct group *g, uint64_t term)
+{
+    struct raft_configuration configuration;
+    struct raft_buffer encoded;
+    if (term == 0)
+        journal_put_hard_state(g->consensus->options.journal, g->id, 1, 0);
+    configuration_of_voters(&configuration, g->replicas, g->replica_count);
+    int rv = raft_configuration_encode(&configuration, &encoded);
+    ASSERT(rv == 0);
+    raft_configuration_close(&configuration);
+    struct log_entry entry = {
+        .index = 1, .term = 1, .kind = LOG_CHANGE, .bytes = slice_copy(encoded.base, encoded.len)};
+    raft_free(encoded.base);
+    log_append(g->log, &g->bootstrap_req, &entry, 1, on_bootstrapped);
+    slice_unref(&entry.bytes);
+}
+
+static void note_recovery(struct group *g, const struct log_recovery *recovery,
+                          const struct journal_group *state)
+{
+    char quoted[300];
+    g->damaged = state->damaged || recovery->damaged;
+    if (!recovery->damaged)
+        return;
+    LOG(g->consensus->options.logger, LOG_ERROR, "the replica's log is damaged",
+        "group=%s index=%llu reason=%s", g->name, (unsigned long long)recovery->damaged_index,
+        logger_quote(quoted, sizeof quoted, recovery->message));
+    if (!state->damaged)
+        journal_put_damaged(g->consensus->options.journal, g->id, true);
+}
+
+/* With nobody to repair it from, refusing to vote would only make the loss total. */
+static void accept_damage_of_single(struct group *g)
+{
+    if (!g->damaged || g->replica_count != 1)
+        return;
+    LOG(g->consensus->options.logger, LOG_ERROR,
+        "single replica goes on with what is left of its damaged log", "group=%s", g->name);
+    g->damaged = false;
+    journal_put_damaged(g->consensus->options.journal, g->id, false);
+}
+
+static void on_log_open(struct log_open_req *req, int status, struct log *log,
+                        const struct log_recovery *recovery)
+{
+    struct group *g = container_of(req, struct group, open_req);
+    struct journal_group state;
+    if (status != 0) {
+        finish_open(g, status, recovery->message);
+        return;
+    }
+    g->log = log;
+    journal_get(g->consensus->options.journal, g->id, &state);
+    note_recovery(g, recovery, &state);
+    accept_damage_of_single(g);
+    bool empty = log_last_index(log) < log_first_index(log);
+    if (!g->closing && !g->damaged && empty && log_first_index(log) == 1 && state.snapshot.size == 0)
+        bootstrap(g, state.term);
+    else
+        start_replica(g);
+}
+
+static struct group *group_create(struct consensus *c, const struct group_options *o)
+{
+    struct group *g = memory_zalloc(sizeof *g);
+    g->consensus = c;
+    g->id = o->group_id;
+    g->name = memory_strdup(o->name);
+    g->directory = memory_strdup(o->directory);
+    g->replicas = memory_dup(o->replicas, o->replica_count * sizeof *o->replicas);
+    g->replica_count = o->replica_count;
+    g->heard_ms = memory_zalloc(o->replica_count * sizeof *g->heard_ms);
+    g->callbacks = o->callbacks;
+    g->data = o->data;
+    g->opening = true;
+    struct queue *queues[] = {&g->waiting,      &g->appends,    &g->outbox,   &g->held,
+                              &g->held_results, &g->nudge,      &g->gathered, &g->unstored,
+                              &g->stored,       &g->reads_next, &g->reads};
+    for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++)
+        queue_init(queues[i]);
+    queue_push(&c->groups, &g->node);
+    HASH_ADD(hh, c->group_table, id, sizeof g->id, g);
+    return g;
+}
+
+int group_open(struct consensus *c, const struct group_options *o, struct group **group,
+               void (*cb)(void *data, struct group *group, int status, const char *message))
+{
+    enum { CAMPAIGN_FOR_MS = 5000 };
+    if (consensus_group(c, o->group_id))
+        return ERR_EXISTS;
+    if (o->replica_count == 0 || o->replica_count > CONFIGURATION_MAX_SERVERS)
+        return ERR_INVALID_ARGUMENT;
+    struct group *g = group_create(c, o);
+    g->opened = cb;
+    if (o->campaign_at_once)
+        g->campaign_until_ms = env_now_ms(c->options.env) + CAMPAIGN_FOR_MS;
+    struct log_options options = {
+        .env = c->options.env,
+        .logger = c->options.logger,
+        .flusher = c->options.flusher,
+        .journal = c->options.journal,
+        .group_id = o->group_id,
+        .directory = g->directory,
+        .segment_bytes = o->segment_bytes,
+        .segment_ms = o->segment_ms,
+        .cache_bytes = o->cache_bytes,
+        .max_batch_bytes = c->options.max_batch_bytes,
+        .failed = on_log_failed,
+        .data = g,
+    };
+    int rv = log_open(&options, &g->open_req, on_log_open);
+    if (rv != 0)
+        group_free(g);
+    else
+        *group = g;
+    return rv;
+}
+
+/* ---- closing ---- */
+
+static void on_log_closed(void *data)
+{
+    struct group *g = data;
+    void (*closed)(void *) = g->closed;
+    void *closed_data = g->closed_data;
+    group_free(g);
+    closed(closed_data);
+}
+
+static void on_close(struct env_task *task)
+{
+    on_log_closed(container_of(task, struct group, close_task));
+}
+
+void group_close_now(struct group *g)
+{
+    g->close_asked = false;
+    catchup_abort(g, "closing");
+    group_stop_core(g);
+    group_after(g);
+    env_task_cancel(group_env(g), &g->propose_task);
+    if (g->log)
+        log_close(g->log, g->close_clean && g->failed_status == 0, on_log_closed, g);
+    else
+        env_defer(group_env(g), &g->close_task, on_close);
+}
+
+void group_close(struct group *g, bool clean, void (*closed)(void *data), void *data)
+{
+    ASSERT(!g->closing);
+    g->closing = true;
+    g->close_clean = clean;
+    g->closed = closed;
+    g->closed_data = data;
+    env_task_cancel(group_env(g), &g->fail_task);
+    if (g->busy)
+        g->close_asked = true;
+    else if (!g->opening)
+        group_close_now(g); /* else once it is open */
+}
+
+/* ---- events ---- */
+
+/* A peer's new process may have lost what its old one acknowledged (a damaged disk): forget what we knew of
+ * it. */
+void group_peer_restarted(struct group *g, uint32_t node_id)
+{
+    struct raft_progress *progress = group_progress(g, node_id);
+    if (!progress)
+        return;
+    *progress = (struct raft_progress){.next_index = raft_last_index(&g->raft) + 1,
+                                       .recent_recv = progress->recent_recv};
+}
+
+void group_peer_lost(struct group *g, uint32_t node_id)
+{
+    if (g->catchup)
+        catchup_peer_lost(g, node_id);
+}
+
+/* ---- what the rooms above ask ---- */
+
+struct log *group_log(const struct group *g)
+{
+    return g->log;
+}
+
+uint64_t group_id(const struct group *g)
+{
+    return g->id;
+}
+
+enum group_role group_role(const struct group *g)
+{
+    if (g->failed_status != 0 || !g->running || g->raft.state == RAFT_UNAVAILABLE)
+        return GROUP_FAILED;
+    return g->raft.state == RAFT_LEADER      ? GROUP_LEADER
+           : g->raft.state == RAFT_CANDIDATE ? GROUP_CANDIDATE
+                                             : GROUP_FOLLOWER;
+}
+
+bool group_is_ready_leader(const struct group *g)
+{
+    return group_leads(g) && g->ready && g->lead_term == g->raft.current_term && g->failed_status == 0;
+}
+
+uint64_t group_term(const struct group *g)
+{
+    return g->raft.current_term;
+}
+
+uint64_t group_commit_index(const struct group *g)
+{
+    return g->raft.commit_index;
+}
+
+uint64_t group_applied_index(const struct group *g)
+{
+    return g->raft.last_applied;
+}
+
+uint64_t group_snapshot_index(const struct group *g)
+{
+    return g->raft.log.snapshot.last_index;
+}
+
+size_t group_inflight_bytes(const struct group *g)
+{
+    return g->inflight_bytes;
+}
+
+uint32_t group_leader(const struct group *g)
+{
+    if (!g->running)
+        return 0;
+    if (g->raft.state == RAFT_LEADER)
+        return g->consensus->options.node_id;
+    return g->raft.state == RAFT_FOLLOWER ? (uint32_t)g->raft.follower_state.current_leader.id : 0;
+}
+
+const uint32_t *group_replicas(const struct group *g, unsigned *count)
+{
+    *count = g->replica_count;
+    return g->replicas;
+}
+
+bool group_replica_in_sync(const struct group *g, uint32_t node_id)
+{
+    int position = group_replica_position(g, node_id);
+    if (!group_leads(g) || position < 0)
+        return false;
+    if (node_id == g->consensus->options.node_id)
+        return true;
+    const struct raft_progress *progress = group_progress((struct group *)g, node_id);
+    uint64_t age_ms = env_now_ms(group_env(g)) - g->heard_ms[position];
+    return progress && progress->match_index > 0 && progress->match_index >= g->raft.log.offset &&
+           age_ms <= g->consensus->options.election_timeout_ms;
+}
+
+unsigned group_in_sync_count(const struct group *g)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < g->replica_count; i++)
+        n += group_replica_in_sync(g, g->replicas[i]);
+    return n;
+}
+
+bool group_caught_up(const struct group *g)
+{
+    if (!g->running || g->failed_status != 0 || g->damaged)
+        return false;
+    if (g->raft.state == RAFT_LEADER)
+        return g->ready;
+    return group_leader(g) != 0 && g->raft.last_applied >= g->announced_commit && !g->catchup;
+}
+
+/* Entries that the core might need again after a restart stay: those after the snapshot that is durable. */
+int64_t group_trim(struct group *g, int64_t offset)
+{
+    if (journal_durable(g->consensus->options.journal) >= g->snapshot_sequence)
+        g->snapshot_durable_index = g->snapshot_index;
+    if (g->snapshot_durable_index > 0 && g->failed_status == 0)
+        log_truncate_prefix(g->log, offset, g->snapshot_durable_index);
+    return log_start_offset(g->log);
+}

@@ -1,0 +1,36 @@
+/* A damaged replica may have lost entries that it had acknowledged. Its vote could elect a leader without
+ * them, so that it neither votes nor campaigns until it has stored everything that a leader announced as
+ * committed after this process started, from a leader whose own term's barrier is among it. The leader
+ * forgets what this node had acknowledged when the link to its new process comes up (group_peer_restarted),
+ * before it sends anything over it. */
+#include "node/consensus/group_internal.h"
+
+bool repair_refuses(const struct group *g, const struct message *message)
+{
+    return g->damaged && (message->m.type == RAFT_IO_REQUEST_VOTE || message->m.type == RAFT_IO_TIMEOUT_NOW);
+}
+
+void repair_note(struct group *g, const struct message *message)
+{
+    if (!g->damaged || message->m.type != RAFT_IO_APPEND_ENTRIES ||
+        message->m.append_entries.term < g->raft.current_term)
+        return;
+    if (g->repair_term == message->m.append_entries.term)
+        return;
+    g->repair_term = message->m.append_entries.term;
+    g->repair_commit = message->commit;
+}
+
+void repair_advance(struct group *g)
+{
+    if (!g->damaged || !g->running || g->raft.state != RAFT_FOLLOWER || g->catchup)
+        return;
+    if (g->repair_term != g->raft.current_term || g->raft.commit_index < g->repair_commit ||
+        g->raft.last_applied < g->apply_floor ||
+        group_term_of(g, g->raft.commit_index) != g->raft.current_term)
+        return;
+    g->damaged = false;
+    journal_put_damaged(g->consensus->options.journal, g->id, false);
+    LOG(g->consensus->options.logger, LOG_WARN, "replica is repaired", "group=%s term=%llu commit=%llu",
+        g->name, (unsigned long long)g->raft.current_term, (unsigned long long)g->raft.commit_index);
+}
