@@ -51,7 +51,9 @@ struct cluster_options {
     void *data;
 };
 
-/* Opens group 0 and goes on by itself: registers this node, creates __consumer_offsets once, reconciles. */
+/* Opens group 0 and goes on by itself: registers this node, creates __consumer_offsets once, reconciles. A
+ * list of peers that cannot be used is reported through `started`, with the reason; after an error there the
+ * cluster must still be closed. A nonzero return: there is nothing to close. */
 int cluster_start(const struct cluster_options *options, struct cluster **cluster,
                   void (*started)(void *data, int status, const char *message));
 /* Planned stop: hands over every leadership (bounded by `timeout_ms`), then calls `cb`. Replicas keep
@@ -98,7 +100,10 @@ struct cluster_config_entry {
     const char *name;
     const char *value; /* NULL in an alter: back to the default */
 };
-/* Done once every partition has a ready leader, or with ERR_TIMED_OUT while the topic exists and is still on
+/* A timeout of 0 stands for 15 s. Messages say what failed and why, also beside a status of 0 when there is
+ * something to know.
+ *
+ * Done once every partition has a ready leader, or with ERR_TIMED_OUT while the topic exists and is still on
  * its way. */
 void cluster_create_topic(struct cluster *c, struct cluster_op *op, const char *name, uint32_t partitions,
                           uint32_t replicas, const struct cluster_config_entry *config, size_t config_count,

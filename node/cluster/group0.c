@@ -1,0 +1,220 @@
+#include "node/cluster/group0.h"
+#include "node/base/assert.h"
+#include "node/base/memory.h"
+#include "proto/error.h"
+#include <inttypes.h>
+#include <string.h>
+
+enum {
+    SEGMENT_BYTES = 16 << 20,
+    CACHE_BYTES = 1 << 20,
+    COMMAND_MAX_BYTES = 16 << 20,
+};
+static const uint64_t segment_ms = UINT64_C(7) * 24 * 3600 * 1000;
+
+/* ---- the state machine ---- */
+
+/* The proposal of this node that made this entry, if it was one. Another leader's entry can take the index of
+ * a proposal that was lost with its term. */
+static struct group0_proposal *proposal_at(struct group0 *g, uint64_t index, int32_t leader_epoch)
+{
+    QUEUE_FOREACH (node, &g->proposals) {
+        struct group0_proposal *p = QUEUE_ENTRY(node, struct group0_proposal, node);
+        if (p->proposal.index == index) {
+            return (int32_t)p->term == leader_epoch ? p : NULL;
+        }
+    }
+    return NULL;
+}
+
+static void apply_command(struct group0 *g, uint64_t index, const struct batch_header *header,
+                          const struct record *record)
+{
+    int64_t first_producer_id = metadata_next_producer_id(g->metadata);
+    int result = metadata_apply(g->metadata, record->value, record->value_size);
+    if (result == ERR_CORRUPT || result == ERR_UNSUPPORTED) {
+        LOG(g->logger, LOG_WARN, "metadata command not understood: is a newer version in the cluster?",
+            "index=%" PRIu64 " error=%s", index, error_name(result));
+    }
+    struct group0_proposal *p = proposal_at(g, index, header->leader_epoch);
+    if (p != NULL) {
+        p->applied = true;
+        p->result = result;
+        p->version = metadata_version(g->metadata);
+        p->first_producer_id = first_producer_id;
+    }
+}
+
+static void on_apply(void *data, uint64_t index, const struct batch_header *header, const struct slice *bytes)
+{
+    struct group0 *g = data;
+    struct batch_reader reader;
+    struct record record;
+    int rc = batch_reader_init(&reader, bytes->data, bytes->size, COMMAND_MAX_BYTES);
+    if (rc != 0) {
+        LOG(g->logger, LOG_ERROR, "unreadable batch in the metadata log", "index=%" PRIu64 " error=%s", index,
+            error_name(rc));
+        return;
+    }
+    while (batch_reader_next(&reader, &record) == 1) {
+        apply_command(g, index, header, &record);
+    }
+    batch_reader_close(&reader);
+    g->changed(g->data);
+}
+
+static void on_role_changed(void *data, enum group_role role, uint64_t term, bool ready)
+{
+    struct group0 *g = data;
+    bool was_ready = g->is_ready;
+    g->is_ready = role == GROUP_LEADER && ready;
+    if (g->is_ready != was_ready) {
+        LOG(g->logger, LOG_INFO, g->is_ready ? "became controller" : "no longer controller", "term=%" PRIu64,
+            term);
+    }
+    g->changed(g->data);
+}
+
+static void on_snapshot(void *data, struct bytes *out)
+{
+    struct group0 *g = data;
+    metadata_snapshot(g->metadata, out);
+}
+
+static int on_restore(void *data, const void *state, size_t size, int64_t next_offset)
+{
+    (void)next_offset;
+    struct group0 *g = data;
+    int rc = metadata_restore(g->metadata, state, size);
+    g->changed(g->data);
+    return rc;
+}
+
+static void on_failed(void *data, int status, const char *message)
+{
+    struct group0 *g = data;
+    char quoted[256];
+    g->has_failed = true;
+    g->is_ready = false;
+    LOG(g->logger, LOG_ERROR, "the metadata replica of this node failed", "error=%s reason=%s",
+        error_name(status), logger_quote(quoted, sizeof quoted, message));
+    g->changed(g->data);
+}
+
+static const struct group_callbacks group_callbacks = {
+    .apply = on_apply,
+    .role_changed = on_role_changed,
+    .snapshot = on_snapshot,
+    .restore = on_restore,
+    .failed = on_failed,
+};
+
+/* ---- life ---- */
+
+static void on_opened(void *data, struct group *group, int status, const char *message)
+{
+    struct group0 *g = data;
+    (void)group;
+    g->opened(g->data, status, message);
+}
+
+int group0_open(struct group0 *g, const struct group0_options *options,
+                void (*opened)(void *data, int status, const char *message))
+{
+    *g = (struct group0){
+        .metadata = metadata_create(),
+        .env = options->env,
+        .logger = options->logger,
+        .changed = options->changed,
+        .opened = opened,
+        .data = options->data,
+    };
+    queue_init(&g->proposals);
+    char directory[4096];
+    data_dir_group_path(options->data_dir, METADATA_GROUP_ID, directory, sizeof directory);
+    struct group_options group_options = {
+        .group_id = METADATA_GROUP_ID,
+        .name = "metadata/0",
+        .directory = directory,
+        .replicas = options->voters,
+        .replica_count = options->voter_count,
+        .segment_bytes = SEGMENT_BYTES,
+        .segment_ms = segment_ms,
+        .cache_bytes = CACHE_BYTES,
+        .campaign_at_once = options->campaign_at_once,
+        .callbacks = &group_callbacks,
+        .data = g,
+    };
+    int rc = group_open(options->consensus, &group_options, &g->group, on_opened);
+    if (rc != 0) {
+        g->group = NULL;
+    }
+    return rc;
+}
+
+void group0_close(struct group0 *g, bool clean, void (*closed)(void *data), void *data)
+{
+    struct group *group = g->group;
+    g->group = NULL;
+    g->is_ready = false;
+    group_close(group, clean, closed, data);
+}
+
+void group0_release(struct group0 *g)
+{
+    ASSERT(g->group == NULL);
+    metadata_destroy(g->metadata);
+    g->metadata = NULL;
+}
+
+/* ---- proposing ---- */
+
+static void on_proposal_done(struct proposal *proposal, int status)
+{
+    struct group0_proposal *p = proposal->data;
+    queue_remove(&p->node);
+    ASSERT(status != 0 || p->applied);
+    p->cb(p, status);
+}
+
+static struct slice command_batch(struct env *env, const Flotilla__MetadataCommand *command)
+{
+    struct bytes packed;
+    struct bytes batch;
+    struct batch_builder builder;
+    const struct batch_options options = {
+        .codec = BATCH_NONE, .producer_id = -1, .producer_epoch = -1, .base_sequence = -1};
+    bytes_init(&packed);
+    bytes_init(&batch);
+    size_t size = flotilla__metadata_command__get_packed_size(command);
+    flotilla__metadata_command__pack(command, bytes_extend(&packed, size));
+    batch_builder_init(&builder);
+    batch_builder_add(&builder, env_wall_ms(env), NULL, 0, packed.data, packed.size, NULL, 0);
+    int rc = batch_builder_finish(&builder, &options, &batch);
+    ASSERT(rc == 0);
+    struct slice slice = slice_copy(batch.data, batch.size);
+    batch_builder_close(&builder);
+    bytes_close(&packed);
+    bytes_close(&batch);
+    return slice;
+}
+
+int group0_propose(struct group0 *g, struct group0_proposal *p, const Flotilla__MetadataCommand *command,
+                   void (*cb)(struct group0_proposal *p, int status))
+{
+    if (g->group == NULL || !g->is_ready) {
+        return ERR_NOT_LEADER;
+    }
+    p->cb = cb;
+    p->applied = false;
+    p->term = group_term(g->group);
+    p->proposal.data = p;
+    p->proposal.stored = NULL;
+    struct slice batch = command_batch(g->env, command);
+    int rc = group_propose(g->group, &p->proposal, &batch, on_proposal_done);
+    slice_unref(&batch);
+    if (rc == 0) {
+        queue_push(&g->proposals, &p->node);
+    }
+    return rc;
+}

@@ -1,0 +1,85 @@
+/* Whether this node carries its share: for /readyz. */
+#include "node/cluster/internal.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+__attribute__((format(printf, 3, 4))) static bool not_ready(char *reason, size_t reason_size,
+                                                            const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(reason, reason_size, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+struct tally {
+    unsigned total;
+    unsigned not_running;
+    unsigned failed;
+    unsigned behind;
+};
+
+static void count(const struct cluster *c, const struct replica *r, struct tally *tally)
+{
+    if (r->state == REPLICA_LEAVING || r->state == REPLICA_STOPPING) {
+        return;
+    }
+    tally->total++;
+    struct group *group =
+        r->state == REPLICA_RUNNING ? c->options.replicas->group(c->options.data, r->group_id) : NULL;
+    if (r->state == REPLICA_FAILED || (group != NULL && group_role(group) == GROUP_FAILED)) {
+        tally->failed++;
+    } else if (group == NULL) {
+        tally->not_running++;
+    } else if (!group_caught_up(group)) {
+        tally->behind++;
+    }
+}
+
+static bool replicas_ready(const struct cluster *c, char *reason, size_t reason_size)
+{
+    struct tally tally = {0};
+    for (const struct replica *r = c->reconciler.replicas; r != NULL; r = r->hh.next) {
+        count(c, r, &tally);
+    }
+    if (tally.failed > 0) {
+        return not_ready(reason, reason_size, "%u of %u replicas failed", tally.failed, tally.total);
+    }
+    if (tally.not_running > 0) {
+        return not_ready(reason, reason_size, "%u of %u replicas are starting", tally.not_running,
+                         tally.total);
+    }
+    if (tally.behind > 0) {
+        return not_ready(reason, reason_size, "%u of %u replicas are catching up", tally.behind, tally.total);
+    }
+    return true;
+}
+
+bool cluster_ready(const struct cluster *c, char *reason, size_t reason_size)
+{
+    const struct metadata *m = c->group0.metadata;
+    if (c->phase != CLUSTER_RUNNING) {
+        return not_ready(reason, reason_size, "the node is starting or shutting down");
+    }
+    if (c->group0.has_failed) {
+        return not_ready(reason, reason_size, "the metadata replica failed");
+    }
+    if (cluster_controller(c) == 0) {
+        return not_ready(reason, reason_size, "no controller: a majority of the nodes is not in reach");
+    }
+    if (!group_caught_up(c->group0.group)) {
+        return not_ready(reason, reason_size, "the metadata is catching up");
+    }
+    if (metadata_node(m, c->self.id) == NULL ||
+        metadata_node(m, c->self.id)->client_port != c->self.client_port) {
+        return not_ready(reason, reason_size, "this node is not registered yet");
+    }
+    if (metadata_topic(m, OFFSETS_TOPIC) == NULL) {
+        return not_ready(reason, reason_size, OFFSETS_TOPIC " is not created yet");
+    }
+    if (c->reconciler.version != metadata_version(m)) {
+        return not_ready(reason, reason_size, "replicas are being started");
+    }
+    return replicas_ready(c, reason, reason_size);
+}

@@ -1,0 +1,294 @@
+/* Compares the tables with what runs on this node: starts what is missing, stops and erases what was deleted,
+ * configures what changed. Work is bounded; the rest waits in two queues. */
+#include "node/cluster/internal.h"
+#include "proto/error.h"
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum {
+    STARTING_MAX = 32,
+    STOPPING_MAX = 64,
+};
+static const uint64_t retry_pause_ns = UINT64_C(5000) * NS_PER_MS;
+
+void reconciler_init(struct reconciler *r)
+{
+    queue_init(&r->waiting);
+    queue_init(&r->leaving);
+}
+
+bool reconciler_is_empty(const struct reconciler *r)
+{
+    return r->replicas == NULL;
+}
+
+static struct replica *find(struct reconciler *r, uint64_t group_id)
+{
+    struct replica *replica = NULL;
+    HASH_FIND(hh, r->replicas, &group_id, sizeof group_id, replica);
+    return replica;
+}
+
+static struct replica *add(struct reconciler *r, uint64_t group_id)
+{
+    struct replica *replica = memory_zalloc(sizeof *replica);
+    replica->group_id = group_id;
+    queue_init(&replica->node);
+    HASH_ADD(hh, r->replicas, group_id, sizeof replica->group_id, replica);
+    return replica;
+}
+
+static void drop(struct reconciler *r, struct replica *replica)
+{
+    queue_remove(&replica->node);
+    HASH_DEL(r->replicas, replica);
+    free(replica);
+}
+
+/* ---- stopping ---- */
+
+static void leave(struct reconciler *r, struct replica *replica, bool erase)
+{
+    queue_remove(&replica->node);
+    replica->state = REPLICA_LEAVING;
+    replica->is_erased = erase;
+    queue_push(&r->leaving, &replica->node);
+}
+
+static void stop_next(struct cluster *c)
+{
+    struct reconciler *r = &c->reconciler;
+    while (r->stopping < STOPPING_MAX && !queue_empty(&r->leaving)) {
+        struct replica *replica = QUEUE_ENTRY(queue_first(&r->leaving), struct replica, node);
+        queue_remove(&replica->node);
+        replica->state = REPLICA_STOPPING;
+        r->stopping++;
+        /* May report the stop from inside, after which the replica is gone. */
+        c->options.replicas->stop(c->options.data, replica->group_id, replica->is_erased);
+    }
+}
+
+void cluster_replica_stopped(struct cluster *c, uint64_t group_id)
+{
+    struct replica *replica = find(&c->reconciler, group_id);
+    if (replica == NULL || replica->state != REPLICA_STOPPING) {
+        return;
+    }
+    c->reconciler.stopping--;
+    drop(&c->reconciler, replica);
+    cluster_wake(c);
+}
+
+/* ---- starting ---- */
+
+/* A group that this node has never heard a term of is new here; the preferred leader need not wait out a
+ * time-out. */
+static bool should_campaign(const struct cluster *c, const struct partition_meta *partition)
+{
+    struct journal_group state;
+    journal_get(c->options.journal, partition->group_id, &state);
+    return state.term == 0 && partition->replicas[0] == c->self.id;
+}
+
+static void fail(struct cluster *c, struct replica *replica)
+{
+    replica->state = REPLICA_FAILED;
+    if (c->reconciler.retry_ns == 0) {
+        c->reconciler.retry_ns = env_now_ns(c->env) + retry_pause_ns;
+    }
+}
+
+static void start(struct cluster *c, struct replica *replica)
+{
+    const struct partition_meta *partition;
+    const struct topic_meta *topic =
+        metadata_topic_by_group(c->group0.metadata, replica->group_id, &partition);
+    if (topic == NULL) { /* deleted while it waited: the next reconciliation sees to it */
+        fail(c, replica);
+        return;
+    }
+    replica->state = REPLICA_STARTING;
+    replica->config = topic->config;
+    c->reconciler.starting++;
+    /* May report the start from inside. */
+    c->options.replicas->start(c->options.data, topic, partition, should_campaign(c, partition));
+}
+
+static void start_next(struct cluster *c)
+{
+    struct reconciler *r = &c->reconciler;
+    while (r->starting < STARTING_MAX && !queue_empty(&r->waiting)) {
+        struct replica *replica = QUEUE_ENTRY(queue_first(&r->waiting), struct replica, node);
+        queue_remove(&replica->node);
+        start(c, replica);
+    }
+}
+
+/* Deleted or changed while it started. */
+static void check_after_start(struct cluster *c, struct replica *replica)
+{
+    const struct topic_meta *topic = metadata_topic_by_group(c->group0.metadata, replica->group_id, NULL);
+    if (topic == NULL || !topic_config_equal(&topic->config, &replica->config)) {
+        c->reconciler.has_run = false;
+    }
+}
+
+void cluster_replica_started(struct cluster *c, uint64_t group_id, int status)
+{
+    struct replica *replica = find(&c->reconciler, group_id);
+    if (replica == NULL || replica->state != REPLICA_STARTING) {
+        return;
+    }
+    c->reconciler.starting--;
+    if (status == 0) {
+        replica->state = REPLICA_RUNNING;
+        check_after_start(c, replica);
+    } else {
+        LOG(c->logger, LOG_ERROR, "cannot start a replica, will try again", "group_id=%" PRIu64 " error=%s",
+            group_id, error_name(status));
+        fail(c, replica);
+    }
+    cluster_wake(c);
+}
+
+static void retry_failed(struct cluster *c)
+{
+    struct reconciler *r = &c->reconciler;
+    if (r->retry_ns == 0 || env_now_ns(c->env) < r->retry_ns) {
+        return;
+    }
+    r->retry_ns = 0;
+    for (struct replica *replica = r->replicas; replica != NULL; replica = replica->hh.next) {
+        if (replica->state == REPLICA_FAILED) {
+            replica->state = REPLICA_WAITING;
+            queue_push(&r->waiting, &replica->node);
+        }
+    }
+}
+
+/* ---- comparing ---- */
+
+static void want(struct cluster *c, const struct topic_meta *topic, const struct partition_meta *partition)
+{
+    struct reconciler *r = &c->reconciler;
+    struct replica *replica = find(r, partition->group_id);
+    if (replica == NULL) {
+        replica = add(r, partition->group_id);
+        queue_push(&r->waiting, &replica->node);
+    }
+    replica->is_wanted = true;
+    if (replica->state == REPLICA_RUNNING && !topic_config_equal(&replica->config, &topic->config)) {
+        replica->config = topic->config;
+        c->options.replicas->configure(c->options.data, topic, partition);
+    }
+}
+
+static bool has_replica_on(const struct partition_meta *partition, uint32_t node_id)
+{
+    for (unsigned i = 0; i < partition->replica_count; i++) {
+        if (partition->replicas[i] == node_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void want_topic(void *data, const struct topic_meta *topic)
+{
+    struct cluster *c = data;
+    for (uint32_t i = 0; i < topic->partition_count; i++) {
+        if (has_replica_on(&topic->partitions[i], c->self.id)) {
+            want(c, topic, &topic->partitions[i]);
+        }
+    }
+}
+
+static void compare(struct cluster *c)
+{
+    struct reconciler *r = &c->reconciler;
+    struct replica *replica;
+    struct replica *next;
+    for (replica = r->replicas; replica != NULL; replica = replica->hh.next) {
+        replica->is_wanted = false;
+    }
+    metadata_each_topic(c->group0.metadata, want_topic, c);
+    HASH_ITER (hh, r->replicas, replica, next) {
+        bool is_on_its_way = replica->state == REPLICA_STARTING || replica->state == REPLICA_STOPPING ||
+                             replica->state == REPLICA_LEAVING;
+        if (!replica->is_wanted && !is_on_its_way) {
+            leave(r, replica, true);
+        }
+    }
+    r->version = metadata_version(c->group0.metadata);
+    r->has_run = true;
+}
+
+/* ---- orphans ---- */
+
+/* Files of a group that was deleted while this node was away. Group ids only grow in the order of the log, so
+ * an id below the tables' next one that is not in the tables was deleted at or before the state that they
+ * show: no later entry can bring it back. Anything else is kept. */
+static void check_orphan(void *data, uint64_t group_id)
+{
+    struct cluster *c = data;
+    const struct metadata *m = c->group0.metadata;
+    if (group_id == METADATA_GROUP_ID || group_id >= metadata_next_group_id(m) ||
+        metadata_topic_by_group(m, group_id, NULL) != NULL || find(&c->reconciler, group_id) != NULL) {
+        return;
+    }
+    LOG(c->logger, LOG_INFO, "erasing the files of a deleted partition", "group_id=%" PRIu64, group_id);
+    leave(&c->reconciler, add(&c->reconciler, group_id), true);
+}
+
+/* Once, when this node has caught up with the metadata. */
+static void check_orphans(struct cluster *c)
+{
+    if (c->reconciler.orphans_checked || cluster_controller(c) == 0 || !group_caught_up(c->group0.group)) {
+        return;
+    }
+    c->reconciler.orphans_checked = true;
+    int rc = data_dir_each_group(c->options.data_dir, check_orphan, c);
+    if (rc != 0) {
+        LOG(c->logger, LOG_WARN, "cannot list the data directory", "error=%s", error_name(rc));
+    }
+    journal_each(c->options.journal, check_orphan, c);
+}
+
+/* ---- steps ---- */
+
+static void close_step(struct cluster *c)
+{
+    struct reconciler *r = &c->reconciler;
+    struct replica *replica;
+    struct replica *next;
+    HASH_ITER (hh, r->replicas, replica, next) {
+        if (replica->state == REPLICA_RUNNING) {
+            leave(r, replica, false);
+        } else if (replica->state == REPLICA_WAITING || replica->state == REPLICA_FAILED) {
+            drop(r, replica);
+        }
+    }
+    stop_next(c);
+    if (reconciler_is_empty(r)) {
+        cluster_replicas_closed(c);
+    }
+}
+
+void reconciler_run(struct cluster *c)
+{
+    struct reconciler *r = &c->reconciler;
+    if (c->phase == CLUSTER_CLOSING) {
+        close_step(c);
+        return;
+    }
+    if (c->phase != CLUSTER_RUNNING) {
+        return;
+    }
+    if (!r->has_run || r->version != metadata_version(c->group0.metadata)) {
+        compare(c);
+    }
+    check_orphans(c);
+    retry_failed(c);
+    start_next(c);
+    stop_next(c);
+}
