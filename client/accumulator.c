@@ -1,0 +1,620 @@
+#include "client/accumulator.h"
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <time.h>
+
+enum {
+    MAX_SPARE_BATCHES = 64,
+    REPORT_CHARGE = 16, /* bytes that one undelivered report keeps of buffer.bytes */
+    MAX_RECORD_SIZE = FRAME_MAX_SIZE - 1024 * 1024, /* leaves room for the frame around it */
+};
+
+struct accumulator_topic {
+    TAILQ_ENTRY(accumulator_topic) link;
+    char name[CORE_TOPIC_SIZE];
+    bool asked; /* the core knows that it is wanted */
+    int status; /* why it cannot be used; 0 and no partitions: not known yet */
+    struct accumulator_partition **partitions;
+    uint32_t partition_count;
+    uint32_t sticky; /* where records without key go as long as its batch is open */
+};
+
+struct accumulator {
+    struct client_settings settings;
+    struct accumulator_hooks hooks;
+    flotilla_delivery_cb cb;
+    void *cb_data;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    unsigned waiting; /* threads in pthread_cond_wait */
+    TAILQ_HEAD(, accumulator_topic) topics;
+    struct accumulator_topic *last; /* most records go where the one before went */
+    TAILQ_HEAD(, accumulator_partition) dirty;
+    bool topics_asked;
+    size_t buffered_bytes;
+    atomic_ullong pending; /* also read without the lock */
+    unsigned flushing;
+    struct core_batch_list done;
+    struct core_batch_list spare;
+    unsigned spare_count;
+    uint64_t random;
+    int fatal;
+    int first_failure; /* since the last flush, when there is no callback */
+    char message[2 * CORE_MESSAGE_SIZE];
+};
+
+struct accumulator *accumulator_create(const struct client_settings *settings,
+                                       const struct accumulator_hooks *hooks, flotilla_delivery_cb cb,
+                                       void *cb_data, uint64_t seed)
+{
+    struct accumulator *a = core_alloc(sizeof(*a));
+    pthread_condattr_t monotonic;
+
+    a->settings = *settings;
+    a->hooks = *hooks;
+    a->cb = cb;
+    a->cb_data = cb_data;
+    a->random = seed | 1;
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&a->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    TAILQ_INIT(&a->topics);
+    TAILQ_INIT(&a->dirty);
+    TAILQ_INIT(&a->done);
+    TAILQ_INIT(&a->spare);
+    return a;
+}
+
+static void batch_free(struct core_batch *batch)
+{
+    batch_builder_close(&batch->builder);
+    core_wire_unref(batch->wire);
+    free(batch->opaques);
+    free(batch);
+}
+
+static void batches_free(struct core_batch_list *list)
+{
+    struct core_batch *batch;
+
+    while ((batch = TAILQ_FIRST(list)) != NULL) {
+        TAILQ_REMOVE(list, batch, link);
+        batch_free(batch);
+    }
+}
+
+void accumulator_destroy(struct accumulator *a)
+{
+    struct accumulator_topic *topic;
+
+    while ((topic = TAILQ_FIRST(&a->topics)) != NULL) {
+        TAILQ_REMOVE(&a->topics, topic, link);
+        for (uint32_t i = 0; i < topic->partition_count; i++) {
+            batches_free(&topic->partitions[i]->full);
+            if (topic->partitions[i]->open != NULL)
+                batch_free(topic->partitions[i]->open);
+            free(topic->partitions[i]);
+        }
+        free(topic->partitions);
+        free(topic);
+    }
+    batches_free(&a->done);
+    batches_free(&a->spare);
+    pthread_cond_destroy(&a->changed);
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}
+
+/* ---- waiting ---- */
+
+/* CLOCK_MONOTONIC; false: no end. */
+static bool deadline_after(int64_t timeout_ms, struct timespec *deadline)
+{
+    if (timeout_ms < 0)
+        return false;
+    clock_gettime(CLOCK_MONOTONIC, deadline);
+    deadline->tv_sec += timeout_ms / 1000;
+    deadline->tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (deadline->tv_nsec >= 1000000000) {
+        deadline->tv_nsec -= 1000000000;
+        deadline->tv_sec++;
+    }
+    return true;
+}
+
+/* Waits for a change; false once the deadline has passed. NULL: no end. */
+static bool wait_changed(struct accumulator *a, const struct timespec *deadline)
+{
+    int rc;
+
+    a->waiting++;
+    if (deadline == NULL)
+        rc = pthread_cond_wait(&a->changed, &a->lock);
+    else
+        rc = pthread_cond_timedwait(&a->changed, &a->lock, deadline);
+    a->waiting--;
+    return rc == 0;
+}
+
+static void tell_changed(struct accumulator *a)
+{
+    if (a->waiting > 0)
+        pthread_cond_broadcast(&a->changed);
+}
+
+static void unlock_and_wake(struct accumulator *a, bool wake)
+{
+    pthread_mutex_unlock(&a->lock);
+    if (wake)
+        a->hooks.wake(a->hooks.data);
+}
+
+/* ---- reports ---- */
+
+static void batch_recycle(struct accumulator *a, struct core_batch *batch)
+{
+    core_wire_unref(batch->wire);
+    batch->wire = NULL;
+    if (a->spare_count >= MAX_SPARE_BATCHES ||
+        batch->builder.records.capacity > 4 * (size_t)a->settings.batch_bytes) {
+        batch_free(batch);
+        return;
+    }
+    batch_builder_reset(&batch->builder);
+    TAILQ_INSERT_HEAD(&a->spare, batch, link);
+    a->spare_count++;
+}
+
+static void batch_report(const struct accumulator *a, const struct core_batch *batch)
+{
+    struct flotilla_delivery report = {
+        .status = batch->status,
+        .message = batch->message,
+        .topic = batch->partition->topic->name,
+        .partition = (int32_t)batch->partition->index,
+        .offset = -1,
+        .timestamp_ms = batch->append_time_ms,
+        .durability = (enum flotilla_durability)batch->durability,
+    };
+
+    for (int32_t i = 0; i < batch->builder.count; i++) {
+        if (batch->status == 0 && batch->base_offset >= 0)
+            report.offset = batch->base_offset + i;
+        report.opaque = batch->opaques[i];
+        a->cb(a->cb_data, &report);
+    }
+}
+
+static void batch_settle(struct accumulator *a, struct core_batch *batch)
+{
+    a->buffered_bytes -= batch->charged_bytes;
+    atomic_fetch_sub(&a->pending, (unsigned long long)batch->builder.count);
+    batch_recycle(a, batch);
+}
+
+/* Calls the callback for all that is done, with the lock released meanwhile. Returns the number of records.
+ */
+static int deliver_locked(struct accumulator *a)
+{
+    struct core_batch_list done;
+    struct core_batch *batch;
+    int count = 0;
+
+    TAILQ_INIT(&done);
+    TAILQ_CONCAT(&done, &a->done, link);
+    if (TAILQ_EMPTY(&done))
+        return 0;
+    pthread_mutex_unlock(&a->lock);
+    for (batch = TAILQ_FIRST(&done); batch != NULL; batch = TAILQ_NEXT(batch, link)) {
+        batch_report(a, batch);
+        count += batch->builder.count;
+    }
+    pthread_mutex_lock(&a->lock);
+    while ((batch = TAILQ_FIRST(&done)) != NULL) {
+        TAILQ_REMOVE(&done, batch, link);
+        batch_settle(a, batch);
+    }
+    tell_changed(a);
+    return count;
+}
+
+int accumulator_poll(struct accumulator *a, int timeout_ms)
+{
+    struct timespec deadline;
+    bool ends = deadline_after(timeout_ms, &deadline);
+    int count;
+
+    pthread_mutex_lock(&a->lock);
+    while ((count = deliver_locked(a)) == 0 && atomic_load(&a->pending) > 0)
+        if (timeout_ms == 0 || !wait_changed(a, ends ? &deadline : NULL))
+            break;
+    pthread_mutex_unlock(&a->lock);
+    return count;
+}
+
+int accumulator_flush(struct accumulator *a, int timeout_ms)
+{
+    struct timespec deadline;
+    bool ends = deadline_after(timeout_ms, &deadline);
+    int rc = 0;
+
+    pthread_mutex_lock(&a->lock);
+    a->flushing++;
+    unlock_and_wake(a, true);
+    pthread_mutex_lock(&a->lock);
+    while (atomic_load(&a->pending) > 0 && rc == 0) {
+        if (deliver_locked(a) == 0 && !wait_changed(a, ends ? &deadline : NULL))
+            rc = ERR_TIMED_OUT;
+    }
+    a->flushing--;
+    if (rc == 0 && a->cb == NULL) {
+        rc = a->first_failure;
+        a->first_failure = 0;
+    }
+    pthread_mutex_unlock(&a->lock);
+    return rc;
+}
+
+uint64_t accumulator_pending(const struct accumulator *a)
+{
+    return atomic_load(&a->pending);
+}
+
+void accumulator_last_error(struct accumulator *a, char *error, size_t error_size)
+{
+    pthread_mutex_lock(&a->lock);
+    snprintf(error, error_size, "%s", a->message);
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* ---- appending ---- */
+
+static void topic_ask(struct accumulator *a, struct accumulator_topic *topic)
+{
+    topic->asked = false;
+    a->topics_asked = true;
+}
+
+static struct accumulator_topic *topic_find(struct accumulator *a, const char *name)
+{
+    struct accumulator_topic *topic = a->last;
+
+    if (topic != NULL && strcmp(topic->name, name) == 0)
+        return topic;
+    for (topic = TAILQ_FIRST(&a->topics); topic != NULL; topic = TAILQ_NEXT(topic, link))
+        if (strcmp(topic->name, name) == 0)
+            break;
+    return topic;
+}
+
+static struct accumulator_topic *topic_get(struct accumulator *a, const char *name)
+{
+    struct accumulator_topic *topic = topic_find(a, name);
+
+    if (topic == NULL) {
+        topic = core_alloc(sizeof(*topic));
+        snprintf(topic->name, sizeof(topic->name), "%s", name);
+        TAILQ_INSERT_TAIL(&a->topics, topic, link);
+        topic_ask(a, topic);
+    }
+    a->last = topic;
+    return topic;
+}
+
+static int fail_append(struct accumulator *a, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static int fail_append(struct accumulator *a, int status, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(a->message, sizeof(a->message), format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+/* Waits until the topic's partitions are known. */
+static int await_topic(struct accumulator *a, struct accumulator_topic *topic,
+                       const struct timespec *deadline)
+{
+    bool woken = false;
+
+    if (topic->status != 0) { /* it may have been created since */
+        topic->status = 0;
+        topic_ask(a, topic);
+    }
+    while (topic->partition_count == 0 && topic->status == 0 && a->fatal == 0) {
+        if (!woken) {
+            woken = true;
+            unlock_and_wake(a, true);
+            pthread_mutex_lock(&a->lock);
+        } else if (a->settings.block_ms == 0 || !wait_changed(a, deadline)) {
+            return fail_append(a, ERR_OVERLOADED, "topic %s: its partitions are not known yet", topic->name);
+        }
+    }
+    if (topic->status != 0)
+        return fail_append(a, topic->status, "topic %s: %s", topic->name, error_text(topic->status));
+    return a->fatal;
+}
+
+static int await_room(struct accumulator *a, size_t size, const struct timespec *deadline)
+{
+    size_t limit = (size_t)a->settings.buffer_bytes;
+
+    if (size > limit || size > MAX_RECORD_SIZE)
+        return fail_append(a, ERR_TOO_LARGE, "a record of %zu bytes is larger than buffer.bytes or a frame",
+                           size);
+    while (a->buffered_bytes + size > limit && a->fatal == 0) {
+        if (deliver_locked(a) > 0)
+            continue;
+        if (a->settings.block_ms == 0 || !wait_changed(a, deadline))
+            return fail_append(a, ERR_OVERLOADED, "%zu bytes of at most %zu wait for delivery",
+                               a->buffered_bytes, limit);
+    }
+    return a->fatal;
+}
+
+static struct accumulator_partition *choose_partition(struct accumulator *a, struct accumulator_topic *topic,
+                                                      const struct accumulator_record *r)
+{
+    if (r->partition >= 0)
+        return (uint32_t)r->partition < topic->partition_count ? topic->partitions[r->partition] : NULL;
+    if (r->partition != FLOTILLA_PARTITION_ANY)
+        return NULL;
+    if (r->key != NULL)
+        return topic
+            ->partitions[flotilla_partition_for_key(r->key, r->key_size, (int32_t)topic->partition_count)];
+    if (topic->sticky >= topic->partition_count || topic->partitions[topic->sticky]->open == NULL) {
+        a->random = a->random * 6364136223846793005u + 1442695040888963407u;
+        topic->sticky = (uint32_t)((a->random >> 33) % topic->partition_count);
+    }
+    return topic->partitions[topic->sticky];
+}
+
+static bool mark_dirty(struct accumulator *a, struct accumulator_partition *p)
+{
+    if (p->dirty)
+        return false;
+    p->dirty = true;
+    TAILQ_INSERT_TAIL(&a->dirty, p, dirty_link);
+    return true;
+}
+
+static void seal_open(struct accumulator_partition *p)
+{
+    TAILQ_INSERT_TAIL(&p->full, p->open, link);
+    p->open = NULL;
+}
+
+static struct core_batch *batch_create(struct accumulator *a, struct accumulator_partition *p)
+{
+    struct core_batch *batch = TAILQ_FIRST(&a->spare);
+
+    if (batch != NULL) {
+        TAILQ_REMOVE(&a->spare, batch, link);
+        a->spare_count--;
+    } else {
+        batch = core_alloc(sizeof(*batch));
+        batch_builder_init(&batch->builder);
+    }
+    batch->partition = p;
+    batch->charged_bytes = 0;
+    batch->created_ns = a->hooks.now_ns(a->hooks.data);
+    batch->producer_id = -1;
+    batch->is_sent = false;
+    batch->is_unknown = false;
+    batch->status = 0;
+    batch->base_offset = -1;
+    batch->append_time_ms = -1;
+    batch->message[0] = '\0';
+    return batch;
+}
+
+static void batch_keep_opaque(struct core_batch *batch, void *opaque)
+{
+    size_t index = (size_t)batch->builder.count;
+
+    if (index == batch->opaque_capacity) {
+        batch->opaque_capacity = index != 0 ? 2 * index : 64;
+        batch->opaques = realloc(batch->opaques, batch->opaque_capacity * sizeof(void *));
+        if (batch->opaques == NULL)
+            abort();
+    }
+    batch->opaques[index] = opaque;
+}
+
+/* Returns whether the core must look at the partition. */
+static bool append_record(struct accumulator *a, struct accumulator_partition *p,
+                          const struct accumulator_record *r, size_t bound)
+{
+    size_t batch_bytes = (size_t)a->settings.batch_bytes;
+    size_t charge = bound + (a->cb != NULL ? REPORT_CHARGE : 0);
+    bool wake = false;
+
+    if (p->open != NULL && batch_builder_size(&p->open->builder) + bound > batch_bytes)
+        seal_open(p);
+    if (p->open == NULL) {
+        p->open = batch_create(a, p);
+        wake = mark_dirty(a, p);
+    }
+    if (a->cb != NULL)
+        batch_keep_opaque(p->open, r->opaque);
+    batch_builder_add(&p->open->builder, r->timestamp_ms, r->key, r->key_size, r->value, r->value_size,
+                      r->headers, r->header_count);
+    p->open->charged_bytes += charge;
+    a->buffered_bytes += charge;
+    atomic_fetch_add_explicit(&a->pending, 1, memory_order_relaxed);
+    if (batch_builder_size(&p->open->builder) >= batch_bytes) {
+        seal_open(p);
+        wake |= mark_dirty(a, p);
+    }
+    return wake;
+}
+
+static int append_locked(struct accumulator *a, const struct accumulator_record *r, size_t bound, bool *wake)
+{
+    struct timespec deadline;
+    struct accumulator_topic *topic = topic_get(a, r->topic);
+    bool is_full = a->buffered_bytes + bound + REPORT_CHARGE > (size_t)a->settings.buffer_bytes;
+    int rc = a->fatal;
+
+    if (rc == 0 &&
+        (topic->partition_count == 0 || topic->status != 0 || is_full || bound > MAX_RECORD_SIZE)) {
+        deadline_after(a->settings.block_ms, &deadline);
+        rc = await_topic(a, topic, &deadline);
+        if (rc == 0)
+            rc = await_room(a, bound + REPORT_CHARGE, &deadline);
+    }
+    if (rc != 0)
+        return rc;
+    struct accumulator_partition *p = choose_partition(a, topic, r);
+    if (p == NULL)
+        return fail_append(a, ERR_UNKNOWN_PARTITION, "topic %s has no partition %d: it has %u", topic->name,
+                           r->partition, topic->partition_count);
+    *wake = append_record(a, p, r, bound);
+    return 0;
+}
+
+int accumulator_append(struct accumulator *a, const struct accumulator_record *record)
+{
+    size_t bound =
+        batch_record_size_bound(record->key_size, record->value_size, record->headers, record->header_count);
+    bool wake = false;
+
+    pthread_mutex_lock(&a->lock);
+    int rc = append_locked(a, record, bound, &wake);
+    unlock_and_wake(a, wake);
+    return rc;
+}
+
+/* ---- the core's side ---- */
+
+void accumulator_collect(struct accumulator *a, void (*topic_cb)(void *data, const char *name),
+                         void (*partition_cb)(void *data, struct accumulator_partition *p), void *data)
+{
+    struct accumulator_topic *topic = NULL;
+    struct accumulator_partition *p;
+
+    pthread_mutex_lock(&a->lock);
+    while ((p = TAILQ_FIRST(&a->dirty)) != NULL) {
+        TAILQ_REMOVE(&a->dirty, p, dirty_link);
+        p->dirty = false;
+        partition_cb(data, p);
+    }
+    if (a->topics_asked)
+        topic = TAILQ_FIRST(&a->topics);
+    a->topics_asked = false;
+    for (; topic != NULL; topic = TAILQ_NEXT(topic, link)) {
+        if (!topic->asked)
+            topic_cb(data, topic->name);
+        topic->asked = true;
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void topic_grow(struct accumulator_topic *topic, uint32_t count)
+{
+    topic->partitions = realloc(topic->partitions, count * sizeof(struct accumulator_partition *));
+    if (topic->partitions == NULL)
+        abort();
+    for (; topic->partition_count < count; topic->partition_count++) {
+        struct accumulator_partition *p = core_alloc(sizeof(*p));
+        p->topic = topic;
+        p->index = topic->partition_count;
+        TAILQ_INIT(&p->full);
+        topic->partitions[topic->partition_count] = p;
+    }
+}
+
+void accumulator_set_topic(struct accumulator *a, const char *name, uint32_t partition_count, int status)
+{
+    pthread_mutex_lock(&a->lock);
+    struct accumulator_topic *topic = topic_find(a, name);
+    if (topic != NULL) {
+        topic->status = status;
+        if (partition_count > topic->partition_count)
+            topic_grow(topic, partition_count);
+        tell_changed(a);
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+const char *accumulator_topic_name(const struct accumulator_topic *t)
+{
+    return t->name;
+}
+
+enum accumulator_waiting accumulator_peek(struct accumulator *a, struct accumulator_partition *p,
+                                          uint64_t *created_ns)
+{
+    enum accumulator_waiting waiting = WAITING_NONE;
+
+    pthread_mutex_lock(&a->lock);
+    const struct core_batch *first = TAILQ_FIRST(&p->full);
+    if (first != NULL)
+        waiting = WAITING_FULL;
+    else if ((first = p->open) != NULL)
+        waiting = WAITING_OPEN;
+    if (first != NULL)
+        *created_ns = first->created_ns;
+    pthread_mutex_unlock(&a->lock);
+    return waiting;
+}
+
+struct core_batch *accumulator_take(struct accumulator *a, struct accumulator_partition *p)
+{
+    pthread_mutex_lock(&a->lock);
+    struct core_batch *batch = TAILQ_FIRST(&p->full);
+    if (batch != NULL) {
+        TAILQ_REMOVE(&p->full, batch, link);
+    } else {
+        batch = p->open;
+        p->open = NULL;
+    }
+    pthread_mutex_unlock(&a->lock);
+    return batch;
+}
+
+bool accumulator_is_flushing(struct accumulator *a)
+{
+    pthread_mutex_lock(&a->lock);
+    bool flushing = a->flushing > 0;
+    pthread_mutex_unlock(&a->lock);
+    return flushing;
+}
+
+void accumulator_complete(struct accumulator *a, struct core_batch *batch)
+{
+    bool report_here = a->cb != NULL && a->settings.delivery_thread == DELIVER_FROM_IO;
+    size_t kept = (size_t)batch->builder.count * REPORT_CHARGE;
+
+    if (report_here)
+        batch_report(a, batch);
+    pthread_mutex_lock(&a->lock);
+    if (batch->status != 0 && a->first_failure == 0) {
+        a->first_failure = batch->status;
+        snprintf(a->message, sizeof(a->message), "%s", batch->message);
+    }
+    if (a->cb == NULL || report_here) {
+        batch_settle(a, batch);
+    } else {
+        a->buffered_bytes -= batch->charged_bytes - kept;
+        batch->charged_bytes = kept;
+        core_wire_unref(batch->wire);
+        batch->wire = NULL;
+        TAILQ_INSERT_TAIL(&a->done, batch, link);
+    }
+    tell_changed(a);
+    pthread_mutex_unlock(&a->lock);
+}
+
+void accumulator_fail(struct accumulator *a, int status, const char *message)
+{
+    pthread_mutex_lock(&a->lock);
+    a->fatal = status;
+    snprintf(a->message, sizeof(a->message), "%s", message);
+    tell_changed(a);
+    pthread_mutex_unlock(&a->lock);
+}
