@@ -273,6 +273,11 @@ static void on_read(struct env_task *task)
     }
 }
 
+void fake_group_release_reads(struct fake_group *g)
+{
+    on_read(&g->read_task);
+}
+
 int log_read(struct log *log, struct log_read_req *req, int64_t offset, int64_t limit_offset,
              size_t max_bytes, void (*cb)(struct log_read_req *req, int status))
 {
@@ -291,7 +296,8 @@ int log_read(struct log *log, struct log_read_req *req, int64_t offset, int64_t 
         return 1;
     }
     g->reads[g->read_count++] = req;
-    env_defer(&g->env->env, &g->read_task, on_read);
+    if (!g->hold_reads)
+        env_defer(&g->env->env, &g->read_task, on_read);
     return 0;
 }
 

@@ -34,6 +34,7 @@ struct fake_group {
     int64_t start_offset;
 
     bool async_reads; /* log_read answers in the next turn, instead of at once */
+    bool hold_reads;  /* or when the test says so */
     int read_status;  /* what async reads and finds answer */
     struct log_read_req *reads[16];
     unsigned read_count;
@@ -96,6 +97,7 @@ void fake_group_commit(struct fake_group *g, unsigned n);
 void fake_group_lose(struct fake_group *g, uint32_t leader, unsigned keep);
 /* This node leads in a newer term: what the log has is committed first. */
 void fake_group_lead(struct fake_group *g);
+void fake_group_release_reads(struct fake_group *g);
 
 /* ---- batches ---- */
 

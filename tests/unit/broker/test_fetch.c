@@ -248,12 +248,16 @@ static void test_commit_during_an_asynchronous_read_is_not_missed(void **state)
     append_committed(f, 1);
     size_t one = f->group->batches[0].bytes.size;
     f->group->async_reads = true;
+    f->group->hold_reads = true;
     struct fetch t;
     t.answers = 0;
     partition_fetch(f->partition, &t.req, 0, MAX_BYTES, 2 * one, FOREVER_MS * 1000000ull, on_fetched);
     struct produce p;
     produce_plain(f, &p, 1, ACKS_ALL);
-    fake_group_commit(f->group, 1); /* before the read answers */
+    fake_group_commit(f->group, 1);
+    fixture_turn(f); /* all waiters have been woken */
+    f->group->hold_reads = false;
+    fake_group_release_reads(f->group);
     fixture_turn(f);
     assert_got(&t, 2, 2);
 }
