@@ -1,6 +1,7 @@
-/* The one error table. Every function of the node, the tool and the wire protocols that can fail returns 0 or one
- * of these negative codes; libuv's, libraft's and errno codes are translated where they enter. The numbers cross the
- * wire and stand in client/include/flotilla.h under the same values: never renumber, only append. */
+/* The one error table. Every function of the node, the tool and the wire protocols that can fail returns 0 or
+ * one of these negative codes; libuv's, libraft's and errno codes are translated where they enter. The
+ * numbers cross the wire and stand in client/include/flotilla.h under the same values: never renumber, only
+ * append. */
 #ifndef PROTO_ERROR_H
 #define PROTO_ERROR_H
 
@@ -8,7 +9,7 @@
 enum error_class {
     ERROR_NONE = 0,
     ERROR_RETRIABLE,       /* try again, after refreshing metadata */
-    ERROR_OUTCOME_UNKNOWN, /* the request may or may not have taken effect; only an idempotent retry is safe */
+    ERROR_OUTCOME_UNKNOWN, /* it may or may not have taken effect: only an idempotent retry is safe */
     ERROR_BAD_ARGUMENT,    /* the request itself is wrong; repeating it cannot help */
     ERROR_FENCED,          /* somebody newer has taken this caller's place; stop */
     ERROR_FATAL,           /* this object cannot go on */

@@ -90,6 +90,8 @@ static void foreign_protocols_are_named(void **state)
     const unsigned char kafka_large[] = {0x04, 0, 0, 0, 0, 0, 0, 9};
     const unsigned char tls[] = {0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc};
     const unsigned char tls_short[] = {0x16, 0x03, 0x03, 0x00, 0xa5, 0x01, 0x00, 0x00, 0xa1};
+    const unsigned char frame_like_tls[] = {0x16, 0x03, 0, 0,
+                                            0x02, 0x01, 0, 0}; /* 790 bytes, 258 of header */
     const unsigned char noise[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
     assert_sniffed("GET / HTTP/1.1\r\n", "HTTP");
@@ -100,6 +102,7 @@ static void foreign_protocols_are_named(void **state)
     assert_sniffed(tls, "TLS");
     assert_sniffed(tls_short, "TLS");
     assert_sniffed(noise, NULL);
+    assert_sniffed(frame_like_tls, NULL);
 }
 
 /* Whatever a client may put into its HELLO, it is never taken for something else. */
