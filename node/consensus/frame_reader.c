@@ -20,7 +20,7 @@ static void change_chunk(struct frame_reader *r, size_t capacity)
     struct buf *old = r->chunk;
     size_t left = r->end - r->start;
     r->chunk = buf_create(capacity);
-    if (left > 0)
+    if (old && left > 0)
         memcpy(r->chunk->data, old->data + r->start, left);
     r->start = 0;
     r->end = left;

@@ -75,5 +75,5 @@ void native_fetch(struct request *r, const ProtobufCMessage *message)
     call->fetch.data = call;
     r->cancel = on_gone;
     charge_answer(r, max_bytes);
-    partition_fetch(partition, &call->fetch, m->offset, max_bytes, min_bytes, wait_ms, on_fetched);
+    partition_fetch(partition, &call->fetch, m->offset, max_bytes, min_bytes, wait_ms * 1000000u, on_fetched);
 }
