@@ -50,12 +50,6 @@ static double in_flight_bytes(void *data)
     return (double)((const struct broker *)data)->in_flight_bytes;
 }
 
-static double partitions(void *data)
-{
-    const struct broker *b = data;
-    return (double)HASH_CNT(by_group, b->by_group);
-}
-
 void broker_metrics_init(struct broker_metrics *m, struct broker *b, struct metrics *registry)
 {
     struct metric *next = m->metrics;
@@ -74,8 +68,6 @@ void broker_metrics_init(struct broker_metrics *m, struct broker *b, struct metr
                         "Fetches that had to wait for records", "", &m->fetch_waits);
     metrics_add_gauge(registry, next++, "flotilla_produce_inflight_bytes",
                       "Produced bytes that are proposed and not yet committed", "", in_flight_bytes, b);
-    metrics_add_gauge(registry, next++, "flotilla_partitions", "Partition replicas on this node", "",
-                      partitions, b);
     error_counters_init(&m->produce_errors, registry, "flotilla_produce_errors_total",
                         "Failed produce requests");
     error_counters_init(&m->fetch_errors, registry, "flotilla_fetch_errors_total", "Failed fetch requests");
