@@ -462,6 +462,33 @@ static void test_garbage_snapshot_is_refused(void **state)
     assert_int_equal(f->group->callbacks->restore(f->group->data, "\x0a\x00", 2, 0), ERR_CORRUPT);
 }
 
+/* Whatever a disk makes of a snapshot: an error or another table, never a crash. */
+static void test_mutilated_snapshots(void **state)
+{
+    struct fixture *f = *state;
+    struct produce p;
+    for (int i = 0; i < 6; i++) {
+        struct batch_spec spec = idempotent(i * 5, 5);
+        produce(f, &p, &spec, ACKS_ALL);
+        settle(f);
+    }
+    struct bytes good;
+    bytes_init(&good);
+    f->group->callbacks->snapshot(f->group->data, &good);
+    unsigned refused = 0;
+    for (size_t at = 0; at < good.size; at++) {
+        for (unsigned bit = 0; bit < 8; bit++) {
+            good.data[at] ^= (unsigned char)(1u << bit);
+            int status = f->group->callbacks->restore(f->group->data, good.data, good.size, 30);
+            assert_true(status == 0 || status == ERR_CORRUPT);
+            refused += status != 0;
+            good.data[at] ^= (unsigned char)(1u << bit);
+        }
+    }
+    assert_true(refused > 0);
+    bytes_close(&good);
+}
+
 /* ---- random: producers that retry through lost answers and leader changes ---- */
 
 enum { RANDOM_PRODUCERS = 4, RANDOM_PIPELINE = 5, RANDOM_STEPS = 8000 };
@@ -615,6 +642,7 @@ int main(void)
         TEST(test_stop_answers_what_is_in_flight),
         TEST(test_snapshot_keeps_the_producers),
         TEST(test_garbage_snapshot_is_refused),
+        TEST(test_mutilated_snapshots),
         TEST(test_random_retries_give_each_record_once),
         TEST(test_metrics),
     };
