@@ -98,7 +98,9 @@ struct produce_req {
  * for it.
  *
  * Errors that leave a gap in a producer's pipeline (ERR_OVERLOADED, ERR_NOT_ENOUGH_REPLICAS, ERR_READ_ONLY)
- * make its later batches fail with ERR_OUT_OF_ORDER_SEQUENCE until the refused one has been repeated. */
+ * make its later batches fail with ERR_OUT_OF_ORDER_SEQUENCE until the refused one has been repeated. An
+ * unknown producer may begin with any sequence, so a client keeps one batch in flight until its first one has
+ * been acknowledged. */
 void partition_produce(struct partition *p, struct produce_req *req, const struct slice *batch, int acks,
                        void (*cb)(struct produce_req *req, int status));
 
