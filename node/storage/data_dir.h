@@ -12,8 +12,9 @@
 
 struct data_dir;
 
-/* Blocking. Creates and binds an empty directory; checks and locks an existing one. Errors: ERR_LOCKED, ERR_NODE_MISMATCH,
- * ERR_CLUSTER_MISMATCH, ERR_PERMISSION, ERR_CORRUPT, ... with a message that says what failed, why, and what to do. */
+/* Blocking. Creates and binds an empty directory; checks and locks an existing one. Errors: ERR_LOCKED,
+ * ERR_NODE_MISMATCH, ERR_CLUSTER_MISMATCH, ERR_PERMISSION, ERR_CORRUPT, ... with a message that says what
+ * failed, why, and what to do. */
 int data_dir_open(struct env *env, const char *path, uint32_t node_id, const char *cluster_id,
                   struct data_dir **dir, char *message, size_t message_size);
 void data_dir_close(struct data_dir *dir);

@@ -1,10 +1,12 @@
-/* The per-node hard-state journal: term, vote, snapshot reference and durability floor of every group, in one file with
- * group commit, so that a node failure which moves a thousand leaders costs a few syncs, not two thousand.
+/* The per-node hard-state journal: term, vote, snapshot reference and durability floor of every group, in one
+ * file with group commit, so that a node failure which moves a thousand leaders costs a few syncs, not two
+ * thousand.
  *
- * A put returns at once with a sequence number; everything up to a sequence is durable once journal_durable() has reached
- * it. The journal syncs by itself: what is put in one loop turn, and while a sync is running, goes into the next sync.
- * When the file has grown to a multiple of its live content it is rewritten beside itself and renamed.
- * A failed write or sync of the journal is fatal for the node: `failed` is called and nothing becomes durable any more. */
+ * A put returns at once with a sequence number; everything up to a sequence is durable once journal_durable()
+ * has reached it. The journal syncs by itself: what is put in one loop turn, and while a sync is running,
+ * goes into the next sync. When the file has grown to a multiple of its live content it is rewritten beside
+ * itself and renamed. A failed write or sync of the journal is fatal for the node: `failed` is called and
+ * nothing becomes durable any more. */
 #ifndef STORAGE_JOURNAL_H
 #define STORAGE_JOURNAL_H
 
@@ -25,8 +27,8 @@ struct journal_options {
     void *data;
 };
 
-/* Blocking: reads and checks the whole file (a torn tail is cut; damage before it is ERR_CORRUPT with a message that names
- * the position and says what to do). */
+/* Blocking: reads and checks the whole file (a torn tail is cut; damage before it is ERR_CORRUPT with a
+ * message that names the position and says what to do). */
 int journal_open(const struct journal_options *options, struct journal **journal, char *message,
                  size_t message_size);
 /* Waits for a running sync, then calls `closed`. */
@@ -36,18 +38,19 @@ void journal_close(struct journal *j, void (*closed)(void *data), void *data);
 struct journal_group {
     uint64_t term;
     uint64_t vote;
-    /* Everything in the group's log up to this index was synced when this was written: a bad batch at or below it is
-     * damage, not a torn tail. Written lazily, so it lags. */
+    /* Everything in the group's log up to this index was synced when this was written: a bad batch at or
+     * below it is damage, not a torn tail. Written lazily, so it lags. */
     uint64_t floor_index;
     /* Set while the replica must not vote, because it may have lost entries that it had acknowledged. */
     bool damaged;
-    struct slice snapshot; /* SnapshotRecord, packed; a view owned by the journal until the next put for the group */
+    struct slice
+        snapshot; /* SnapshotRecord, packed; a view owned by the journal until the next put for the group */
 };
 void journal_get(const struct journal *j, uint64_t group_id, struct journal_group *state);
 void journal_each(const struct journal *j, void (*each)(void *data, uint64_t group_id), void *data);
 
-/* Each returns the sequence number to wait for. The *_lazy ones do not start a sync of their own: they become durable with
- * the next one that somebody needs, at the latest after a second. */
+/* Each returns the sequence number to wait for. The *_lazy ones do not start a sync of their own: they become
+ * durable with the next one that somebody needs, at the latest after a second. */
 uint64_t journal_put_hard_state(struct journal *j, uint64_t group_id, uint64_t term, uint64_t vote);
 uint64_t journal_put_snapshot(struct journal *j, uint64_t group_id, struct slice snapshot);
 uint64_t journal_put_snapshot_lazy(struct journal *j, uint64_t group_id, struct slice snapshot);
@@ -55,5 +58,19 @@ void journal_put_floor_lazy(struct journal *j, uint64_t group_id, uint64_t floor
 uint64_t journal_put_damaged(struct journal *j, uint64_t group_id, bool damaged);
 uint64_t journal_forget(struct journal *j, uint64_t group_id); /* a deleted group */
 uint64_t journal_durable(const struct journal *j);
+
+/* Puts the floor and starts a sync: for lowering it before a log is cut below it. */
+uint64_t journal_put_floor(struct journal *j, uint64_t group_id, uint64_t floor_index);
+/* Calls `cb` once `sequence` is durable; from inside the call when it is already. A journal that failed calls
+ * nobody. The caller owns the struct; cancel it before its memory goes. */
+struct journal_wait {
+    void *data;
+    void (*cb)(struct journal_wait *wait); /* private from here */
+    struct queue node;
+    uint64_t sequence;
+};
+void journal_wait(struct journal *j, struct journal_wait *wait, uint64_t sequence,
+                  void (*cb)(struct journal_wait *wait));
+void journal_wait_cancel(struct journal_wait *wait);
 
 #endif

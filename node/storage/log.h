@@ -1,14 +1,16 @@
 /* The log of one partition replica: Raft entries as record batches in segment files (docs/disk-format.md).
  *
- * What it is not: it knows nothing of terms being right, of commits or of clients. Entries get consecutive Raft indexes;
- * data batches get consecutive offsets; control batches take an index and no offset.
+ * What it is not: it knows nothing of terms being right, of commits or of clients. Entries get consecutive
+ * Raft indexes; data batches get consecutive offsets; control batches take an index and no offset.
  *
- * Order: append, truncate_suffix, truncate_prefix and reset take effect in the order in which they are submitted; append
- * callbacks fire strictly in order, never from inside the submitting call. Reads see what has been submitted.
+ * Order: append, truncate_suffix, truncate_prefix and reset take effect in the order in which they are
+ * submitted; append callbacks fire strictly in order, never from inside the submitting call. Reads see what
+ * has been submitted.
  *
- * Failure: EIO, or a failed sync, is final (fsyncgate: the kernel may have dropped the dirty pages): that request and all
- * later ones complete with the error and `failed` is called once. ENOSPC is not: the write waits, log_writable() says
- * ERR_NO_SPACE so that new proposals are refused, and it goes on by itself when there is room. */
+ * Failure: EIO, or a failed sync, is final (fsyncgate: the kernel may have dropped the dirty pages): that
+ * request and all later ones complete with the error and `failed` is called once. ENOSPC is not: the write
+ * waits, log_writable() says ERR_NO_SPACE so that new proposals are refused, and it goes on by itself when
+ * there is room. */
 #ifndef STORAGE_LOG_H
 #define STORAGE_LOG_H
 
@@ -32,8 +34,8 @@ struct flusher_stats {
     uint64_t sync_failures;
 };
 
-/* Writes the dirty logs' new batches (one pwritev per file) and syncs them in parallel on worker threads. While a log's job
- * runs, what arrives for it gathers for the next round: group commit. */
+/* Writes the dirty logs' new batches (one pwritev per file) and syncs them in parallel on worker threads.
+ * While a log's job runs, what arrives for it gathers for the next round: group commit. */
 struct flusher *flusher_create(struct env *env, unsigned max_parallel);
 void flusher_destroy(struct flusher *f); /* no log may be open */
 const struct flusher_stats *flusher_stats(const struct flusher *f);
@@ -46,22 +48,23 @@ struct log_options {
     struct flusher *flusher;
     struct journal *journal; /* for the durability floor */
     uint64_t group_id;
-    const char *directory;        /* created when missing; copied */
-    uint64_t segment_bytes;       /* roll at this size */
-    uint64_t segment_ms;          /* roll at this age of the first record; 0: never */
-    uint64_t cache_bytes;         /* how much of the tail is kept in memory for reads */
-    uint32_t max_batch_bytes;     /* upper bound that recovery and reads accept */
+    const char *directory;    /* created when missing; copied */
+    uint64_t segment_bytes;   /* roll at this size */
+    uint64_t segment_ms;      /* roll at this age of the first record; 0: never */
+    uint64_t cache_bytes;     /* how much of the tail is kept in memory for reads */
+    uint32_t max_batch_bytes; /* upper bound that recovery and reads accept */
     void (*failed)(void *data, int status);
     void *data;
 };
 
 /* What recovery found. */
 struct log_recovery {
-    bool clean;              /* the marker of a clean shutdown was there: nothing was scanned */
+    bool clean; /* the marker of a clean shutdown was there: nothing was scanned */
     uint64_t scanned_bytes;
-    uint64_t torn_bytes;     /* cut from the tail */
-    /* Damage at or below the durability floor: the log was cut there and the damaged files set aside under *.damaged; the
-     * replica may have lost entries it had acknowledged and must not vote until it is repaired. */
+    uint64_t torn_bytes; /* cut from the tail */
+    /* Damage at or below the durability floor: the log was cut there and the damaged files set aside under
+     * *.damaged; the replica may have lost entries it had acknowledged and must not vote until it is
+     * repaired. */
     bool damaged;
     uint64_t damaged_index;
     char message[256];
@@ -72,24 +75,25 @@ struct log_open_req {
     struct env_work job; /* private */
     void *private_;
 };
-/* Recovers on a worker thread, then calls `cb` on the loop with 0 and the log, or with an error and a message in
- * `recovery`. `options` is copied. */
+/* Recovers on a worker thread, then calls `cb` on the loop with 0 and the log, or with an error and a message
+ * in `recovery`. `options` is copied. */
 int log_open(const struct log_options *options, struct log_open_req *req,
-             void (*cb)(struct log_open_req *req, int status, struct log *log, const struct log_recovery *recovery));
-/* Completes what is submitted (waits for syncs), then cuts preallocated space, writes the clean marker when `clean`, and
- * calls `cb`. The log is gone after it. Outstanding reads complete with ERR_CANCELED. */
+             void (*cb)(struct log_open_req *req, int status, struct log *log,
+                        const struct log_recovery *recovery));
+/* Completes what is submitted (waits for syncs), then cuts preallocated space, writes the clean marker when
+ * `clean`, and calls `cb`. The log is gone after it. Outstanding reads complete with ERR_CANCELED. */
 void log_close(struct log *log, bool clean, void (*cb)(void *data), void *data);
 
 /* ---- state; all of it counts what has been submitted, unless it says durable ---- */
 
-uint64_t log_first_index(const struct log *log);   /* of the first entry kept; last_index + 1 when empty */
+uint64_t log_first_index(const struct log *log); /* of the first entry kept; last_index + 1 when empty */
 uint64_t log_last_index(const struct log *log);
 uint64_t log_durable_index(const struct log *log);
-int64_t log_start_offset(const struct log *log);   /* lowest readable offset */
-int64_t log_end_offset(const struct log *log);     /* the next data batch's base offset */
+int64_t log_start_offset(const struct log *log); /* lowest readable offset */
+int64_t log_end_offset(const struct log *log);   /* the next data batch's base offset */
 uint64_t log_size_bytes(const struct log *log);
 uint64_t log_last_term(const struct log *log);
-int log_writable(const struct log *log);           /* 0, ERR_NO_SPACE, or the error that failed the log */
+int log_writable(const struct log *log); /* 0, ERR_NO_SPACE, or the error that failed the log */
 
 /* ---- entries ---- */
 
@@ -99,7 +103,8 @@ struct log_entry {
     uint64_t index;
     uint64_t term;
     enum log_entry_kind kind;
-    struct slice bytes; /* LOG_DATA: a whole, stamped record batch; else the core's own bytes, stored in a control batch */
+    struct slice bytes; /* LOG_DATA: a whole, stamped record batch; else the core's own bytes, stored in a
+                           control batch */
 };
 
 struct log_append_req {
@@ -111,17 +116,18 @@ struct log_append_req {
     uint64_t submitted_ns;
 };
 
-/* Appends n >= 1 entries; their indexes must continue the log and each data batch's base offset must be the end offset
- * (ASSERTed: callers check bytes from the network before). References the slices; does not copy them. `cb` with 0 once
- * they are durable. */
+/* Appends n >= 1 entries; their indexes must continue the log and each data batch's base offset must be the
+ * end offset (ASSERTed: callers check bytes from the network before). References the slices; does not copy
+ * them. `cb` with 0 once they are durable. */
 void log_append(struct log *log, struct log_append_req *req, const struct log_entry *entries, unsigned n,
                 void (*cb)(struct log_append_req *req, int status));
 /* Drops the entries from `index` on. Callbacks of appends in flight there still fire, in order. */
 void log_truncate_suffix(struct log *log, uint64_t index);
-/* Retention: moves the start offset up to `offset` (never beyond `limit_index`'s entry) and deletes whole segments below. */
+/* Retention: moves the start offset up to `offset` (never beyond `limit_index`'s entry) and deletes whole
+ * segments below. */
 void log_truncate_prefix(struct log *log, int64_t offset, uint64_t limit_index);
-/* Retention by rule, over whole closed segments: the start offset that results from the limits (-1: no limit), never beyond
- * `limit_offset`. */
+/* Retention by rule, over whole closed segments: the start offset that results from the limits (-1: no
+ * limit), never beyond `limit_offset`. */
 int64_t log_retention_offset(struct log *log, int64_t retention_bytes, int64_t oldest_timestamp_ms,
                              int64_t limit_offset);
 /* Empties the log; it goes on at the given place (snapshot install). */
@@ -129,10 +135,10 @@ void log_reset(struct log *log, uint64_t next_index, uint64_t previous_term, int
 /* New settings from a topic's configuration. */
 void log_configure(struct log *log, uint64_t segment_bytes, uint64_t segment_ms);
 
-/* Blocking, at start-up: reads entries [from, to] in order. `each` gets the entry with a reference of its own to keep.
- * Returns 0 or the first error (also what `each` returns). */
-int log_load(struct log *log, uint64_t from, uint64_t to, int (*each)(void *data, const struct log_entry *entry),
-             void *data);
+/* Blocking, at start-up: reads entries [from, to] in order. `each` gets the entry with a reference of its own
+ * to keep. Returns 0 or the first error (also what `each` returns). */
+int log_load(struct log *log, uint64_t from, uint64_t to,
+             int (*each)(void *data, const struct log_entry *entry), void *data);
 
 /* ---- reads by offset ---- */
 
@@ -140,10 +146,10 @@ enum { LOG_READ_MAX_SLICES = 64 };
 
 struct log_read_req {
     void *data;
-    uint64_t size;                              /* results: bytes in the slices */
-    unsigned n;                                 /* whole data batches only, back to back; control batches are cut out */
-    struct slice slices[LOG_READ_MAX_SLICES];   /* the callee of cb owns the references */
-    int64_t next_offset;                        /* offset after the last batch returned; the asked one when n == 0 */
+    uint64_t size; /* results: bytes in the slices */
+    unsigned n;    /* whole data batches only, back to back; control batches are cut out */
+    struct slice slices[LOG_READ_MAX_SLICES]; /* the callee of cb owns the references */
+    int64_t next_offset; /* offset after the last batch returned; the asked one when n == 0 */
     void (*cb)(struct log_read_req *req, int status); /* private from here */
     struct queue node;
     struct env_work job;
@@ -153,17 +159,17 @@ struct log_read_req {
     void *private_;
 };
 
-/* Reads whole batches from the one that contains `offset` on, up to `max_bytes` (the first batch is always returned,
- * however large) and below `limit_offset` (batches must end at or below it: pass the high watermark).
- * Returns 1 when the tail cache had it: the results are filled and cb will NOT fire; 0: cb fires later; negative:
- * ERR_OFFSET_OUT_OF_RANGE below the start or above the end offset. In cb, ERR_CORRUPT means that the file's bytes failed
- * their check: the log has been marked damaged. */
-int log_read(struct log *log, struct log_read_req *req, int64_t offset, int64_t limit_offset, size_t max_bytes,
-             void (*cb)(struct log_read_req *req, int status));
+/* Reads whole batches from the one that contains `offset` on, up to `max_bytes` (the first batch is always
+ * returned, however large) and below `limit_offset` (batches must end at or below it: pass the high
+ * watermark). Returns 1 when the tail cache had it: the results are filled and cb will NOT fire; 0: cb fires
+ * later; negative: ERR_OFFSET_OUT_OF_RANGE below the start or above the end offset. In cb, ERR_CORRUPT means
+ * that the file's bytes failed their check: the log has been marked damaged. */
+int log_read(struct log *log, struct log_read_req *req, int64_t offset, int64_t limit_offset,
+             size_t max_bytes, void (*cb)(struct log_read_req *req, int status));
 
 struct log_find_req {
     void *data;
-    int64_t offset;       /* results; -1: none */
+    int64_t offset; /* results; -1: none */
     int64_t timestamp_ms;
     void (*cb)(struct log_find_req *req, int status); /* private from here */
     struct queue node;
@@ -172,8 +178,8 @@ struct log_find_req {
     int64_t target_ms, limit_offset;
     void *private_;
 };
-/* The first record with a timestamp >= target_ms and an offset < limit_offset; target -3: the record with the greatest
- * timestamp. Always asynchronous. */
+/* The first record with a timestamp >= target_ms and an offset < limit_offset; target -3: the record with the
+ * greatest timestamp. Always asynchronous. */
 int log_find_timestamp(struct log *log, struct log_find_req *req, int64_t target_ms, int64_t limit_offset,
                        void (*cb)(struct log_find_req *req, int status));
 
@@ -181,10 +187,10 @@ int log_find_timestamp(struct log *log, struct log_find_req *req, int64_t target
 
 struct log_range_req {
     void *data;
-    struct slice bytes;      /* results: whole batches, control batches included; the callee of cb owns it */
+    struct slice bytes; /* results: whole batches, control batches included; the callee of cb owns it */
     uint64_t first_index;
     uint64_t last_index;
-    uint64_t previous_term;  /* of the entry before the first; 0 at the very start or when unknown */
+    uint64_t previous_term; /* of the entry before the first; 0 at the very start or when unknown */
     int64_t first_offset;
     void (*cb)(struct log_range_req *req, int status); /* private from here */
     struct queue node;

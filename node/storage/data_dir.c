@@ -1,0 +1,320 @@
+#include "node/storage/data_dir.h"
+#include "node/base/memory.h"
+#include "node/storage/format.h"
+#include "node/storage/segment.h"
+#include "proto/crc32c.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { IDENTITY_MAX = 1024, CLUSTER_ID_MAX = 255 };
+
+struct data_dir {
+    struct env *env;
+    char *path;
+    char journal_path[FORMAT_PATH_MAX];
+    char groups_path[FORMAT_PATH_MAX];
+    struct env_file *lock;
+};
+
+/* Where open() says what went wrong. */
+struct complaint {
+    char *message;
+    size_t size;
+};
+
+__attribute__((format(printf, 3, 4))) static int complain(const struct complaint *c, int status,
+                                                          const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(c->message, c->size, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+/* ---- identity ---- */
+
+struct identity {
+    unsigned version;
+    uint32_t node_id;
+    char cluster_id[CLUSTER_ID_MAX + 1];
+};
+
+static size_t identity_encode(char out[IDENTITY_MAX], const struct identity *id)
+{
+    int n = snprintf(out, IDENTITY_MAX, "flotilla-data\nversion=%u\nnode=%" PRIu32 "\ncluster=%s\n",
+                     id->version, id->node_id, id->cluster_id);
+    uint32_t crc = crc32c(0, out, (size_t)n);
+
+    return (size_t)n + (size_t)snprintf(out + n, (size_t)(IDENTITY_MAX - n), "crc=%08" PRIx32 "\n", crc);
+}
+
+static int identity_decode(const char *text, size_t size, struct identity *id)
+{
+    const char *crc_line = memmem(text, size, "\ncrc=", 5);
+    uint32_t crc;
+
+    if (crc_line == NULL || sscanf(crc_line, "\ncrc=%8" SCNx32, &crc) != 1 ||
+        crc != crc32c(0, text, (size_t)(crc_line + 1 - text)))
+        return ERR_CORRUPT;
+    if (sscanf(text, "flotilla-data\nversion=%u\nnode=%" SCNu32 "\ncluster=%255[^\n]\n", &id->version,
+               &id->node_id, id->cluster_id) < 2)
+        return ERR_CORRUPT;
+    return id->version == FORMAT_VERSION ? 0 : ERR_UNSUPPORTED_VERSION;
+}
+
+static int identity_read(struct env *env, const char *path, struct identity *id)
+{
+    char text[IDENTITY_MAX + 1];
+    struct env_file *file;
+    int status = env_file_open(env, path, ENV_READ, &file);
+
+    if (status != 0)
+        return status;
+    ssize_t n = env_file_read(file, text, IDENTITY_MAX, 0);
+    env_file_close(env, file);
+    if (n < 0)
+        return (int)n;
+    text[n] = '\0';
+    *id = (struct identity){0};
+    return identity_decode(text, (size_t)n, id);
+}
+
+static int identity_write(struct env *env, const char *directory, const struct identity *id)
+{
+    char path[FORMAT_PATH_MAX];
+    char new_path[FORMAT_PATH_MAX];
+    char text[IDENTITY_MAX];
+    struct bytes content = {(unsigned char *)text, identity_encode(text, id), sizeof(text)};
+
+    format_path(path, directory, "identity");
+    format_path(new_path, directory, "identity.new");
+    int status = segment_write_file(env, new_path, &content);
+    if (status == 0)
+        status = env_rename(env, new_path, path);
+    return status != 0 ? status : env_dir_sync(env, directory);
+}
+
+/* ---- opening ---- */
+
+struct listing {
+    unsigned foreign; /* entries that an empty directory would not have */
+    char example[64];
+};
+
+static void listing_entry(void *data, const char *name)
+{
+    struct listing *l = data;
+
+    if (strcmp(name, "lost+found") == 0 || strcmp(name, "lock") == 0 || strcmp(name, "identity.new") == 0 ||
+        strcmp(name, "groups") == 0)
+        return;
+    l->foreign++;
+    snprintf(l->example, sizeof(l->example), "%s", name);
+}
+
+static void count_entry(void *data, const char *name)
+{
+    (void)name;
+    ++*(unsigned *)data;
+}
+
+static int data_dir_bind(struct data_dir *d, const struct identity *wanted, const struct complaint *c)
+{
+    struct listing listing = {0};
+    int status = env_dir_list(d->env, d->path, listing_entry, &listing);
+
+    if (status == 0 && listing.foreign > 0)
+        return complain(
+            c, ERR_EXISTS,
+            "%s is not empty and is no Flotilla data directory (it has \"%s\" but no \"identity\"): "
+            "choose an empty directory",
+            d->path, listing.example);
+    if (status == 0)
+        status = identity_write(d->env, d->path, wanted);
+    if (status != 0)
+        return complain(c, status, "cannot write the identity of %s: %s", d->path, error_text(status));
+    return 0;
+}
+
+/* Votes are in the journal: without it, a node that has replicas could vote twice in a term. */
+static int data_dir_check_journal(struct data_dir *d, const struct complaint *c)
+{
+    struct env_file *file;
+    unsigned groups = 0;
+    int status = env_file_open(d->env, d->journal_path, ENV_READ, &file);
+
+    if (status == 0)
+        env_file_close(d->env, file);
+    if (status != ERR_NOT_FOUND || env_dir_list(d->env, d->groups_path, count_entry, &groups) != 0 ||
+        groups == 0)
+        return 0;
+    return complain(c, ERR_CORRUPT,
+                    "%s is missing although there are replicas in %s: restore it, or remove the directory "
+                    "and let the node "
+                    "join again as a new, empty replica",
+                    d->journal_path, d->groups_path);
+}
+
+static int data_dir_check(struct data_dir *d, const struct identity *found, const struct identity *wanted,
+                          const struct complaint *c)
+{
+    if (strcmp(found->cluster_id, wanted->cluster_id) != 0)
+        return complain(
+            c, ERR_CLUSTER_MISMATCH,
+            "%s belongs to cluster \"%s\", not \"%s\": use its own cluster id, or another directory", d->path,
+            found->cluster_id, wanted->cluster_id);
+    if (found->node_id != wanted->node_id)
+        return complain(c, ERR_NODE_MISMATCH,
+                        "%s belongs to node %" PRIu32 ", not %" PRIu32
+                        ": use its own node id, or another directory",
+                        d->path, found->node_id, wanted->node_id);
+    return data_dir_check_journal(d, c);
+}
+
+static int data_dir_identify(struct data_dir *d, const struct identity *wanted, const struct complaint *c)
+{
+    char path[FORMAT_PATH_MAX];
+    struct identity found;
+
+    format_path(path, d->path, "identity");
+    int status = identity_read(d->env, path, &found);
+    if (status == ERR_NOT_FOUND)
+        return data_dir_bind(d, wanted, c);
+    if (status == ERR_UNSUPPORTED_VERSION)
+        return complain(c, status, "%s has format version %u; this flotillad reads version %d", d->path,
+                        found.version, FORMAT_VERSION);
+    if (status == ERR_CORRUPT)
+        return complain(c, status, "%s is damaged (its checksum does not match): restore it from a backup",
+                        path);
+    if (status != 0)
+        return complain(c, status, "cannot read %s: %s", path, error_text(status));
+    return data_dir_check(d, &found, wanted, c);
+}
+
+static int data_dir_lock(struct data_dir *d, const struct complaint *c)
+{
+    char path[FORMAT_PATH_MAX];
+
+    format_path(path, d->path, "lock");
+    int status = env_file_open(d->env, path, ENV_WRITE | ENV_CREATE, &d->lock);
+    if (status != 0) {
+        d->lock = NULL;
+        return complain(c, status, "cannot open %s: %s", path, error_text(status));
+    }
+    status = env_file_lock(d->lock);
+    if (status == ERR_LOCKED)
+        return complain(c, status,
+                        "%s is in use by another process: stop it first, or choose another directory",
+                        d->path);
+    if (status != 0)
+        return complain(c, status, "cannot lock %s: %s", path, error_text(status));
+    return 0;
+}
+
+static int data_dir_prepare(struct data_dir *d, const struct identity *wanted, const struct complaint *c)
+{
+    int status = env_dir_create(d->env, d->path);
+
+    if (status != 0)
+        return complain(c, status, "cannot create data directory %s: %s", d->path, error_text(status));
+    status = data_dir_lock(d, c);
+    if (status != 0)
+        return status;
+    status = data_dir_identify(d, wanted, c);
+    if (status != 0)
+        return status;
+    status = env_dir_create(d->env, d->groups_path);
+    if (status == 0)
+        status = env_dir_sync(d->env, d->path);
+    if (status != 0)
+        return complain(c, status, "cannot create %s: %s", d->groups_path, error_text(status));
+    return 0;
+}
+
+int data_dir_open(struct env *env, const char *path, uint32_t node_id, const char *cluster_id,
+                  struct data_dir **dir, char *message, size_t message_size)
+{
+    struct complaint c = {message, message_size};
+    struct identity wanted = {.version = FORMAT_VERSION, .node_id = node_id};
+
+    if (path[0] == '\0' || strlen(path) > FORMAT_DIRECTORY_MAX - 64)
+        return complain(&c, ERR_INVALID_ARGUMENT,
+                        "the data directory's path is empty or longer than %d bytes",
+                        FORMAT_DIRECTORY_MAX - 64);
+    if (cluster_id[0] == '\0' || strlen(cluster_id) > CLUSTER_ID_MAX || strchr(cluster_id, '\n') != NULL)
+        return complain(&c, ERR_INVALID_ARGUMENT, "the cluster id must be 1 to %d characters on one line",
+                        CLUSTER_ID_MAX);
+    snprintf(wanted.cluster_id, sizeof(wanted.cluster_id), "%s", cluster_id);
+
+    struct data_dir *d = memory_zalloc(sizeof(*d));
+    d->env = env;
+    d->path = memory_strdup(path);
+    format_path(d->journal_path, path, "journal");
+    format_path(d->groups_path, path, "groups");
+    int status = data_dir_prepare(d, &wanted, &c);
+    if (status != 0)
+        data_dir_close(d);
+    else
+        *dir = d;
+    return status;
+}
+
+void data_dir_close(struct data_dir *dir)
+{
+    if (dir->lock != NULL)
+        env_file_close(dir->env, dir->lock);
+    free(dir->path);
+    free(dir);
+}
+
+void data_dir_group_path(const struct data_dir *dir, uint64_t group_id, char *out, size_t out_size)
+{
+    snprintf(out, out_size, "%s/%016" PRIx64, dir->groups_path, group_id);
+}
+
+const char *data_dir_path(const struct data_dir *dir)
+{
+    return dir->path;
+}
+
+const char *data_dir_journal_path(const struct data_dir *dir)
+{
+    return dir->journal_path;
+}
+
+/* ---- groups ---- */
+
+struct group_listing {
+    uint64_t *ids;
+    size_t n;
+};
+
+static void group_entry(void *data, const char *name)
+{
+    struct group_listing *l = data;
+    uint64_t id;
+    char tail;
+
+    if (strlen(name) != 16 || strspn(name, "0123456789abcdef") != 16 ||
+        sscanf(name, "%16" SCNx64 "%c", &id, &tail) != 1)
+        return;
+    l->ids = memory_realloc(l->ids, (l->n + 1) * sizeof(*l->ids));
+    l->ids[l->n++] = id;
+}
+
+int data_dir_each_group(struct data_dir *dir, void (*each)(void *data, uint64_t group_id), void *data)
+{
+    struct group_listing l = {0};
+    int status = env_dir_list(dir->env, dir->groups_path, group_entry, &l);
+
+    /* Listed first, so that `each` may remove what it is shown. */
+    for (size_t i = 0; i < l.n && status == 0; i++)
+        each(data, l.ids[i]);
+    free(l.ids);
+    return status;
+}

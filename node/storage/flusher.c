@@ -1,0 +1,86 @@
+#include "node/storage/flusher.h"
+#include "node/base/assert.h"
+#include "node/base/memory.h"
+#include <stdlib.h>
+
+struct flusher {
+    struct env *env;
+    unsigned max_parallel;
+    unsigned running;
+    struct queue waiting;
+    struct env_task task;
+    struct flusher_stats stats;
+};
+
+struct flusher *flusher_create(struct env *env, unsigned max_parallel)
+{
+    struct flusher *f = memory_zalloc(sizeof(*f));
+
+    f->env = env;
+    f->max_parallel = max_parallel > 0 ? max_parallel : 1;
+    queue_init(&f->waiting);
+    return f;
+}
+
+void flusher_destroy(struct flusher *f)
+{
+    ASSERT(f->running == 0 && queue_empty(&f->waiting));
+    env_task_cancel(f->env, &f->task);
+    free(f);
+}
+
+const struct flusher_stats *flusher_stats(const struct flusher *f)
+{
+    return &f->stats;
+}
+
+static void flusher_start_rounds(struct env_task *task)
+{
+    struct flusher *f = container_of(task, struct flusher, task);
+
+    while (f->running < f->max_parallel && !queue_empty(&f->waiting)) {
+        struct flusher_client *client = QUEUE_ENTRY(queue_first(&f->waiting), struct flusher_client, node);
+        queue_remove(&client->node);
+        f->running++;
+        client->start(client);
+    }
+}
+
+void flusher_client_init(struct flusher_client *client, void (*start)(struct flusher_client *client))
+{
+    queue_init(&client->node);
+    client->start = start;
+}
+
+void flusher_submit(struct flusher *f, struct flusher_client *client)
+{
+    if (!queue_empty(&client->node))
+        return;
+    queue_push(&f->waiting, &client->node);
+    env_defer(f->env, &f->task, flusher_start_rounds);
+}
+
+void flusher_withdraw(struct flusher_client *client)
+{
+    queue_remove(&client->node);
+}
+
+static void flusher_count(struct flusher_stats *stats, const struct flusher_round *result)
+{
+    stats->rounds++;
+    stats->bytes += result->bytes;
+    histogram_record(&stats->write_ns, result->write_ns);
+    histogram_record(&stats->sync_ns, result->sync_ns);
+    if (result->sync_failed)
+        stats->sync_failures++;
+}
+
+void flusher_finished(struct flusher *f, const struct flusher_round *result)
+{
+    ASSERT(f->running > 0);
+    f->running--;
+    if (result != NULL)
+        flusher_count(&f->stats, result);
+    if (!queue_empty(&f->waiting))
+        env_defer(f->env, &f->task, flusher_start_rounds);
+}

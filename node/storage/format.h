@@ -1,0 +1,61 @@
+/* Names and small structures on disk: docs/disk-format.md. All integers are big-endian. */
+#ifndef STORAGE_FORMAT_H
+#define STORAGE_FORMAT_H
+
+#include "node/storage/place.h"
+#include "proto/bytes.h"
+
+enum {
+    FORMAT_VERSION = 1,
+    FORMAT_PATH_MAX = 1024,     /* of any path that the room builds, with its NUL */
+    FORMAT_DIRECTORY_MAX = 960, /* of a directory given to it */
+    FORMAT_INDEX_HEADER_SIZE = 64,
+    FORMAT_INDEX_ENTRY_SIZE = 40,
+    FORMAT_INDEX_MAX_ENTRIES = 2048,
+    FORMAT_MARKER_SIZE = 80,
+    /* The bytes of one log that may be in flight to the disk at once, so the distance over which writes of
+     * one round may reach the disk out of order: recovery's limit between a torn tail and damage. */
+    FORMAT_ROUND_MAX_BYTES = 16 * 1024 * 1024,
+    /* The least that readers accept as the largest batch, so that Raft's own entries fit whatever a topic
+       sets. */
+    FORMAT_BATCH_MAX_FLOOR = 1024 * 1024,
+};
+
+/* ---- names ---- */
+
+void format_path(char out[FORMAT_PATH_MAX], const char *directory, const char *name);
+/* "<directory>/<base index, 20 digits><suffix>" */
+void format_segment_path(char out[FORMAT_PATH_MAX], const char *directory, uint64_t base_index,
+                         const char *suffix);
+/* True for 20 digits (no overflow) followed by exactly `suffix`. */
+bool format_segment_name_parse(const char *name, const char *suffix, uint64_t *base_index);
+
+/* ---- index file ---- */
+
+struct segment_header {
+    uint64_t base_index;
+    int64_t base_offset;
+    uint64_t previous_term; /* of the entry before base_index; 0: none */
+    int64_t created_ms;
+};
+
+void format_index_header_encode(struct bytes *out, const struct segment_header *header);
+/* 0 or ERR_CORRUPT. */
+int format_index_header_decode(const void *data, size_t size, struct segment_header *header);
+/* What makes an index final: the place after the last batch covered, then the entries, then a CRC. */
+void format_index_body_encode(struct bytes *out, const struct place *end, const struct place *entries,
+                              unsigned n);
+/* `entries` has room for FORMAT_INDEX_MAX_ENTRIES. */
+int format_index_body_decode(const void *data, size_t size, struct place *end, struct place *entries,
+                             unsigned *n);
+
+/* ---- marker of a clean shutdown ---- */
+
+struct clean_marker {
+    uint64_t base_index; /* of the last segment */
+    struct place end;    /* end.position is the segment's file size */
+};
+void format_marker_encode(struct bytes *out, const struct clean_marker *marker);
+int format_marker_decode(const void *data, size_t size, struct clean_marker *marker);
+
+#endif

@@ -1,0 +1,274 @@
+#include "node/storage/segment.h"
+#include "node/base/assert.h"
+#include "node/base/memory.h"
+#include <stdlib.h>
+
+enum {
+    ALLOCATE_FIRST = 64 * 1024,
+    ALLOCATE_MAX = 16 * 1024 * 1024,
+    ALLOCATE_PAGE = 4096,
+};
+/* A step used up within a second doubles the next one; one that lasted a minute halves it. */
+static const uint64_t allocate_fast_ns = 1000000000u;
+static const uint64_t allocate_slow_ns = 60000000000u;
+
+struct segment *segment_create(struct env *env, const struct segment_header *header)
+{
+    struct segment *s = memory_zalloc(sizeof(*s));
+
+    queue_init(&s->node);
+    s->env = env;
+    s->header = *header;
+    s->references = 1;
+    s->writer.step = ALLOCATE_FIRST;
+    segment_index_init(&s->index);
+    s->end = segment_begin(s);
+    return s;
+}
+
+struct segment *segment_ref(struct segment *s)
+{
+    s->references++;
+    return s;
+}
+
+static void segment_writer_close(struct segment *s)
+{
+    if (s->writer.file != NULL)
+        env_file_close(s->env, s->writer.file);
+    s->writer.file = NULL;
+}
+
+void segment_unref(struct segment *s)
+{
+    ASSERT(s->references > 0);
+    if (--s->references > 0)
+        return;
+    segment_writer_close(s);
+    if (s->read_file != NULL)
+        env_file_close(s->env, s->read_file);
+    segment_index_close(&s->index);
+    free(s);
+}
+
+struct place segment_begin(const struct segment *s)
+{
+    return (struct place){.index = s->header.base_index,
+                          .offset = s->header.base_offset,
+                          .term = s->header.previous_term,
+                          .max_timestamp_ms = -1};
+}
+
+void segment_index_image(const struct segment *s, struct bytes *image)
+{
+    format_index_header_encode(image, &s->header);
+    format_index_body_encode(image, &s->end, s->index.entries, s->index.n);
+}
+
+/* ---- files ---- */
+
+int segment_write_file(struct env *env, const char *path, const struct bytes *content)
+{
+    struct env_iovec iov = {content->data, content->size};
+    struct env_file *file;
+    int status = env_file_open(env, path, ENV_WRITE | ENV_CREATE, &file);
+
+    if (status != 0)
+        return status;
+    status = env_file_truncate(file, content->size);
+    if (status == 0)
+        status = env_file_write(file, &iov, 1, 0);
+    if (status == 0)
+        status = env_file_sync(file);
+    env_file_close(env, file);
+    return status;
+}
+
+int segment_write_header(struct segment *s, const char *directory)
+{
+    char path[FORMAT_PATH_MAX];
+    struct bytes header;
+
+    bytes_init(&header);
+    format_index_header_encode(&header, &s->header);
+    format_segment_path(path, directory, s->header.base_index, ".idx");
+    int status = segment_write_file(s->env, path, &header);
+    bytes_close(&header);
+    return status;
+}
+
+int segment_file_create(struct segment *s, const char *directory)
+{
+    char path[FORMAT_PATH_MAX];
+    /* The header first: a segment is there once its .log is, and must then have its base values. */
+    int status = segment_write_header(s, directory);
+
+    if (status != 0)
+        return status;
+    segment_writer_close(s);
+    format_segment_path(path, directory, s->header.base_index, ".log");
+    status = env_file_open(s->env, path, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &s->writer.file);
+    if (status != 0)
+        return status;
+    s->writer.allocated = 0;
+    return env_dir_sync(s->env, directory);
+}
+
+int segment_file_open(struct segment *s, const char *directory)
+{
+    char path[FORMAT_PATH_MAX];
+
+    if (s->writer.file != NULL)
+        return 0;
+    format_segment_path(path, directory, s->header.base_index, ".log");
+    int status = env_file_open(s->env, path, ENV_WRITE, &s->writer.file);
+    return status != 0 ? status : env_file_size(s->writer.file, &s->writer.allocated);
+}
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+static void segment_adapt_step(struct segment_writer *w, uint64_t now_ns)
+{
+    uint64_t lasted_ns = now_ns - w->last_step_ns;
+
+    if (w->last_step_ns != 0 && lasted_ns < allocate_fast_ns && w->step < ALLOCATE_MAX)
+        w->step *= 2;
+    else if (lasted_ns > allocate_slow_ns && w->step > ALLOCATE_FIRST)
+        w->step /= 2;
+    w->last_step_ns = now_ns;
+}
+
+int segment_file_reserve(struct segment *s, uint64_t end, uint64_t limit)
+{
+    struct segment_writer *w = &s->writer;
+
+    if (end <= w->allocated)
+        return 0;
+    segment_adapt_step(w, env_clock_ns(s->env));
+    uint64_t least = round_up(end, ALLOCATE_PAGE);
+    uint64_t wanted = round_up(end, ALLOCATE_PAGE) + w->step;
+    if (wanted > limit)
+        wanted = least > limit ? least : round_up(limit, ALLOCATE_PAGE);
+    int status = env_file_allocate(w->file, w->allocated, wanted - w->allocated);
+    if (status == ERR_NO_SPACE && wanted > least) {
+        wanted = least;
+        status = env_file_allocate(w->file, w->allocated, wanted - w->allocated);
+    }
+    if (status == 0)
+        w->allocated = wanted;
+    return status;
+}
+
+int segment_file_seal(struct segment *s, const char *directory, uint64_t size, const struct bytes *image)
+{
+    char path[FORMAT_PATH_MAX];
+    int status = segment_file_open(s, directory);
+
+    if (status == 0)
+        status = env_file_truncate(s->writer.file, size);
+    if (status == 0)
+        status = env_file_sync(s->writer.file);
+    if (status != 0)
+        return status;
+    s->writer.allocated = size;
+    format_segment_path(path, directory, s->header.base_index, ".idx");
+    status = segment_write_file(s->env, path, image);
+    if (status == 0)
+        segment_writer_close(s);
+    return status;
+}
+
+/* A finished index would vouch for bytes that are about to be replaced; its header stays. */
+static int segment_unfinish_index(struct segment *s, const char *directory)
+{
+    char path[FORMAT_PATH_MAX];
+    struct env_file *file;
+    uint64_t size;
+
+    format_segment_path(path, directory, s->header.base_index, ".idx");
+    int status = env_file_open(s->env, path, ENV_WRITE, &file);
+    if (status != 0)
+        return status;
+    status = env_file_size(file, &size);
+    if (status == 0 && size > FORMAT_INDEX_HEADER_SIZE) {
+        status = env_file_truncate(file, FORMAT_INDEX_HEADER_SIZE);
+        if (status == 0)
+            status = env_file_sync(file);
+    }
+    env_file_close(s->env, file);
+    return status;
+}
+
+int segment_file_truncate(struct segment *s, const char *directory, uint64_t size)
+{
+    int status = segment_unfinish_index(s, directory);
+
+    if (status == 0)
+        status = segment_file_open(s, directory);
+    if (status == 0)
+        status = env_file_truncate(s->writer.file, size);
+    if (status == 0)
+        status = env_file_sync(s->writer.file);
+    s->writer.allocated = size;
+    return status;
+}
+
+static int remove_if_there(struct env *env, const char *path)
+{
+    int status = env_remove(env, path);
+
+    return status == ERR_NOT_FOUND ? 0 : status;
+}
+
+int segment_file_remove(struct segment *s, const char *directory)
+{
+    char path[FORMAT_PATH_MAX];
+
+    segment_writer_close(s);
+    format_segment_path(path, directory, s->header.base_index, ".log");
+    int status = remove_if_there(s->env, path);
+    if (status != 0)
+        return status;
+    format_segment_path(path, directory, s->header.base_index, ".idx");
+    status = remove_if_there(s->env, path);
+    /* At once, and per segment: a crash must leave a log without a hole, whatever order the entries reach the
+     * disk in. */
+    return status != 0 ? status : env_dir_sync(s->env, directory);
+}
+
+/* ---- reading ---- */
+
+void segment_read_begin(struct segment_read *r, struct segment *s)
+{
+    s->readers++;
+    *r = (struct segment_read){.segment = segment_ref(s), .file = s->read_file};
+}
+
+int segment_read_open(struct segment_read *r, const char *directory)
+{
+    char path[FORMAT_PATH_MAX];
+
+    if (r->file != NULL)
+        return 0;
+    format_segment_path(path, directory, r->segment->header.base_index, ".log");
+    int status = env_file_open(r->segment->env, path, ENV_READ, &r->file);
+    if (status != 0)
+        r->file = NULL;
+    r->opened = status == 0;
+    return status;
+}
+
+void segment_read_end(struct segment_read *r)
+{
+    struct segment *s = r->segment;
+
+    if (r->opened && s->read_file == NULL)
+        s->read_file = r->file;
+    else if (r->opened)
+        env_file_close(s->env, r->file);
+    s->readers--;
+    segment_unref(s);
+}
