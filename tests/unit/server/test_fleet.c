@@ -1,0 +1,207 @@
+/* Three nodes in one process: a leader's word is on the others, followers point to it, and its end is
+ * survived. */
+#include "proto/error.h"
+#include "tests/unit/server/helper_fleet.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { NODES = 3 };
+
+static struct fleet fleet;
+
+static int setup(void **state)
+{
+    (void)state;
+    fleet_open(&fleet, NODES, NULL);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    fleet_close(&fleet);
+    return 0;
+}
+
+static void connect_to(struct client *c, uint32_t node)
+{
+    client_start(c, fleet.env, node_client_port(fleet.nodes[node - 1]));
+}
+
+static uint32_t other_than(uint32_t node)
+{
+    return node % NODES + 1;
+}
+
+static void test_nodes_know_each_other(void **state)
+{
+    (void)state;
+    for (uint32_t node = 1; node <= NODES; node++) {
+        struct client c;
+        connect_to(&c, node);
+        Flotilla__MetadataRequest request = FLOTILLA__METADATA_REQUEST__INIT;
+        request.all_topics = true;
+        Flotilla__MetadataResponse *m =
+            client_call(&c, FRAME_METADATA, &request.base, NULL, 0, &flotilla__metadata_response__descriptor);
+        assert_int_equal(m->n_nodes, NODES);
+        for (size_t i = 0; i < NODES; i++)
+            assert_int_equal(m->nodes[i]->id, i + 1);
+        assert_string_equal(m->cluster_id, fleet.configs[0].cluster_id[0] != '\0'
+                                               ? fleet.configs[0].cluster_id
+                                               : m->cluster_id);
+        flotilla__metadata_response__free_unpacked(m, NULL);
+        client_close(&c);
+    }
+}
+
+static void test_follower_points_to_the_leader(void **state)
+{
+    (void)state;
+    struct client c, follower, leader;
+    uint8_t id[16];
+    connect_to(&c, 1);
+    create_topic(&c, "hint", 1, 3, id);
+    uint32_t leads = find_leader(&c, "hint", 0, 0);
+    connect_to(&follower, other_than(leads));
+    assert_int_equal(find_leader(&follower, "hint", 0, 0), leads);
+    Flotilla__ListOffsetRequest request = FLOTILLA__LIST_OFFSET_REQUEST__INIT;
+    request.topic_id = (ProtobufCBinaryData){16, id};
+    request.timestamp_ms = -1;
+    Flotilla__ListOffsetResponse *response = client_call(&follower, FRAME_LIST_OFFSET, &request.base, NULL, 0,
+                                                         &flotilla__list_offset_response__descriptor);
+    assert_int_equal(response->status->error, ERR_NOT_LEADER);
+    assert_int_equal(response->status->leader_id, leads);
+    flotilla__list_offset_response__free_unpacked(response, NULL);
+    assert_int_equal(produce(&follower, id, 0, "x", 1, -1, NULL), ERR_NOT_LEADER);
+    connect_to(&leader, leads);
+    assert_int_equal(produce(&leader, id, 0, "x", 10, -1, NULL), 0);
+    assert_int_equal(read_back(&leader, id, 0, 0, "x"), 10);
+    client_close(&leader);
+    client_close(&follower);
+    client_close(&c);
+}
+
+/* Whoever is asked forwards to the controller. */
+static void test_any_node_creates_topics(void **state)
+{
+    (void)state;
+    for (uint32_t node = 1; node <= NODES; node++) {
+        struct client c;
+        char name[32];
+        uint8_t id[16];
+        connect_to(&c, node);
+        snprintf(name, sizeof(name), "made-by-%u", node);
+        create_topic(&c, name, 3, 3, id);
+        client_close(&c);
+    }
+}
+
+/* The stream of a leader that goes says so and names the next one, if it is known by then. */
+static void wait_for_end_of_stream(struct client *c)
+{
+    for (bool ended = false; !ended;) {
+        struct received *r = client_wait_type(c, FRAME_PUSH);
+        Flotilla__Push *push = received_unpack(r, &flotilla__push__descriptor);
+        ended = push->status->error != 0;
+        if (ended && push->status->error != ERR_NOT_LEADER && push->status->error != ERR_LEADER_NOT_AVAILABLE)
+            assert_int_equal(push->status->error, ERR_SHUTTING_DOWN);
+        flotilla__push__free_unpacked(push, NULL);
+        received_free(r);
+    }
+}
+
+static bool produced(struct client *c, const uint8_t *id, const char *prefix, unsigned count)
+{
+    return produce(c, id, 0, prefix, count, -1, NULL) == 0;
+}
+
+struct attempt {
+    struct client *client;
+    const uint8_t *id;
+};
+
+static bool try_produce(void *data)
+{
+    struct attempt *a = data;
+    return produced(a->client, a->id, "second", 50);
+}
+
+static void survive_stop_of_leader(const char *topic, bool planned)
+{
+    struct client c, leader;
+    uint8_t id[16];
+    connect_to(&c, 1);
+    create_topic(&c, topic, 1, 3, id);
+    uint32_t first = find_leader(&c, topic, 0, 0);
+    connect_to(&leader, first);
+    assert_true(produced(&leader, id, "first", 200));
+    Flotilla__SubscribeRequest subscribe = FLOTILLA__SUBSCRIBE_REQUEST__INIT;
+    subscribe.topic_id = (ProtobufCBinaryData){16, id};
+    subscribe.credit_bytes = 1 << 20;
+    received_free(client_wait(&leader, client_send(&leader, FRAME_SUBSCRIBE, &subscribe.base, NULL, 0)));
+    client_close(&c);
+
+    fleet_stop_node(&fleet, first - 1, planned);
+    if (planned)
+        wait_for_end_of_stream(&leader);
+    client_wait_end(&leader);
+    client_close(&leader);
+
+    connect_to(&c, other_than(first));
+    uint32_t second = find_leader(&c, topic, 0, first);
+    client_close(&c);
+    connect_to(&c, second);
+    struct attempt attempt = {&c, id};
+    run_until(fleet.env, try_produce, &attempt, 10000);
+    assert_int_equal(read_back(&c, id, 0, 200, "second"), 50);
+    fleet_start_node(&fleet, first - 1);
+    client_close(&c);
+}
+
+static void test_leader_stops_planned(void **state)
+{
+    (void)state;
+    survive_stop_of_leader("planned", true);
+}
+
+static void test_leader_stops_at_once(void **state)
+{
+    (void)state;
+    survive_stop_of_leader("at-once", false);
+}
+
+/* Committed offsets are answered by the group's coordinator only, and every other node says who that is. */
+static void test_coordinator(void **state)
+{
+    (void)state;
+    unsigned answered = 0;
+    for (uint32_t node = 1; node <= NODES; node++) {
+        struct client c;
+        connect_to(&c, node);
+        Flotilla__FetchOffsetsRequest fetch = FLOTILLA__FETCH_OFFSETS_REQUEST__INIT;
+        fetch.group = (char *)(uintptr_t) "email";
+        Flotilla__FetchOffsetsResponse *response = client_call(&c, FRAME_FETCH_OFFSETS, &fetch.base, NULL, 0,
+                                                               &flotilla__fetch_offsets_response__descriptor);
+        if (response->status->error == 0)
+            answered++;
+        else
+            assert_int_equal(response->status->error, ERR_NOT_LEADER);
+        flotilla__fetch_offsets_response__free_unpacked(response, NULL);
+        client_close(&c);
+    }
+    assert_true(answered <= 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nodes_know_each_other),         cmocka_unit_test(test_any_node_creates_topics),
+        cmocka_unit_test(test_follower_points_to_the_leader), cmocka_unit_test(test_coordinator),
+        cmocka_unit_test(test_leader_stops_planned),          cmocka_unit_test(test_leader_stops_at_once),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
