@@ -50,6 +50,19 @@ int configuration_decode(const void *data, size_t size, struct raft_configuratio
     return 0;
 }
 
+struct raft_buffer configuration_encode(const struct raft_configuration *configuration)
+{
+    struct raft_buffer buffer;
+    int rv = raft_configuration_encode(configuration, &buffer);
+    ASSERT(rv == 0);
+    size_t used = 1 + ID_SIZE;
+    for (unsigned i = 0; i < configuration->n; i++)
+        used += ID_SIZE + strlen(configuration->servers[i].address) + 1 + 1;
+    ASSERT(used <= buffer.len);
+    memset((unsigned char *)buffer.base + used, 0, buffer.len - used);
+    return buffer;
+}
+
 void configuration_of_voters(struct raft_configuration *configuration, const uint32_t *node_ids, unsigned n)
 {
     raft_configuration_init(configuration);

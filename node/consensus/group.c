@@ -209,12 +209,10 @@ static void on_bootstrapped(struct log_append_req *req, int status)
 static void bootstrap(struct group *g, uint64_t term)
 {
     struct raft_configuration configuration;
-    struct raft_buffer encoded;
     if (term == 0)
         journal_put_hard_state(g->consensus->options.journal, g->id, 1, 0);
     configuration_of_voters(&configuration, g->replicas, g->replica_count);
-    int rv = raft_configuration_encode(&configuration, &encoded);
-    ASSERT(rv == 0);
+    struct raft_buffer encoded = configuration_encode(&configuration);
     raft_configuration_close(&configuration);
     struct log_entry entry = {
         .index = 1, .term = 1, .kind = LOG_CHANGE, .bytes = slice_copy(encoded.base, encoded.len)};

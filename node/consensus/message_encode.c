@@ -1,5 +1,5 @@
-#include "node/base/assert.h"
 #include "node/base/memory.h"
+#include "node/consensus/configuration.h"
 #include "node/consensus/message.h"
 #include <stdlib.h>
 
@@ -66,8 +66,7 @@ static void encode_append(struct message_encoder *e, const struct message *messa
 static void encode_install(struct message_encoder *e, const struct raft_install_snapshot *s)
 {
     Flotilla__RaftMessage *h = &e->header;
-    int rv = raft_configuration_encode(&s->conf, &e->configuration);
-    ASSERT(rv == 0);
+    e->configuration = configuration_encode(&s->conf);
     h->term = s->term;
     h->last_log_index = s->last_index;
     h->last_log_term = s->last_term;

@@ -161,13 +161,11 @@ static int io_set_vote(struct raft_io *io, raft_id server_id)
 /* The fsm's part of the record was packed by fsm.c; index, term and configuration are the core's. */
 struct slice snapshot_pack(const struct raft_snapshot *snapshot)
 {
-    struct raft_buffer configuration;
     ASSERT(snapshot->n_bufs == 1);
     Flotilla__SnapshotRecord *record =
         flotilla__snapshot_record__unpack(NULL, snapshot->bufs[0].len, snapshot->bufs[0].base);
     ASSERT(record); /* checked when it came in */
-    int rv = raft_configuration_encode(&snapshot->configuration, &configuration);
-    ASSERT(rv == 0);
+    struct raft_buffer configuration = configuration_encode(&snapshot->configuration);
     free(record->configuration.data);
     record->index = snapshot->index;
     record->term = snapshot->term;

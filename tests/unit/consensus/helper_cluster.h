@@ -1,0 +1,97 @@
+/* Several consensus nodes in one process, each with a journal, a flusher and one or more groups, and an
+ * oracle outside of them: whatever a node applies at an index must be what every other node applies there.
+ * Works on any env. */
+#ifndef HELPER_CLUSTER_H
+#define HELPER_CLUSTER_H
+
+#include "node/consensus/group.h"
+#include "proto/batch.h"
+
+enum { MAX_NODES = 5, MAX_GROUPS = 1024, ORACLE_SIZE = 1 << 18 };
+
+struct test_cluster;
+struct test_node;
+
+struct test_group {
+    struct test_node *node;
+    unsigned number;
+    struct group *group;
+    bool open;
+    uint64_t applied; /* index */
+    uint64_t hash;    /* chained over all that was applied */
+    int64_t next_offset;
+    enum group_role role;
+    uint64_t term;
+    bool ready;
+    bool failed;
+};
+
+struct test_node {
+    struct test_cluster *cluster;
+    uint32_t id;
+    struct env *env;
+    struct logger *logger;
+    char dir[256];
+    uint16_t port;
+    struct journal *journal;
+    struct flusher *flusher;
+    struct consensus *consensus;
+    bool up;
+    bool closing;
+    unsigned open_groups;
+    unsigned closing_groups;
+    struct test_group *groups;
+};
+
+struct test_cluster {
+    unsigned n;
+    unsigned n_groups;
+    struct test_node nodes[MAX_NODES];
+    char dir[200];
+    /* Settings; set before starting. */
+    unsigned guards;
+    uint64_t heartbeat_ms;
+    uint64_t election_timeout_ms;
+    uint64_t entry_memory_bytes;
+    uint64_t segment_bytes;
+    const char *host;
+    /* Oracle, of group 0 only. */
+    uint64_t *hashes;   /* by index: the hash chain after it */
+    uint64_t *ids;      /* by index: the record's id */
+    uint64_t committed; /* highest applied anywhere */
+    uint32_t *leader_of_term;
+    char violation[256]; /* the first one, or "" */
+    uint64_t next_id;
+    uint64_t acked;
+    uint64_t lost;
+    uint64_t refused;
+};
+
+/* A shared env for all nodes, or one of its own per node set by the caller afterwards. */
+void cluster_init(struct test_cluster *c, unsigned n, unsigned n_groups, struct env *env);
+void cluster_close(struct test_cluster *c); /* all nodes must be down */
+
+void node_start(struct test_node *node); /* returns at once; node_is_open says when its groups are */
+bool node_is_open(const struct test_node *node);
+void node_stop(struct test_node *node, bool clean); /* until node->up is false */
+/* Forgets everything of a simulated node whose env is gone. */
+void node_connect(struct test_cluster *c);
+
+struct test_node *cluster_leader(struct test_cluster *c, unsigned group); /* a ready one, or NULL */
+/* One record with an id of its own; `payload` bytes of ballast. False: refused. Its fate is counted in acked
+ * and lost. */
+bool cluster_propose(struct test_cluster *c, struct test_node *node, unsigned group, size_t payload);
+
+/* Runs the (shared) loop until `condition` holds; false after `timeout_ms`. */
+bool run_until(struct test_cluster *c, bool (*condition)(struct test_cluster *c, void *data), void *data,
+               uint64_t timeout_ms);
+void run_for(struct test_cluster *c, uint64_t ms);
+
+/* ---- conditions ---- */
+
+bool all_open(struct test_cluster *c, void *data);
+bool has_leader(struct test_cluster *c, void *data);  /* of every group */
+bool all_applied(struct test_cluster *c, void *data); /* every node that is up has applied all that any has */
+bool nothing_in_flight(struct test_cluster *c, void *data);
+
+#endif

@@ -1,0 +1,312 @@
+/* Three real nodes in one process, over loopback TCP and real files. */
+#include "helper_cluster.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct test_cluster cluster;
+static struct env *env;
+
+static bool is_down(struct test_cluster *c, void *data)
+{
+    struct test_node *node = data;
+    (void)c;
+    return !node->up;
+}
+
+static bool acked_enough(struct test_cluster *c, void *data)
+{
+    return c->acked >= *(uint64_t *)data;
+}
+
+static void start_all(void)
+{
+    for (unsigned i = 0; i < cluster.n; i++)
+        node_start(&cluster.nodes[i]);
+    assert_true(run_until(&cluster, all_open, NULL, 5000));
+    assert_true(run_until(&cluster, has_leader, NULL, 5000));
+}
+
+static void stop(struct test_node *node, bool clean)
+{
+    node_stop(node, clean);
+    assert_true(run_until(&cluster, is_down, node, 5000));
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    env = env_uv_create(0);
+    cluster_init(&cluster, 3, 1, env);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < cluster.n; i++)
+        if (cluster.nodes[i].up)
+            stop(&cluster.nodes[i], true);
+    assert_string_equal(cluster.violation, "");
+    cluster_close(&cluster);
+    env_destroy(env);
+    return 0;
+}
+
+/* Keeps proposing to whoever leads until `count` more are acknowledged. */
+static void propose_acked(uint64_t count, size_t payload)
+{
+    uint64_t target = cluster.acked + count;
+    uint64_t deadline = env_clock_ns(env) + 20ull * 1000000000u;
+    while (cluster.acked < target && env_clock_ns(env) < deadline) {
+        struct test_node *leader = cluster_leader(&cluster, 0);
+        for (int i = 0; leader && i < 16; i++)
+            cluster_propose(&cluster, leader, 0, payload);
+        run_for(&cluster, 1);
+    }
+    assert_true(cluster.acked >= target);
+    run_until(&cluster, nothing_in_flight, NULL, 5000);
+}
+
+static void test_elects_replicates_and_commits(void **state)
+{
+    (void)state;
+    start_all();
+    assert_int_equal(cluster_leader(&cluster, 0)->id, 1); /* the preferred one campaigned at once */
+    propose_acked(2000, 100);
+    assert_true(run_until(&cluster, all_applied, NULL, 5000));
+    assert_int_equal(cluster.lost, 0);
+}
+
+static void test_restarts_keep_everything(void **state)
+{
+    (void)state;
+    start_all();
+    for (int round = 0; round < 3; round++) {
+        propose_acked(100, 100);
+        struct test_node *node = &cluster.nodes[round];
+        stop(node, round == 1);
+        propose_acked(100, 100);
+        node_start(node);
+        assert_true(run_until(&cluster, all_open, NULL, 5000));
+        assert_true(run_until(&cluster, all_applied, NULL, 5000));
+    }
+    uint64_t before = cluster.acked;
+    for (unsigned i = 0; i < cluster.n; i++)
+        stop(&cluster.nodes[i], false);
+    start_all();
+    propose_acked(10, 10);
+    assert_true(run_until(&cluster, all_applied, NULL, 5000));
+    assert_true(cluster.acked >= before + 10);
+}
+
+static void test_leader_stop_elects_fast(void **state)
+{
+    (void)state;
+    cluster.election_timeout_ms = 5000; /* a time-out would be noticed */
+    cluster.heartbeat_ms = 100;
+    start_all();
+    for (int round = 0; round < 2; round++) {
+        propose_acked(50, 100);
+        struct test_node *leader = cluster_leader(&cluster, 0);
+        uint64_t began = env_clock_ns(env);
+        stop(leader, false);
+        assert_true(run_until(&cluster, has_leader, NULL, 2000));
+        printf("failover after %.1f ms\n", (double)(env_clock_ns(env) - began) / 1e6);
+        propose_acked(50, 100);
+        node_start(leader);
+        assert_true(run_until(&cluster, all_open, NULL, 5000));
+        assert_true(run_until(&cluster, all_applied, NULL, 5000));
+    }
+}
+
+static void test_follower_catches_up_through_entries(void **state)
+{
+    (void)state;
+    start_all();
+    propose_acked(10, 100);
+    stop(&cluster.nodes[2], false);
+    propose_acked(500, 1000);
+    node_start(&cluster.nodes[2]);
+    assert_true(run_until(&cluster, all_open, NULL, 5000));
+    assert_true(run_until(&cluster, all_applied, NULL, 5000));
+}
+
+static void test_follower_catches_up_through_files(void **state)
+{
+    (void)state;
+    cluster.entry_memory_bytes = 256 * 1024;
+    start_all();
+    propose_acked(10, 100);
+    stop(&cluster.nodes[2], false);
+    propose_acked(2000, 4000);
+    struct test_node *leader = cluster_leader(&cluster, 0);
+    assert_true(group_snapshot_index(leader->groups[0].group) > 100);
+    node_start(&cluster.nodes[2]);
+    assert_true(run_until(&cluster, all_open, NULL, 5000));
+    assert_true(run_until(&cluster, all_applied, NULL, 10000));
+    assert_true(group_snapshot_index(cluster.nodes[2].groups[0].group) > 100);
+    propose_acked(100, 4000);
+    assert_true(run_until(&cluster, all_applied, NULL, 5000));
+}
+
+struct transfer {
+    bool done;
+    int status;
+};
+
+static void on_transferred(void *data, int status)
+{
+    struct transfer *t = data;
+    t->done = true;
+    t->status = status;
+}
+
+static bool transfer_done(struct test_cluster *c, void *data)
+{
+    (void)c;
+    return ((struct transfer *)data)->done;
+}
+
+static void test_transfer(void **state)
+{
+    (void)state;
+    start_all();
+    for (uint32_t target = 2; target <= 4; target++) {
+        propose_acked(50, 100);
+        struct test_node *leader = cluster_leader(&cluster, 0);
+        struct transfer t = {.done = false};
+        uint32_t to = (target - 1) % 3 + 1;
+        for (int i = 0; i < 20; i++)
+            cluster_propose(&cluster, leader, 0, 100);
+        assert_int_equal(group_transfer(leader->groups[0].group, to, on_transferred, &t), 0);
+        assert_true(run_until(&cluster, transfer_done, &t, 3000));
+        assert_int_equal(t.status, 0);
+        assert_true(run_until(&cluster, has_leader, NULL, 3000));
+        assert_int_equal(cluster_leader(&cluster, 0)->id, to);
+    }
+    assert_int_equal(cluster.lost, 0);
+}
+
+static bool other_leads(struct test_cluster *c, void *data)
+{
+    struct test_node *leader = cluster_leader(c, 0);
+    return leader && leader != data;
+}
+
+static void test_minority_commits_nothing(void **state)
+{
+    (void)state;
+    start_all();
+    propose_acked(50, 100);
+    struct test_node *leader = cluster_leader(&cluster, 0);
+    uint32_t all[] = {1, 2, 3};
+    uint64_t acked = cluster.acked;
+    consensus_block_peers(leader->consensus, all, 3);
+    for (int i = 0; i < 10; i++)
+        cluster_propose(&cluster, leader, 0, 100);
+    assert_true(run_until(&cluster, other_leads, leader, 5000));
+    assert_int_equal(cluster.acked, acked);
+    propose_acked(50, 100);
+    consensus_block_peers(leader->consensus, NULL, 0);
+    assert_true(run_until(&cluster, all_applied, NULL, 5000));
+    assert_true(run_until(&cluster, nothing_in_flight, NULL, 5000));
+    assert_int_equal(cluster.lost, 10);
+    assert_true(acked_enough(&cluster, &(uint64_t){acked + 50}));
+}
+
+struct reading {
+    struct read_index_req req;
+    bool done;
+    int status;
+};
+
+static void on_read(struct read_index_req *req, int status)
+{
+    struct reading *r = req->data;
+    r->done = true;
+    r->status = status;
+}
+
+static bool read_done(struct test_cluster *c, void *data)
+{
+    (void)c;
+    return ((struct reading *)data)->done;
+}
+
+static void test_read_index(void **state)
+{
+    (void)state;
+    start_all();
+    struct test_node *leader = cluster_leader(&cluster, 0);
+    struct reading first = {.req = {.data = &first}}, second = {.req = {.data = &second}};
+    assert_int_equal(group_read_index(leader->groups[0].group, &first.req, on_read), 0);
+    assert_int_equal(group_read_index(leader->groups[0].group, &second.req, on_read), 0);
+    assert_true(run_until(&cluster, read_done, &first, 2000));
+    assert_true(run_until(&cluster, read_done, &second, 2000));
+    assert_int_equal(first.status, 0);
+    assert_int_equal(second.status, 0);
+    /* A leader that is cut off can't confirm. */
+    uint32_t all[] = {1, 2, 3};
+    consensus_block_peers(leader->consensus, all, 3);
+    struct reading cut = {.req = {.data = &cut}};
+    assert_int_equal(group_read_index(leader->groups[0].group, &cut.req, on_read), 0);
+    assert_true(run_until(&cluster, read_done, &cut, 3000));
+    assert_int_equal(cut.status, ERR_NOT_LEADER);
+}
+
+static bool all_know_leaders(struct test_cluster *c, void *data)
+{
+    (void)data;
+    for (unsigned g = 0; g < c->n_groups; g++) {
+        struct test_node *leader = cluster_leader(c, g);
+        for (unsigned i = 0; i < c->n; i++)
+            if (c->nodes[i].up &&
+                (!leader || consensus_leader_of(c->nodes[i].consensus, g + 1, NULL) != leader->id))
+                return false;
+    }
+    return true;
+}
+
+static void test_many_groups(void **state)
+{
+    (void)state;
+    cluster_close(&cluster);
+    cluster_init(&cluster, 3, 60, env);
+    cluster.election_timeout_ms = 3000;
+    cluster.heartbeat_ms = 100;
+    start_all();
+    assert_true(run_until(&cluster, all_know_leaders, NULL, 3000));
+    for (unsigned g = 0; g < cluster.n_groups; g++) {
+        assert_int_equal(cluster_leader(&cluster, g)->id, g % 3 + 1); /* the preferred one of each */
+        for (int i = 0; i < 5; i++)
+            assert_true(cluster_propose(&cluster, cluster_leader(&cluster, g), g, 100));
+    }
+    assert_true(run_until(&cluster, nothing_in_flight, NULL, 5000));
+    assert_int_equal(cluster.acked, 60 * 5);
+    uint64_t began = env_clock_ns(env);
+    stop(&cluster.nodes[1], false);
+    assert_true(run_until(&cluster, has_leader, NULL, 2500));
+    printf("20 groups failed over after %.1f ms\n", (double)(env_clock_ns(env) - began) / 1e6);
+    assert_true(run_until(&cluster, all_know_leaders, NULL, 3000));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_elects_replicates_and_commits),
+        TEST(test_restarts_keep_everything),
+        TEST(test_leader_stop_elects_fast),
+        TEST(test_follower_catches_up_through_entries),
+        TEST(test_follower_catches_up_through_files),
+        TEST(test_transfer),
+        TEST(test_minority_commits_nothing),
+        TEST(test_read_index),
+        TEST(test_many_groups),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
