@@ -58,31 +58,73 @@ static void test_nodes_know_each_other(void **state)
     }
 }
 
+/* Leadership may move at any time, for example back to the preferred replica: ask again until the produce is
+ * taken. */
+struct attempt {
+    struct client *leader; /* connected to it when this has succeeded */
+    const char *topic;
+    const uint8_t *id;
+    const char *prefix;
+    unsigned count;
+    uint32_t ask;      /* node */
+    uint32_t not_node; /* that has just gone */
+    uint32_t leads;    /* result */
+};
+
+static bool try_produce(void *data)
+{
+    struct attempt *a = data;
+    struct client c;
+    connect_to(&c, a->ask);
+    a->leads = find_leader(&c, a->topic, 0, a->not_node);
+    client_close(&c);
+    connect_to(a->leader, a->leads);
+    int error = produce(a->leader, a->id, 0, a->prefix, a->count, -1, NULL);
+    if (error == 0)
+        return true;
+    assert_int_equal(error_class_of(error), ERROR_RETRIABLE);
+    client_close(a->leader);
+    return false;
+}
+
+static uint32_t produce_at_leader(struct attempt a)
+{
+    run_until(fleet.env, try_produce, &a, 10000);
+    return a.leads;
+}
+
+static int list_end(struct client *c, const uint8_t *id, uint32_t *leader_id)
+{
+    Flotilla__ListOffsetRequest request = FLOTILLA__LIST_OFFSET_REQUEST__INIT;
+    request.topic_id = (ProtobufCBinaryData){16, (uint8_t *)(uintptr_t)id};
+    request.timestamp_ms = -1;
+    Flotilla__ListOffsetResponse *response = client_call(c, FRAME_LIST_OFFSET, &request.base, NULL, 0,
+                                                         &flotilla__list_offset_response__descriptor);
+    int error = response->status->error;
+    *leader_id = response->status->leader_id;
+    flotilla__list_offset_response__free_unpacked(response, NULL);
+    return error;
+}
+
 static void test_follower_points_to_the_leader(void **state)
 {
     (void)state;
     struct client c, follower, leader;
     uint8_t id[16];
+    uint32_t hint;
     connect_to(&c, 1);
     create_topic(&c, "hint", 1, 3, id);
-    uint32_t leads = find_leader(&c, "hint", 0, 0);
+    client_close(&c);
+    uint32_t leads = produce_at_leader((struct attempt){&leader, "hint", id, "x", 10, 1, 0, 0});
     connect_to(&follower, other_than(leads));
     assert_int_equal(find_leader(&follower, "hint", 0, 0), leads);
-    Flotilla__ListOffsetRequest request = FLOTILLA__LIST_OFFSET_REQUEST__INIT;
-    request.topic_id = (ProtobufCBinaryData){16, id};
-    request.timestamp_ms = -1;
-    Flotilla__ListOffsetResponse *response = client_call(&follower, FRAME_LIST_OFFSET, &request.base, NULL, 0,
-                                                         &flotilla__list_offset_response__descriptor);
-    assert_int_equal(response->status->error, ERR_NOT_LEADER);
-    assert_int_equal(response->status->leader_id, leads);
-    flotilla__list_offset_response__free_unpacked(response, NULL);
+    assert_int_equal(list_end(&follower, id, &hint), ERR_NOT_LEADER);
+    assert_int_equal(hint, leads);
     assert_int_equal(produce(&follower, id, 0, "x", 1, -1, NULL), ERR_NOT_LEADER);
-    connect_to(&leader, leads);
-    assert_int_equal(produce(&leader, id, 0, "x", 10, -1, NULL), 0);
+    assert_int_equal(list_end(&leader, id, &hint), 0);
     assert_int_equal(read_back(&leader, id, 0, 0, "x"), 10);
     client_close(&leader);
     client_close(&follower);
-    client_close(&c);
 }
 
 /* Whoever is asked forwards to the controller. */
@@ -114,36 +156,18 @@ static void wait_for_end_of_stream(struct client *c)
     }
 }
 
-static bool produced(struct client *c, const uint8_t *id, const char *prefix, unsigned count)
-{
-    return produce(c, id, 0, prefix, count, -1, NULL) == 0;
-}
-
-struct attempt {
-    struct client *client;
-    const uint8_t *id;
-};
-
-static bool try_produce(void *data)
-{
-    struct attempt *a = data;
-    return produced(a->client, a->id, "second", 50);
-}
-
 static void survive_stop_of_leader(const char *topic, bool planned)
 {
     struct client c, leader;
     uint8_t id[16];
     connect_to(&c, 1);
     create_topic(&c, topic, 1, 3, id);
-    uint32_t first = find_leader(&c, topic, 0, 0);
-    connect_to(&leader, first);
-    assert_true(produced(&leader, id, "first", 200));
+    client_close(&c);
+    uint32_t first = produce_at_leader((struct attempt){&leader, topic, id, "first", 200, 1, 0, 0});
     Flotilla__SubscribeRequest subscribe = FLOTILLA__SUBSCRIBE_REQUEST__INIT;
     subscribe.topic_id = (ProtobufCBinaryData){16, id};
     subscribe.credit_bytes = 1 << 20;
     received_free(client_wait(&leader, client_send(&leader, FRAME_SUBSCRIBE, &subscribe.base, NULL, 0)));
-    client_close(&c);
 
     fleet_stop_node(&fleet, first - 1, planned);
     if (planned)
@@ -151,15 +175,10 @@ static void survive_stop_of_leader(const char *topic, bool planned)
     client_wait_end(&leader);
     client_close(&leader);
 
-    connect_to(&c, other_than(first));
-    uint32_t second = find_leader(&c, topic, 0, first);
-    client_close(&c);
-    connect_to(&c, second);
-    struct attempt attempt = {&c, id};
-    run_until(fleet.env, try_produce, &attempt, 10000);
-    assert_int_equal(read_back(&c, id, 0, 200, "second"), 50);
+    produce_at_leader((struct attempt){&leader, topic, id, "second", 50, other_than(first), first, 0});
+    assert_int_equal(read_back(&leader, id, 0, 200, "second"), 50);
+    client_close(&leader);
     fleet_start_node(&fleet, first - 1);
-    client_close(&c);
 }
 
 static void test_leader_stops_planned(void **state)
