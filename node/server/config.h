@@ -43,6 +43,7 @@ struct node_config {
     uint64_t inflight_bytes;
     uint64_t produce_bytes;
     uint64_t connection_bytes; /* unanswered bytes per client connection before reading stops */
+    uint64_t clients_bytes;    /* of all clients: requests half-way in and answers half-way out */
     uint32_t max_connections;
     uint64_t catchup_bytes_per_s;
     uint64_t producer_expiry_ms;

@@ -114,9 +114,15 @@ static size_t load(const struct connection *c)
     return c->charged_bytes > c->unsent_bytes ? c->charged_bytes : c->unsent_bytes;
 }
 
+static size_t limit(const struct connection *c)
+{
+    size_t own = c->server->config->connection_bytes;
+    return server_is_full(c->server) && own > SERVER_FAIR_SHARE_BYTES ? SERVER_FAIR_SHARE_BYTES : own;
+}
+
 static bool over_limit(const struct connection *c)
 {
-    return load(c) > c->server->config->connection_bytes;
+    return load(c) > limit(c);
 }
 
 static void pause_reading(struct connection *c)
@@ -143,6 +149,16 @@ static void refuse_bytes(struct connection *c, int error)
     LOG(c->server->logger, LOG_WARN, "closed a connection that sent a bad frame", "peer=%s error=%s",
         env_stream_peer(c->stream), error_name(error));
     connection_fail(c, error, message);
+}
+
+/* Waiting would not help: everybody's half frames would wait for each other. */
+static void refuse_large_frame(struct connection *c)
+{
+    LOG(c->server->logger, LOG_WARN, "closed a connection with a large frame: clients-bytes is used up",
+        "peer=%s", env_stream_peer(c->stream));
+    connection_fail(c, ERR_OVERLOADED,
+                    "this node's memory for requests (clients-bytes) is used up; try again later");
+    frame_input_close(&c->input);
 }
 
 static void parse_frames(struct connection *c)
@@ -172,7 +188,9 @@ static void process_input(struct connection *c)
         return;
     }
     frame_input_settle(&c->input);
-    if (over_limit(c))
+    if (server_is_full(c->server) && frame_input_held(&c->input) > SERVER_FAIR_SHARE_BYTES)
+        refuse_large_frame(c);
+    else if (over_limit(c))
         pause_reading(c);
 }
 
@@ -210,7 +228,7 @@ static void on_resume(struct env_task *task)
 void connection_request_done(struct connection *c)
 {
     /* Half the limit, so that reading does not stop and go with every answer. */
-    if (c->paused && connection_is_open(c) && load(c) <= c->server->config->connection_bytes / 2)
+    if (c->paused && connection_is_open(c) && load(c) <= limit(c) / 2)
         env_defer(c->server->env, &c->resume, on_resume);
     finish_when_drained(c);
 }

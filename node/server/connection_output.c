@@ -16,10 +16,18 @@ struct connection_write {
     struct slice slices[];
 };
 
+static void count_unsent(struct connection *c, ssize_t change)
+{
+    c->unsent_bytes += (size_t)change;
+    c->server->unsent_bytes += (size_t)change;
+}
+
 void connection_drop_output(struct connection *c)
 {
-    for (unsigned i = 0; i < c->out_count; i++)
+    for (unsigned i = 0; i < c->out_count; i++) {
+        count_unsent(c, -(ssize_t)c->out[i].size);
         slice_unref(&c->out[i]);
+    }
     c->out_count = 0;
     buf_unref(c->out_buf);
     c->out_buf = NULL;
@@ -31,7 +39,7 @@ static void on_written(struct env_write *req, int status)
 {
     struct connection_write *w = container_of(req, struct connection_write, req);
     struct connection *c = w->connection;
-    c->unsent_bytes -= w->size;
+    count_unsent(c, -(ssize_t)w->size);
     queue_remove(&w->node);
     free(w);
     if (c->state == CONNECTION_CLOSED)
@@ -66,6 +74,7 @@ static void write_gathered(struct connection *c)
     int rv = env_stream_write(c->stream, &w->req, w->slices, n, on_written);
     if (rv == 0)
         return;
+    count_unsent(c, -(ssize_t)size);
     for (unsigned i = 0; i < n; i++)
         slice_unref(&w->slices[i]);
     queue_remove(&w->node);
@@ -100,7 +109,7 @@ static void gather(struct connection *c, struct slice s)
         c->out = memory_realloc(c->out, c->out_capacity * sizeof(c->out[0]));
     }
     c->out[c->out_count++] = s;
-    c->unsent_bytes += s.size;
+    count_unsent(c, (ssize_t)s.size);
 }
 
 /* Space in the turn's buffer. Frames that follow each other there become one piece of the write. */
@@ -116,7 +125,7 @@ static unsigned char *gather_space(struct connection *c, size_t size)
     c->out_used += size;
     if (last != NULL && last->owner == c->out_buf && last->data + last->size == at) {
         last->size += size;
-        c->unsent_bytes += size;
+        count_unsent(c, (ssize_t)size);
     } else {
         gather(c, slice_of(c->out_buf, at, size));
     }

@@ -14,6 +14,7 @@ enum {
 void read_pool_init(struct read_pool *pool)
 {
     pool->chunk = NULL;
+    pool->held_bytes = 0;
 }
 
 void read_pool_close(struct read_pool *pool)
@@ -41,10 +42,17 @@ void frame_input_init(struct frame_input *in, struct read_pool *pool, size_t max
         .pool = pool, .max_frame_size = max_frame_size, .max_header_size = max_header_size};
 }
 
+static void set_own(struct frame_input *in, struct buf *own)
+{
+    in->pool->held_bytes -= frame_input_held(in);
+    buf_unref(in->own);
+    in->own = own;
+    in->pool->held_bytes += frame_input_held(in);
+}
+
 void frame_input_close(struct frame_input *in)
 {
-    buf_unref(in->own);
-    in->own = NULL;
+    set_own(in, NULL);
     in->source = NULL;
     in->at = in->end = NULL;
 }
@@ -130,8 +138,8 @@ static void move_to_own(struct frame_input *in)
     size_t size = left(in);
     struct buf *fresh = buf_create(wanted_capacity(in));
     memcpy(fresh->data, in->at, size);
-    buf_unref(in->own);
-    in->own = in->source = fresh;
+    set_own(in, fresh);
+    in->source = fresh;
     in->at = fresh->data;
     in->end = fresh->data + size;
 }

@@ -22,6 +22,7 @@ enum {
 
 struct read_pool {
     struct buf *chunk; /* private */
+    size_t held_bytes; /* read-only: of all inputs, for frames that are not whole yet */
 };
 void read_pool_init(struct read_pool *pool);
 void read_pool_close(struct read_pool *pool);

@@ -336,6 +336,7 @@ int node_start(struct env *env, const struct node_config *config, struct node **
         return rv;
     }
     node_metrics_add(s.node);
+    s.node->started = true;
     log_started(s.node);
     *node = s.node;
     return 0;

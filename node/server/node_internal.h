@@ -31,6 +31,7 @@ struct node {
     struct node_meta self;
     char peer_address[300];
 
+    bool started;
     bool stopping;
     bool clean;
     bool failed;

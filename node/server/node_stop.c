@@ -21,7 +21,8 @@ static void on_journal_closed(void *data)
     if (n->server_open)
         server_close(&n->server);
     metrics_close(&n->metrics);
-    LOG(n->logger, LOG_INFO, "stopped", "clean=%d", n->clean);
+    if (n->started)
+        LOG(n->logger, LOG_INFO, "stopped", "clean=%d", n->clean);
     logger_destroy(n->logger);
     free(n);
     stopped(stopped_data);

@@ -116,7 +116,7 @@ void server_connection_closed(struct server *s)
 
 void server_close(struct server *s)
 {
-    ASSERT(s->connection_count == 0 && s->live_requests == 0);
+    ASSERT(s->connection_count == 0 && s->live_requests == 0 && s->unsent_bytes == 0);
     server_metrics_remove(s);
     request_free_spare(s);
     read_pool_close(&s->pool);

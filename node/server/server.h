@@ -12,6 +12,8 @@ enum {
     SERVER_REQUEST_TYPES = FRAME_NODE_CONTROL + 1,
     /* Finished requests whose memory is kept for the next ones. */
     SERVER_SPARE_REQUESTS = 256,
+    /* What a connection may always use, however much the others do. */
+    SERVER_FAIR_SHARE_BYTES = 1024 * 1024,
 };
 
 struct server_counters {
@@ -46,6 +48,7 @@ struct server {
     struct read_pool pool;
     struct queue connections;
     unsigned connection_count;
+    size_t unsent_bytes; /* of all connections */
     struct queue spare_requests;
     unsigned spare_count;
     unsigned live_requests;
@@ -68,6 +71,11 @@ void server_drain(struct server *s, uint64_t timeout_ms, void (*drained)(void *d
 /* After draining, and after the rooms below have completed everything. */
 void server_close(struct server *s);
 
+/* Over clients-bytes, all connections together: those with more than the fair share must wait. */
+static inline bool server_is_full(const struct server *s)
+{
+    return s->unsent_bytes + s->pool.held_bytes > s->config->clients_bytes;
+}
 /* A connection of this server is gone. */
 void server_connection_closed(struct server *s);
 

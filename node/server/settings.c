@@ -70,6 +70,10 @@ static const struct setting table[] = {
     {"connection-bytes", SETTING_SIZE, FIELD(connection_bytes), 64 * KIB, GIB, "32MiB", NULL,
      "Unanswered request bytes of one client connection; over it, reading from the client stops until "
      "answers are out."},
+    {"clients-bytes", SETTING_SIZE, FIELD(clients_bytes), 128 * MIB, 64 * GIB, "512MiB", NULL,
+     "Memory of the whole node for requests that are not all there and answers that clients have not taken; "
+     "over it, the clients "
+     "with the largest share wait or are closed."},
     {"max-connections", SETTING_NUMBER, FIELD(max_connections), 1, 1000000, "10000", NULL,
      "Client connections at a time; more are refused with an error."},
     {"catchup-bytes-per-second", SETTING_SIZE, FIELD(catchup_bytes_per_s), MIB, 64 * GIB, "100MiB", NULL,

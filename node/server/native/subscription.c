@@ -102,7 +102,8 @@ static bool has_work(const struct subscription *s)
 
 static bool window_open(const struct connection *c)
 {
-    return c->unsent_bytes + c->push_reserved < PUSH_WINDOW_BYTES;
+    size_t window = server_is_full(c->server) ? PUSH_SMALL_WINDOW_BYTES : PUSH_WINDOW_BYTES;
+    return c->unsent_bytes + c->push_reserved < window;
 }
 
 static void read_next(struct subscription *s)

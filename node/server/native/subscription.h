@@ -14,6 +14,8 @@ enum {
     PUSH_MAX_BYTES = 1024 * 1024,
     /* Pushes in preparation or unsent on one connection; more wait for the client to read. */
     PUSH_WINDOW_BYTES = 4 * 1024 * 1024,
+    /* The same while the node as a whole has too much unsent. */
+    PUSH_SMALL_WINDOW_BYTES = 256 * 1024,
 };
 
 struct subscription *subscription_find(const struct connection *c, uint64_t id);

@@ -567,6 +567,7 @@ static void limit_connections(struct node_config *config)
 {
     config->max_connections = 2;
     config->connection_bytes = 64 * 1024;
+    config->clients_bytes = 20 * 1024 * 1024;
 }
 
 static void test_connection_limit(void **state)
@@ -586,6 +587,44 @@ static void test_connection_limit(void **state)
     client_close(&refused);
     client_close(&b);
     client_close(&a);
+}
+
+static void send_part(struct client *c, size_t frame_size, size_t part)
+{
+    unsigned char *bytes = calloc(1, part);
+    frame_head_encode(bytes, FRAME_PRODUCE, 0, 77, 0, frame_size - FRAME_HEAD_SIZE);
+    client_send_bytes(c, bytes, part);
+    free(bytes);
+}
+
+static bool all_sent(void *data)
+{
+    return env_stream_pending(((struct client *)data)->stream) == 0;
+}
+
+/* Half-sent large frames share the node's bound: the one that goes over it is refused, the first may finish.
+ */
+static void test_half_frames_are_bounded(void **state)
+{
+    (void)state;
+    enum { MIB = 1024 * 1024, FRAME = 17 * MIB, FIRST_PART = 6 * MIB };
+    struct client first, second;
+    start(&first);
+    start(&second);
+    send_part(&first, FRAME, FIRST_PART);
+    run_until(fleet.env, all_sent, &first, 10000);
+    send_part(&second, FRAME, FRAME - 1);
+    struct received *r = client_wait_type(&second, FRAME_ERROR);
+    Flotilla__PingResponse *response = received_unpack(r, &flotilla__ping_response__descriptor);
+    assert_int_equal(response->status->error, ERR_OVERLOADED);
+    flotilla__ping_response__free_unpacked(response, NULL);
+    received_free(r);
+    client_close(&second);
+    unsigned char *rest = calloc(1, FRAME - FIRST_PART);
+    client_send_bytes(&first, rest, FRAME - FIRST_PART);
+    free(rest);
+    received_free(client_wait(&first, 77)); /* an error, but an answer */
+    client_close(&first);
 }
 
 /* A client that sends without reading: the node stops reading from it, and goes on where it was when it reads
@@ -647,6 +686,7 @@ int main(int argc, char **argv)
     };
     const struct CMUnitTest limited[] = {
         cmocka_unit_test(test_connection_limit),
+        cmocka_unit_test(test_half_frames_are_bounded),
         cmocka_unit_test(test_back_pressure),
     };
     int failed = cmocka_run_group_tests_name("one node", tests, setup, teardown);
