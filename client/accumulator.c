@@ -1,7 +1,7 @@
 #include "client/accumulator.h"
+#include "client/wait.h"
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <time.h>
 
 enum {
     MAX_SPARE_BATCHES = 64,
@@ -48,7 +48,6 @@ struct accumulator *accumulator_create(const struct client_settings *settings,
                                        void *cb_data, uint64_t seed)
 {
     struct accumulator *a = core_alloc(sizeof(*a));
-    pthread_condattr_t monotonic;
 
     a->settings = *settings;
     a->hooks = *hooks;
@@ -56,10 +55,7 @@ struct accumulator *accumulator_create(const struct client_settings *settings,
     a->cb_data = cb_data;
     a->random = seed | 1;
     pthread_mutex_init(&a->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    wait_condition_init(&a->changed);
     TAILQ_INIT(&a->topics);
     TAILQ_INIT(&a->dirty);
     TAILQ_INIT(&a->done);
@@ -109,33 +105,13 @@ void accumulator_destroy(struct accumulator *a)
 
 /* ---- waiting ---- */
 
-/* CLOCK_MONOTONIC; false: no end. */
-static bool deadline_after(int64_t timeout_ms, struct timespec *deadline)
+/* Waits for a change; false once the deadline has passed. */
+static bool wait_changed(struct accumulator *a, const struct wait_deadline *deadline)
 {
-    if (timeout_ms < 0)
-        return false;
-    clock_gettime(CLOCK_MONOTONIC, deadline);
-    deadline->tv_sec += timeout_ms / 1000;
-    deadline->tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (deadline->tv_nsec >= 1000000000) {
-        deadline->tv_nsec -= 1000000000;
-        deadline->tv_sec++;
-    }
-    return true;
-}
-
-/* Waits for a change; false once the deadline has passed. NULL: no end. */
-static bool wait_changed(struct accumulator *a, const struct timespec *deadline)
-{
-    int rc;
-
     a->waiting++;
-    if (deadline == NULL)
-        rc = pthread_cond_wait(&a->changed, &a->lock);
-    else
-        rc = pthread_cond_timedwait(&a->changed, &a->lock, deadline);
+    bool in_time = wait_until(&a->changed, &a->lock, deadline);
     a->waiting--;
-    return rc == 0;
+    return in_time;
 }
 
 static void tell_changed(struct accumulator *a)
@@ -222,13 +198,12 @@ static int deliver_locked(struct accumulator *a)
 
 int accumulator_poll(struct accumulator *a, int timeout_ms)
 {
-    struct timespec deadline;
-    bool ends = deadline_after(timeout_ms, &deadline);
+    struct wait_deadline deadline = wait_deadline_after(timeout_ms);
     int count;
 
     pthread_mutex_lock(&a->lock);
     while ((count = deliver_locked(a)) == 0 && atomic_load(&a->pending) > 0)
-        if (timeout_ms == 0 || !wait_changed(a, ends ? &deadline : NULL))
+        if (timeout_ms == 0 || !wait_changed(a, &deadline))
             break;
     pthread_mutex_unlock(&a->lock);
     return count;
@@ -236,8 +211,7 @@ int accumulator_poll(struct accumulator *a, int timeout_ms)
 
 int accumulator_flush(struct accumulator *a, int timeout_ms)
 {
-    struct timespec deadline;
-    bool ends = deadline_after(timeout_ms, &deadline);
+    struct wait_deadline deadline = wait_deadline_after(timeout_ms);
     int rc = 0;
 
     pthread_mutex_lock(&a->lock);
@@ -245,7 +219,7 @@ int accumulator_flush(struct accumulator *a, int timeout_ms)
     unlock_and_wake(a, true);
     pthread_mutex_lock(&a->lock);
     while (atomic_load(&a->pending) > 0 && rc == 0) {
-        if (deliver_locked(a) == 0 && !wait_changed(a, ends ? &deadline : NULL))
+        if (deliver_locked(a) == 0 && !wait_changed(a, &deadline))
             rc = ERR_TIMED_OUT;
     }
     a->flushing--;
@@ -317,7 +291,7 @@ static int fail_append(struct accumulator *a, int status, const char *format, ..
 
 /* Waits until the topic's partitions are known. */
 static int await_topic(struct accumulator *a, struct accumulator_topic *topic,
-                       const struct timespec *deadline)
+                       const struct wait_deadline *deadline)
 {
     bool woken = false;
 
@@ -339,7 +313,7 @@ static int await_topic(struct accumulator *a, struct accumulator_topic *topic,
     return a->fatal;
 }
 
-static int await_room(struct accumulator *a, size_t size, const struct timespec *deadline)
+static int await_room(struct accumulator *a, size_t size, const struct wait_deadline *deadline)
 {
     size_t limit = (size_t)a->settings.buffer_bytes;
 
@@ -455,14 +429,14 @@ static bool append_record(struct accumulator *a, struct accumulator_partition *p
 
 static int append_locked(struct accumulator *a, const struct accumulator_record *r, size_t bound, bool *wake)
 {
-    struct timespec deadline;
+    struct wait_deadline deadline;
     struct accumulator_topic *topic = topic_get(a, r->topic);
     bool is_full = a->buffered_bytes + bound + REPORT_CHARGE > (size_t)a->settings.buffer_bytes;
     int rc = a->fatal;
 
     if (rc == 0 &&
         (topic->partition_count == 0 || topic->status != 0 || is_full || bound > MAX_RECORD_SIZE)) {
-        deadline_after(a->settings.block_ms, &deadline);
+        deadline = wait_deadline_after(a->settings.block_ms);
         rc = await_topic(a, topic, &deadline);
         if (rc == 0)
             rc = await_room(a, bound + REPORT_CHARGE, &deadline);

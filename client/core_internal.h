@@ -234,7 +234,6 @@ void core_calls_cancel(struct core *core);
 void core_producers_wake(struct core *core);
 void core_producer_on_topic(struct core *core, struct core_topic *topic);
 void core_consumers_wake(struct core *core);
-void core_consumer_on_topic(struct core *core, struct core_topic *topic);
 /* A PUSH frame came. */
 void core_consumer_on_push(struct core_endpoint *e, const struct core_frame *frame);
 

@@ -173,7 +173,6 @@ static void topic_apply(struct core *core, struct core_topic *topic, const Floti
     topic->known = topic->partition_count > 0;
     topic->missing_since_ns = 0;
     core_producer_on_topic(core, topic);
-    core_consumer_on_topic(core, topic);
 }
 
 static void topics_apply(struct core *core, const Flotilla__MetadataResponse *m, bool is_old)

@@ -1,0 +1,84 @@
+/* Private to core_consumer*.c: partitions that are read, and what the consumer as a whole does for them. */
+#ifndef CLIENT_CORE_CONSUMER_H
+#define CLIENT_CORE_CONSUMER_H
+
+#include "client/inbox.h"
+
+enum core_consumer_state {
+    CONSUMER_STOPPED,
+    CONSUMER_FINDING,     /* the offset to begin at is being asked for */
+    CONSUMER_SUBSCRIBING, /* `position` is known; a leader is needed */
+    CONSUMER_STREAMING,   /* subscribed at `endpoint`, or the answer is under way */
+};
+
+struct core_consumer_partition;
+
+/* A question for an offset that may outlive the partition's interest in it. */
+struct core_consumer_find {
+    struct core_consumer_partition *partition; /* NULL: nobody wants it any more */
+    uint32_t index;
+    int64_t timestamp_ms;
+};
+
+struct core_consumer_partition {
+    struct core_work work;
+    struct core_timer timer;
+    struct core_request request;  /* SUBSCRIBE */
+    struct core_request farewell; /* UNSUBSCRIBE */
+    struct core_consumer *consumer;
+    struct core_topic *topic;
+    uint32_t index;
+    uint64_t slot; /* in consumer->partitions */
+    struct inbox_partition *shared;
+    enum core_consumer_state state;
+    enum flotilla_start start;
+    int64_t value;
+    struct core_consumer_find *find; /* under way */
+    int64_t position;                /* the next offset to come from the node */
+    int64_t high_watermark;
+    int64_t end_reported_at;
+    struct core_endpoint *endpoint; /* of the stream; NULL: none */
+    uint64_t subscription;
+    uint32_t use;
+    int64_t window;
+    int64_t credit; /* what the node may still push; below 0 when a batch went over it */
+    unsigned corrupt;
+    uint64_t failing_since_ns;
+    uint64_t retry_ns;
+};
+
+struct core_consumer_topic;
+TAILQ_HEAD(core_consumer_topic_list, core_consumer_topic);
+
+struct core_consumer {
+    TAILQ_ENTRY(core_consumer) link;
+    struct core *core;
+    struct client_settings settings;
+    struct inbox *inbox;
+    struct core_consumer_topic_list topics;
+    struct core_consumer_partition **partitions;
+    uint64_t partition_count;
+    uint64_t first_slot;         /* of its subscription ids; ranges of consumers don't overlap */
+    struct core_commit *commits; /* waiting, in order */
+    struct core_commit **commits_end;
+    struct core_commit_run *committing; /* under way: one at a time, so that offsets never go back */
+};
+
+struct core_consumer_partition *core_consumer_partition_create(struct core_consumer *consumer,
+                                                               struct core_topic *topic, uint32_t index);
+void core_consumer_partition_destroy(struct core_consumer_partition *p);
+void core_consumer_partition_begin(struct core_consumer_partition *p, enum flotilla_start start,
+                                   int64_t value);
+void core_consumer_partition_end(struct core_consumer_partition *p);
+void core_consumer_push_topic_error(struct core_consumer *consumer, const char *topic, int status,
+                                    const char *why);
+/* Asks for the group's offsets of a topic, once for all its partitions, which are told by the next two. */
+void core_consumer_find_committed(struct core_consumer *consumer, struct core_topic *topic);
+void core_consumer_committed_found(struct core_consumer_partition *p, int64_t offset); /* -1: none */
+void core_consumer_stop_committed(struct core_consumer_partition *p, int status, const char *why);
+struct core_consumer_partition *core_consumer_partition_find(struct core_consumer *consumer,
+                                                             const struct core_topic *topic, uint32_t index);
+/* core_consumer_commit.c */
+void core_consumer_commits_cancel(struct core_consumer *consumer);
+
+#endif

@@ -1,0 +1,268 @@
+/* A consumer as a whole: its topics, and where its group stands in them. */
+#include "client/core_consumer.h"
+
+enum { SLOTS_PER_CONSUMER = 1 << 20, GROUP_TIMEOUT_MS = 60000 };
+
+struct core_consumer_topic {
+    TAILQ_ENTRY(core_consumer_topic) link;
+    struct core_topic *topic;
+    bool all; /* all partitions, also those that are added later */
+    enum flotilla_start start;
+    int64_t value;
+    uint32_t begun;                    /* partitions, with `all` */
+    struct core_consumer_fetch *fetch; /* of the group's offsets, under way */
+};
+
+/* A question for a group's offsets that may outlive the consumer. */
+struct core_consumer_fetch {
+    struct core_consumer *consumer; /* NULL: destroyed */
+    struct core_consumer_topic *topic;
+    char group[OPTION_TEXT_SIZE];
+};
+
+/* ---- partitions ---- */
+
+struct core_consumer_partition *core_consumer_partition_find(struct core_consumer *consumer,
+                                                             const struct core_topic *topic, uint32_t index)
+{
+    for (uint64_t i = 0; i < consumer->partition_count; i++)
+        if (consumer->partitions[i]->topic == topic && consumer->partitions[i]->index == index)
+            return consumer->partitions[i];
+    return NULL;
+}
+
+static struct core_consumer_partition *partition_get(struct core_consumer *consumer, struct core_topic *topic,
+                                                     uint32_t index)
+{
+    struct core_consumer_partition *p = core_consumer_partition_find(consumer, topic, index);
+
+    if (p != NULL || consumer->partition_count == SLOTS_PER_CONSUMER)
+        return p;
+    p = core_consumer_partition_create(consumer, topic, index);
+    p->slot = consumer->partition_count++;
+    consumer->partitions =
+        realloc(consumer->partitions, consumer->partition_count * sizeof(struct core_consumer_partition *));
+    if (consumer->partitions == NULL)
+        abort();
+    consumer->partitions[p->slot] = p;
+    return p;
+}
+
+static struct core_consumer_topic *topic_get(struct core_consumer *consumer, struct core_topic *topic)
+{
+    struct core_consumer_topic *t = TAILQ_FIRST(&consumer->topics);
+
+    while (t != NULL && t->topic != topic)
+        t = TAILQ_NEXT(t, link);
+    if (t == NULL) {
+        t = core_alloc(sizeof(*t));
+        t->topic = topic;
+        TAILQ_INSERT_TAIL(&consumer->topics, t, link);
+    }
+    return t;
+}
+
+/* A partition that was added later holds nothing that was written before: it is read from its beginning on.
+ */
+static void topic_begin_partitions(struct core_consumer *consumer, struct core_consumer_topic *t)
+{
+    bool as_asked = t->begun == 0 || t->start == FLOTILLA_START_COMMITTED;
+
+    for (; t->begun < t->topic->partition_count; t->begun++) {
+        struct core_consumer_partition *p = partition_get(consumer, t->topic, t->begun);
+        if (p != NULL)
+            core_consumer_partition_begin(p, as_asked ? t->start : FLOTILLA_START_BEGINNING, t->value);
+    }
+}
+
+/* Begins what can begin now that more may be known. */
+static void topic_check(struct core *core, struct core_consumer *consumer, struct core_consumer_topic *t)
+{
+    int missing = core_topic_missing(core, t->topic);
+
+    if (!t->all)
+        return;
+    if (missing != 0 && t->begun == 0) {
+        t->all = false;
+        core_consumer_push_topic_error(consumer, t->topic->name, missing, "no such topic");
+    } else if (!t->topic->known) {
+        core_metadata_need(core);
+    } else {
+        topic_begin_partitions(consumer, t);
+    }
+}
+
+void core_consumer_subscribe(struct core_consumer *consumer, const char *topic_name, int32_t partition,
+                             enum flotilla_start start, int64_t value)
+{
+    struct core *core = consumer->core;
+    struct core_topic *topic = core_topic_get(core, topic_name);
+    struct core_consumer_topic *t = topic_get(consumer, topic);
+
+    if (!topic->known && topic->missing_since_ns != 0)
+        topic->missing_since_ns = core->now; /* somebody may have just created it: ask once more */
+    if (partition >= 0) {
+        struct core_consumer_partition *p = partition_get(consumer, topic, (uint32_t)partition);
+        if (p != NULL)
+            core_consumer_partition_begin(p, start, value);
+    } else {
+        t->all = true;
+        t->start = start;
+        t->value = value;
+        t->begun = 0;
+        topic_check(core, consumer, t);
+    }
+    core_run(core);
+}
+
+void core_consumer_unsubscribe(struct core_consumer *consumer, const char *topic_name, int32_t partition)
+{
+    struct core_topic *topic = core_topic_get(consumer->core, topic_name);
+
+    if (partition < 0)
+        topic_get(consumer, topic)->all = false;
+    for (uint64_t i = 0; i < consumer->partition_count; i++) {
+        struct core_consumer_partition *p = consumer->partitions[i];
+        if (p->topic == topic && (partition < 0 || p->index == (uint32_t)partition))
+            core_consumer_partition_end(p);
+    }
+    core_run(consumer->core);
+}
+
+/* ---- the group's offsets ---- */
+
+static void pack_fetch(void *data, const uint8_t *topic_id, struct bytes *out)
+{
+    const struct core_consumer_fetch *fetch = data;
+    Flotilla__FetchOffsetsRequest m = FLOTILLA__FETCH_OFFSETS_REQUEST__INIT;
+
+    m.group = (char *)fetch->group;
+    m.topic_id.data = (uint8_t *)topic_id;
+    m.topic_id.len = CORE_TOPIC_ID_SIZE;
+    protobuf_c_message_pack(&m.base, bytes_extend(out, protobuf_c_message_get_packed_size(&m.base)));
+}
+
+static int64_t fetched_offset(const Flotilla__FetchOffsetsResponse *m,
+                              const struct core_consumer_partition *p)
+{
+    for (size_t i = 0; i < m->n_offsets; i++) {
+        const Flotilla__CommitOffset *o = m->offsets[i];
+        if (o->partition == p->index && o->topic_id.len == CORE_TOPIC_ID_SIZE &&
+            memcmp(o->topic_id.data, p->topic->id, CORE_TOPIC_ID_SIZE) == 0)
+            return o->offset;
+    }
+    return -1;
+}
+
+static void on_fetch(void *data, int status, const char *message, const uint8_t *header, size_t size,
+                     bool maybe_applied)
+{
+    struct core_consumer_fetch *fetch = data;
+    struct core_consumer *consumer = fetch->consumer;
+    struct core_consumer_topic *t = fetch->topic;
+    Flotilla__FetchOffsetsResponse *m = NULL;
+
+    (void)maybe_applied;
+    free(fetch);
+    if (consumer == NULL)
+        return;
+    t->fetch = NULL;
+    if (status == 0)
+        m = flotilla__fetch_offsets_response__unpack(arena_allocator(&consumer->core->arena), size, header);
+    bool again = status != 0 && core_error_is_retriable(status) && status != ERR_UNKNOWN_TOPIC;
+    for (uint64_t i = 0; i < consumer->partition_count; i++) {
+        struct core_consumer_partition *p = consumer->partitions[i];
+        if (p->topic != t->topic)
+            continue;
+        if (m != NULL)
+            core_consumer_committed_found(p, fetched_offset(m, p));
+        else if (again)
+            core_work_queue(consumer->core, &p->work);
+        else
+            core_consumer_stop_committed(p, status != 0 ? status : ERR_PROTOCOL, message);
+    }
+}
+
+void core_consumer_find_committed(struct core_consumer *consumer, struct core_topic *topic)
+{
+    struct core_consumer_topic *t = topic_get(consumer, topic);
+    struct core_call_options call = {
+        .target = CORE_COORDINATOR,
+        .topic = topic->name,
+        .group = consumer->settings.group,
+        .type = FRAME_FETCH_OFFSETS,
+        .timeout_ns = GROUP_TIMEOUT_MS * CORE_MS,
+        .pack = pack_fetch,
+        .cb = on_fetch,
+    };
+
+    if (t->fetch != NULL || consumer->core->stopping)
+        return;
+    t->fetch = core_alloc(sizeof(*t->fetch));
+    t->fetch->consumer = consumer;
+    t->fetch->topic = t;
+    memcpy(t->fetch->group, consumer->settings.group, sizeof(t->fetch->group));
+    call.data = t->fetch;
+    core_call_start(consumer->core, &call);
+}
+
+/* ---- the consumer ---- */
+
+struct core_consumer *core_consumer_create(struct core *core, const struct client_settings *settings,
+                                           struct inbox *inbox)
+{
+    struct core_consumer *consumer = core_alloc(sizeof(*consumer));
+
+    consumer->core = core;
+    consumer->settings = *settings;
+    consumer->inbox = inbox;
+    consumer->commits_end = &consumer->commits;
+    consumer->first_slot = core->next_subscription;
+    core->next_subscription += SLOTS_PER_CONSUMER;
+    TAILQ_INIT(&consumer->topics);
+    TAILQ_INSERT_TAIL(&core->consumers, consumer, link);
+    return consumer;
+}
+
+void core_consumer_destroy(struct core_consumer *consumer)
+{
+    struct core *core = consumer->core;
+    struct core_consumer_topic *t;
+
+    core_consumer_commits_cancel(consumer);
+    for (uint64_t i = 0; i < consumer->partition_count; i++)
+        core_consumer_partition_destroy(consumer->partitions[i]);
+    while ((t = TAILQ_FIRST(&consumer->topics)) != NULL) {
+        TAILQ_REMOVE(&consumer->topics, t, link);
+        if (t->fetch != NULL)
+            t->fetch->consumer = NULL;
+        free(t);
+    }
+    TAILQ_REMOVE(&core->consumers, consumer, link);
+    free(consumer->partitions);
+    free(consumer);
+    core_run(core);
+}
+
+static void wake_released(void *data, void *owner)
+{
+    struct core_consumer_partition *p = owner;
+
+    core_work_queue(data, &p->work);
+}
+
+void core_consumer_wake(struct core_consumer *consumer)
+{
+    inbox_collect(consumer->inbox, wake_released, consumer->core);
+    core_run(consumer->core);
+}
+
+void core_consumers_wake(struct core *core)
+{
+    for (struct core_consumer *c = TAILQ_FIRST(&core->consumers); c != NULL; c = TAILQ_NEXT(c, link)) {
+        for (struct core_consumer_topic *t = TAILQ_FIRST(&c->topics); t != NULL; t = TAILQ_NEXT(t, link))
+            topic_check(core, c, t);
+        for (uint64_t i = 0; i < c->partition_count; i++)
+            core_work_queue(core, &c->partitions[i]->work);
+    }
+}

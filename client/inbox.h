@@ -1,0 +1,90 @@
+/* Where the core leaves received batches and application threads fetch them; what the application finished
+ * flows back from here as credit and as offsets to commit. The only part of a consumer that several threads
+ * touch.
+ *
+ * Functions are marked [app] for application threads, [io] for the thread that runs the core. */
+#ifndef CLIENT_INBOX_H
+#define CLIENT_INBOX_H
+
+#include "client/core_internal.h"
+#include "proto/batch.h"
+#include <stdatomic.h>
+
+struct inbox;
+struct inbox_partition;
+
+/* One record batch in a received frame, or an event. */
+struct flotilla_batch {
+    TAILQ_ENTRY(flotilla_batch) link;
+    struct inbox *inbox;
+    struct inbox_partition *partition;
+    uint64_t generation; /* of the partition's position: stale after a seek */
+    enum flotilla_batch_kind kind;
+    int status;
+    char *message; /* of an error */
+    struct core_buffer *buffer;
+    const unsigned char *data;
+    size_t size;
+    int64_t first_offset; /* the first one to be returned */
+    int64_t next_offset;
+    int64_t high_watermark;
+    int32_t leader_epoch;
+    atomic_llong finished; /* the offset behind the last finished record */
+
+    struct batch_reader reader;
+    bool is_reading;
+    struct flotilla_record record;
+    struct flotilla_header *headers;
+    size_t header_capacity;
+};
+TAILQ_HEAD(flotilla_batch_list, flotilla_batch);
+
+struct inbox_hooks {
+    void *data;
+    void (*wake)(void *data); /* credit may be given or offsets committed; called without the lock */
+};
+
+struct inbox *inbox_create(const struct inbox_hooks *hooks);
+void inbox_destroy(struct inbox *inbox); /* no batch is with the application */
+
+/* [io] The same partition again gives the same struct. `index` -1 stands for a whole topic (errors). */
+struct inbox_partition *inbox_partition_get(struct inbox *inbox, const char *topic, int32_t index);
+/* [io] Drops what is queued; batches that the application still has no longer count. Position -1: not known
+ * yet. */
+void inbox_partition_reset(struct inbox *inbox, struct inbox_partition *p, int64_t position);
+void inbox_partition_set_owner(struct inbox *inbox, struct inbox_partition *p, void *owner); /* [io] */
+/* [io] The core wants to be woken when a quarter of this was released. */
+void inbox_partition_set_window(struct inbox *inbox, struct inbox_partition *p, size_t window);
+/* [io] Appends one; takes the batch over. A new batch has one reference to `buffer` (NULL for events). */
+struct flotilla_batch *inbox_batch_create(enum flotilla_batch_kind kind, struct core_buffer *buffer);
+void inbox_push(struct inbox *inbox, struct inbox_partition *p, struct flotilla_batch *batch);
+void inbox_set_high_watermark(struct inbox *inbox, struct inbox_partition *p,
+                              int64_t high_watermark);                                    /* [io] */
+void inbox_set_committed(struct inbox *inbox, struct inbox_partition *p, int64_t offset); /* [io] */
+/* [io] Bytes of a partition that are queued or with the application. */
+size_t inbox_held(struct inbox *inbox, struct inbox_partition *p);
+/* [io] Owners of partitions whose held bytes fell since the last call. */
+void inbox_collect(struct inbox *inbox, void (*released)(void *data, void *owner), void *data);
+/* [io] Owners of partitions with something finished that is not being committed yet; marks it as being
+ * committed. */
+void inbox_take_finished(struct inbox *inbox, void (*finished)(void *data, void *owner, int64_t offset),
+                         void *data);
+/* [io] The commit failed: what it held is taken again by the next. */
+void inbox_untake_finished(struct inbox *inbox);
+bool inbox_has_finished(struct inbox *inbox); /* [app] something to commit */
+
+struct flotilla_batch *inbox_poll(struct inbox *inbox, int timeout_ms); /* [app] */
+void inbox_release(struct flotilla_batch *batch);                       /* [app] */
+/* [app] False: no such partition. */
+bool inbox_pause(struct inbox *inbox, const char *topic, int32_t index, bool paused);
+struct inbox_progress {
+    int64_t position; /* all -1: not known */
+    int64_t high_watermark;
+    int64_t committed;
+};
+bool inbox_progress(struct inbox *inbox, const char *topic, int32_t index,
+                    struct inbox_progress *progress); /* [app] */
+const char *inbox_partition_topic(const struct inbox_partition *p);
+int32_t inbox_partition_index(const struct inbox_partition *p);
+
+#endif
