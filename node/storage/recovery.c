@@ -217,14 +217,12 @@ static bool candidate_first_batch_fits(const struct recovery *r, const struct ca
 {
     struct place begin = segment_begin(c->segment);
     struct batch_header header;
-    struct walker w;
+    unsigned char first[4096];
 
     if (c->covered.position == 0)
         return true;
-    walker_init(&w, c->file, &begin, c->covered.position, r->max_batch_bytes, false);
-    int result = walker_next(&w, &header, NULL);
-    walker_close(&w);
-    return result == 1;
+    ssize_t n = env_file_read(c->file, first, sizeof(first), 0);
+    return n > 0 && place_step(&begin, first, (size_t)n, r->max_batch_bytes, false, &header) >= 0;
 }
 
 static int candidate_open(struct recovery *r, struct candidate *c, uint64_t base_index,

@@ -1,0 +1,477 @@
+/* What recovery makes of files that are not as they were left: torn tails are cut, damage is never. */
+#include "tests/unit/storage/helper_log.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One segment: a barrier, then data batches; closed like after kill -9. */
+static void small_log(struct fixture *f, int batches, size_t value_size)
+{
+    fixture_open(f);
+    fixture_barrier(f, 1);
+    for (int i = 0; i < batches; i++)
+        fixture_data(f, 2, value_size);
+    fixture_sync(f);
+}
+
+static void put_floor(struct fixture *f, uint64_t floor)
+{
+    uint64_t sequence = journal_put_floor(f->journal, f->options.group_id, floor);
+
+    RUN_UNTIL(f->env, journal_durable(f->journal) >= sequence);
+}
+
+static bool is_marked_damaged(struct fixture *f)
+{
+    struct journal_group state;
+
+    journal_get(f->journal, f->options.group_id, &state);
+    return state.damaged;
+}
+
+/* ---- torn tails ---- */
+
+static void a_tail_torn_at_any_byte_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    static unsigned char zeros[4096];
+    char path[HELPER_PATH_MAX];
+    char saved[HELPER_PATH_MAX + 8];
+
+    small_log(f, 3, 40);
+    size_t last = f->model.entries[f->model.n - 1].entry.bytes.size;
+    uint64_t end = log_size_bytes(f->log);
+    fixture_crash(f);
+    fixture_segment_path(f, 1, ".log", path);
+    snprintf(saved, sizeof(saved), "%s.saved", path);
+    unsigned char *content = malloc(end);
+    FILE *in = fopen(path, "rb");
+    assert_int_equal(fread(content, 1, end, in), end);
+    fclose(in);
+    put_floor(f, 3);
+    model_truncate(&f->model, f->model.n);
+    /* The last byte is the last record's number of headers, 0: without it nothing is missing. */
+    for (size_t kept = 0; kept + 1 < last; kept++) {
+        helper_fill(path, 0, content, end);
+        helper_fill(path, end - last + kept, zeros, last - kept);
+        fixture_open(f);
+        assert_int_equal(f->recovery.damaged, false);
+        assert_int_equal(f->recovery.torn_bytes > 0, kept >= 8); /* the first byte that is not zero */
+        fixture_check_state(f);
+        fixture_close(f, false);
+        assert_int_equal(fixture_count_files(f, ".damaged"), 0);
+    }
+    free(content);
+    fixture_open(f);
+    fixture_data(f, 1, 10);
+    fixture_sync(f);
+    fixture_check(f);
+}
+
+static void a_file_cut_at_any_byte_loses_only_the_last_batch(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+
+    small_log(f, 3, 40);
+    size_t last = f->model.entries[f->model.n - 1].entry.bytes.size;
+    uint64_t end = log_size_bytes(f->log);
+    fixture_crash(f);
+    fixture_segment_path(f, 1, ".log", path);
+    helper_truncate(path, end - 1);
+    put_floor(f, 3);
+    model_truncate(&f->model, f->model.n);
+    for (size_t kept = last - 1; kept > 0; kept -= kept > 10 ? 7 : 1) {
+        fixture_open(f);
+        assert_false(f->recovery.damaged);
+        fixture_check(f);
+        fixture_close(f, false);
+        assert_int_equal(helper_file_size(path), end - last);
+        helper_fill(path, end - last, "garbage garbage garbage", kept < 20 ? kept : 20);
+    }
+}
+
+static void garbage_behind_the_end_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+    char garbage[3000];
+
+    small_log(f, 5, 100);
+    uint64_t end = log_size_bytes(f->log);
+    fixture_crash(f);
+    for (size_t i = 0; i < sizeof(garbage); i++)
+        garbage[i] = (char)(1 + prng_below(&f->prng, 255));
+    fixture_segment_path(f, 1, ".log", path);
+    helper_fill(path, end, garbage, sizeof(garbage));
+    fixture_open(f);
+    assert_int_equal(f->recovery.torn_bytes, sizeof(garbage));
+    assert_false(f->recovery.damaged);
+    fixture_check(f);
+    fixture_random(f, 20);
+    fixture_sync(f);
+    fixture_check(f);
+}
+
+/* ---- damage ---- */
+
+static void expect_damage_at(struct fixture *f, uint64_t index)
+{
+    fixture_open(f);
+    assert_true(f->recovery.damaged);
+    assert_int_equal(f->recovery.damaged_index, index);
+    assert_true(strlen(f->recovery.message) > 20);
+    assert_true(is_marked_damaged(f));
+    model_truncate(&f->model, index);
+    fixture_check(f);
+}
+
+/* Any flipped bit of a batch at or below the floor, in whatever field, is found and is damage. */
+static void flips_below_the_floor_are_damage(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+
+    small_log(f, 4, 30);
+    size_t size = f->model.entries[2].entry.bytes.size;
+    uint64_t last_index = log_last_index(f->log);
+    uint64_t end = log_size_bytes(f->log);
+    uint64_t third = end - 2 * size; /* of entries 2 .. 5, the 4th */
+    fixture_crash(f);
+    fixture_segment_path(f, 1, ".log", path);
+    unsigned char *content = malloc(end);
+    FILE *in = fopen(path, "rb");
+    assert_int_equal(fread(content, 1, end, in), end);
+    fclose(in);
+    struct model whole = f->model;
+    struct model_entry *copy = malloc(whole.n * sizeof(*copy));
+    for (size_t i = 0; i < size; i++) {
+        put_floor(f, last_index);
+        journal_put_damaged(f->journal, f->options.group_id, false);
+        helper_fill(path, 0, content, end);
+        helper_flip(path, third + i, (unsigned char)(1u << prng_below(&f->prng, 8)));
+        memcpy(copy, whole.entries, whole.n * sizeof(*copy));
+        for (size_t k = 0; k < whole.n; k++)
+            slice_ref(copy[k].entry.bytes);
+        f->model = whole;
+        f->model.entries = copy;
+        expect_damage_at(f, 4);
+        model_truncate(&f->model, 1);
+        fixture_close(f, false);
+        assert_int_equal(fixture_count_files(f, ".damaged"), 1);
+    }
+    free(copy);
+    free(content);
+    f->model = whole;
+}
+
+static void flips_of_a_control_batch_are_damage(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+
+    fixture_open(f);
+    fixture_barrier(f, 3);
+    fixture_data(f, 1, 50);
+    fixture_sync(f);
+    put_floor(f, 2);
+    fixture_crash(f);
+    fixture_segment_path(f, 1, ".log", path);
+    helper_flip(path, prng_below(&f->prng, BATCH_HEADER_SIZE + BATCH_CONTROL_BODY_SIZE + 7), 1);
+    expect_damage_at(f, 1);
+    assert_int_equal(log_last_index(f->log), 0);
+}
+
+static void zeros_in_place_of_synced_entries_are_damage(void **state)
+{
+    struct fixture *f = *state;
+    static unsigned char zeros[4096];
+    char path[HELPER_PATH_MAX];
+
+    small_log(f, 10, 100);
+    uint64_t end = log_size_bytes(f->log);
+    size_t size = f->model.entries[1].entry.bytes.size;
+    put_floor(f, log_last_index(f->log));
+    fixture_crash(f);
+    fixture_segment_path(f, 1, ".log", path);
+    helper_fill(path, end - 3 * size, zeros, 3 * size);
+    expect_damage_at(f, 9);
+    /* Once on record, and cut, the next start goes on from there. */
+    fixture_reopen(f, false);
+    assert_false(f->recovery.damaged);
+    assert_true(is_marked_damaged(f));
+    fixture_check(f);
+}
+
+/* Without any floor: what stands further behind than one round can reach proves that the bad batch had been
+ * synced. */
+static void a_valid_batch_far_behind_proves_damage(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+
+    f->options.segment_bytes = 64 << 20;
+    fixture_open(f);
+    fixture_barrier(f, 1);
+    for (int i = 0; i < 40; i++)
+        fixture_data(f, 1, 500000);
+    fixture_sync(f);
+    size_t size = f->model.entries[1].entry.bytes.size;
+    uint64_t end = log_size_bytes(f->log);
+    fixture_crash(f);
+    put_floor(f, 0);
+    fixture_segment_path(f, 1, ".log", path);
+    uint64_t third = end - 38 * size;
+    helper_flip(path, third + 200, 4);
+    expect_damage_at(f, 4);
+}
+
+static void the_same_within_reach_of_a_round_is_a_torn_tail(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+
+    f->options.segment_bytes = 1 << 20;
+    small_log(f, 40, 1000);
+    size_t size = f->model.entries[1].entry.bytes.size;
+    uint64_t end = log_size_bytes(f->log);
+    fixture_crash(f);
+    put_floor(f, 0);
+    fixture_segment_path(f, 1, ".log", path);
+    helper_flip(path, end - 10 * size + 200, 4);
+    fixture_open(f);
+    assert_false(f->recovery.damaged);
+    assert_int_equal(f->recovery.torn_bytes, 10 * size);
+    model_truncate(&f->model, 32);
+    fixture_check(f);
+}
+
+/* ---- whole files ---- */
+
+static void several_segments(struct fixture *f)
+{
+    f->options.segment_bytes = 10000;
+    fixture_open(f);
+    fixture_barrier(f, 1);
+    for (int i = 0; i < 60; i++)
+        fixture_data(f, 1, 900);
+    fixture_sync(f);
+    assert_true(fixture_count_files(f, ".log") >= 5);
+}
+
+/* Base indexes of the second and the third segment. */
+static void inner_segments(struct fixture *f, uint64_t *second, uint64_t *third)
+{
+    char path[HELPER_PATH_MAX];
+    uint64_t found[2] = {0, 0};
+    int n = 0;
+
+    for (uint64_t i = 2; i <= log_last_index(f->log) && n < 2; i++) {
+        fixture_segment_path(f, i, ".log", path);
+        if (helper_file_exists(path))
+            found[n++] = i;
+    }
+    *second = found[0];
+    *third = found[1];
+    assert_true(found[1] > found[0]);
+}
+
+static void a_missing_segment_is_damage(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+    uint64_t second, third;
+
+    several_segments(f);
+    inner_segments(f, &second, &third);
+    fixture_crash(f);
+    fixture_segment_path(f, second, ".log", path);
+    remove(path);
+    expect_damage_at(f, second);
+    assert_non_null(strstr(f->recovery.message, "missing"));
+    assert_true(fixture_count_files(f, ".damaged") >= 3);
+    fixture_random(f, 10);
+    fixture_sync(f);
+    fixture_reopen(f, false);
+    assert_false(f->recovery.damaged);
+    fixture_check(f);
+}
+
+static void a_missing_last_segment_is_damage_below_the_floor(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+    uint64_t last = 0;
+
+    several_segments(f);
+    put_floor(f, log_last_index(f->log));
+    for (uint64_t i = 1; i <= log_last_index(f->log); i++) {
+        fixture_segment_path(f, i, ".log", path);
+        if (helper_file_exists(path))
+            last = i;
+    }
+    fixture_crash(f);
+    fixture_segment_path(f, last, ".log", path);
+    remove(path);
+    expect_damage_at(f, last);
+}
+
+static void all_files_missing_is_damage(void **state)
+{
+    struct fixture *f = *state;
+
+    small_log(f, 5, 100);
+    put_floor(f, 6);
+    fixture_close(f, true);
+    assert_int_equal(env_dir_remove(f->env, f->log_directory), 0);
+    expect_damage_at(f, 1);
+}
+
+static void swapped_segments_are_damage(void **state)
+{
+    struct fixture *f = *state;
+    char a[HELPER_PATH_MAX], b[HELPER_PATH_MAX], c[HELPER_PATH_MAX];
+    uint64_t second, third;
+
+    several_segments(f);
+    inner_segments(f, &second, &third);
+    fixture_crash(f);
+    fixture_segment_path(f, second, ".log", a);
+    fixture_segment_path(f, third, ".log", b);
+    fixture_segment_path(f, 1, ".tmp", c);
+    assert_int_equal(rename(a, c) | rename(b, a) | rename(c, b), 0);
+    expect_damage_at(f, second);
+}
+
+static void an_empty_segment_in_the_middle_is_damage(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+    uint64_t second, third;
+
+    several_segments(f);
+    inner_segments(f, &second, &third);
+    fixture_crash(f);
+    fixture_segment_path(f, second, ".log", path);
+    helper_truncate(path, 0);
+    expect_damage_at(f, second);
+}
+
+/* Index files are derived: whatever happens to them, the log is the same. */
+static void index_files_are_rebuilt(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+
+    several_segments(f);
+    fixture_sync(f);
+    for (int how = 0; how < 4; how++) {
+        fixture_close(f, how % 2 == 0);
+        for (uint64_t i = 1; i <= f->model.n; i++) {
+            fixture_segment_path(f, i, ".idx", path);
+            if (!helper_file_exists(path) || prng_below(&f->prng, 2) == 0)
+                continue;
+            if (how == 0)
+                remove(path);
+            else if (how == 1)
+                helper_truncate(path, prng_below(&f->prng, helper_file_size(path)));
+            else
+                helper_flip(path, prng_below(&f->prng, helper_file_size(path)), 1);
+        }
+        fixture_open(f);
+        assert_false(f->recovery.damaged);
+        fixture_check(f);
+        fixture_random(f, 5);
+        fixture_sync(f);
+    }
+}
+
+static void leftovers_of_a_died_creation_are_removed(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+
+    small_log(f, 5, 100);
+    fixture_crash(f);
+    fixture_segment_path(f, 999, ".idx", path);
+    helper_fill(path, 0, "junk", 4);
+    fixture_open(f);
+    assert_false(f->recovery.damaged);
+    assert_false(helper_file_exists(path));
+    fixture_check(f);
+}
+
+/* ---- the marker ---- */
+
+static void a_stale_or_broken_marker_is_not_believed(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+    char marker[HELPER_PATH_MAX + 16];
+
+    small_log(f, 5, 100);
+    snprintf(marker, sizeof(marker), "%s/clean", f->log_directory);
+    fixture_segment_path(f, 1, ".log", path);
+    fixture_close(f, true);
+    helper_flip(marker, prng_below(&f->prng, helper_file_size(marker)), 16);
+    fixture_open(f);
+    assert_false(f->recovery.clean);
+    fixture_check(f);
+    fixture_close(f, true);
+    /* A file that is not the size that the marker knows. */
+    helper_fill(path, helper_file_size(path), "\0\0\0", 3);
+    fixture_open(f);
+    assert_false(f->recovery.clean);
+    assert_false(f->recovery.damaged);
+    assert_false(helper_file_exists(marker));
+    fixture_check(f);
+}
+
+/* ---- damage that is found later ---- */
+
+static void a_read_that_finds_damage_stops_the_replica(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+    struct log_read_req req;
+
+    several_segments(f);
+    fixture_close(f, true);
+    fixture_segment_path(f, 1, ".log", path);
+    helper_flip(path, 2500, 8);
+    f->options.cache_bytes = 0;
+    fixture_open(f);
+    assert_true(f->recovery.clean); /* sealed segments are trusted until they are read */
+    assert_int_equal(fixture_read(f, &req, 0, 100, 1 << 20), ERR_CORRUPT);
+    assert_int_equal(f->failures, 1);
+    assert_int_equal(f->failure, ERR_CORRUPT);
+    assert_true(is_marked_damaged(f));
+    assert_int_equal(log_writable(f->log), ERR_CORRUPT);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_create, fixture_destroy)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_tail_torn_at_any_byte_is_cut),
+        TEST(a_file_cut_at_any_byte_loses_only_the_last_batch),
+        TEST(garbage_behind_the_end_is_cut),
+        TEST(flips_below_the_floor_are_damage),
+        TEST(flips_of_a_control_batch_are_damage),
+        TEST(zeros_in_place_of_synced_entries_are_damage),
+        TEST(a_valid_batch_far_behind_proves_damage),
+        TEST(the_same_within_reach_of_a_round_is_a_torn_tail),
+        TEST(a_missing_segment_is_damage),
+        TEST(a_missing_last_segment_is_damage_below_the_floor),
+        TEST(all_files_missing_is_damage),
+        TEST(swapped_segments_are_damage),
+        TEST(an_empty_segment_in_the_middle_is_damage),
+        TEST(index_files_are_rebuilt),
+        TEST(leftovers_of_a_died_creation_are_removed),
+        TEST(a_stale_or_broken_marker_is_not_believed),
+        TEST(a_read_that_finds_damage_stops_the_replica),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
