@@ -73,15 +73,31 @@ static void on_finish_timeout(struct env_timer *timer)
     connection_close(container_of(timer, struct connection, timer));
 }
 
-void connection_finish(struct connection *c)
+static void finish(struct connection *c, bool linger)
 {
-    if (!connection_is_open(c))
-        return;
     c->state = CONNECTION_FINISHING;
-    env_stream_read_stop(c->stream);
+    c->lingers = linger;
+    if (!linger)
+        env_stream_read_stop(c->stream);
+    else if (c->paused)
+        env_stream_read_resume(c->stream);
     env_timer_start(c->server->env, &c->timer, CONNECTION_FINISH_TIMEOUT_MS * MS, on_finish_timeout);
     /* With nothing to send, the flush at the end of the turn closes it. */
     connection_flush_later(c);
+}
+
+void connection_finish(struct connection *c)
+{
+    if (connection_is_open(c))
+        finish(c, false);
+}
+
+void connection_said_all(struct connection *c)
+{
+    if (c->lingers)
+        env_timer_start(c->server->env, &c->timer, CONNECTION_LINGER_MS * MS, on_finish_timeout);
+    else
+        connection_close(c);
 }
 
 void connection_fail(struct connection *c, int error, const char *message)
@@ -90,7 +106,7 @@ void connection_fail(struct connection *c, int error, const char *message)
         return;
     c->server->counters.protocol_errors++;
     request_send_error(c, 0, error, message);
-    connection_finish(c);
+    finish(c, true);
 }
 
 static void finish_when_drained(struct connection *c)
@@ -211,7 +227,10 @@ static void on_read(void *data, ssize_t n)
     }
     c->server->counters.received_bytes += (uint64_t)n;
     frame_input_filled(&c->input, (size_t)n);
-    process_input(c);
+    if (connection_is_open(c))
+        process_input(c);
+    else
+        frame_input_close(&c->input);
 }
 
 static void on_resume(struct env_task *task)

@@ -14,6 +14,7 @@
 enum {
     CONNECTION_HELLO_TIMEOUT_MS = 10000,
     CONNECTION_FINISH_TIMEOUT_MS = 2000,
+    CONNECTION_LINGER_MS = 250,
     /* Before HELLO a stranger gets no more than this. */
     CONNECTION_HELLO_MAX_SIZE = 16 * 1024,
     CONNECTION_HEADER_MAX_SIZE = 1024 * 1024,
@@ -42,6 +43,7 @@ struct connection {
     size_t charged_bytes; /* of unanswered requests */
     bool paused;
     bool parsing;
+    bool lingers; /* reads and drops what still comes, so that a reset does not overtake the last words */
     struct env_task resume;
 
     /* output */
@@ -66,7 +68,9 @@ struct connection *connection_create(struct server *s, struct env_stream *stream
 void connection_close(struct connection *c);
 /* Sends what is gathered, then closes. */
 void connection_finish(struct connection *c);
-/* Tells the client why in an ERROR frame, then closes. */
+/* Tells the client why in an ERROR frame, then closes. It may be in the middle of sending: a socket closed
+ * with unread bytes would reset the connection, and the client would never read why. So these are read and
+ * dropped for a moment. */
 void connection_fail(struct connection *c, int error, const char *message);
 /* The node stops: no new requests; closes once all are answered. */
 void connection_drain(struct connection *c);
@@ -80,6 +84,8 @@ void connection_request_done(struct connection *c);
 /* The gathered output goes out at the end of this turn; a finishing connection with nothing left to send
  * closes then. */
 void connection_flush_later(struct connection *c);
+/* Everything a finishing connection had to say is with the kernel. */
+void connection_said_all(struct connection *c);
 /* connection_output.c, for connection.c: forgets what is gathered. */
 void connection_drop_output(struct connection *c);
 

@@ -90,7 +90,7 @@ static void on_flush(struct env_task *task)
     if (c->out_count > 0)
         write_gathered(c);
     else if (c->state == CONNECTION_FINISHING && queue_empty(&c->writes))
-        connection_close(c);
+        connection_said_all(c);
     buf_unref(c->out_buf); /* an idle connection holds none */
     c->out_buf = NULL;
 }
