@@ -1,0 +1,556 @@
+/* The simulated environment's heart: virtual time, the event heap, hosts and their processes. */
+#include "tests/sim/env_sim.h"
+#include "node/base/assert.h"
+#include "node/base/memory.h"
+#include "tests/sim/env_sim_internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* Every turn of a loop takes some time, so that a timer without delay that restarts itself cannot stop the
+ * clock. */
+static const uint64_t TURN_NS = 200;
+static const uint64_t WALL_START_MS = UINT64_C(1767225600000); /* 2026-01-01 */
+
+static const struct env_ops process_ops;
+
+/* ---- hash and randomness ---- */
+
+void sim_note(struct sim *sim, uint64_t value)
+{
+    uint64_t h = (sim->hash ^ value) * 0x9fb21c651e98df25u;
+    sim->hash = h ^ (h >> 29);
+}
+
+void sim_note_bytes(struct sim *sim, const void *data, size_t size)
+{
+    const unsigned char *at = data;
+    sim_note(sim, size);
+    for (; size >= 8; at += 8, size -= 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        sim_note(sim, word);
+    }
+    for (; size > 0; at++, size--)
+        sim_note(sim, *at);
+}
+
+uint64_t sim_hash(const struct sim *sim)
+{
+    return sim->hash;
+}
+
+uint64_t sim_random(struct sim *sim, uint64_t bound)
+{
+    return prng_below(&sim->prng, bound);
+}
+
+uint64_t sim_random_between(struct sim *sim, uint64_t min, uint64_t max)
+{
+    return min + prng_below(&sim->prng, max - min + 1);
+}
+
+/* ---- the event heap ---- */
+
+static bool before(const struct sim_event *a, const struct sim_event *b)
+{
+    if (a->at_ns != b->at_ns)
+        return a->at_ns < b->at_ns;
+    return a->sequence < b->sequence;
+}
+
+void sim_event_schedule(struct sim *sim, struct sim_event *event, uint64_t at_ns, struct sim_process *process,
+                        void (*fire)(struct sim_event *event), void (*drop)(struct sim_event *event))
+{
+    event->at_ns = at_ns;
+    event->sequence = sim->next_sequence++;
+    event->process = process;
+    event->fire = fire;
+    event->drop = drop;
+    if (sim->event_count == sim->event_capacity) {
+        sim->event_capacity = sim->event_capacity == 0 ? 256 : 2 * sim->event_capacity;
+        sim->events = memory_realloc(sim->events, sim->event_capacity * sizeof(*sim->events));
+    }
+    size_t i = sim->event_count++;
+    for (; i > 0 && before(event, sim->events[(i - 1) / 2]); i = (i - 1) / 2)
+        sim->events[i] = sim->events[(i - 1) / 2];
+    sim->events[i] = event;
+}
+
+static struct sim_event *event_pop(struct sim *sim)
+{
+    struct sim_event *first = sim->events[0];
+    struct sim_event *last = sim->events[--sim->event_count];
+    size_t i = 0;
+    for (;;) {
+        size_t child = 2 * i + 1;
+        if (child >= sim->event_count)
+            break;
+        if (child + 1 < sim->event_count && before(sim->events[child + 1], sim->events[child]))
+            child++;
+        if (!before(sim->events[child], last))
+            break;
+        sim->events[i] = sim->events[child];
+        i = child;
+    }
+    sim->events[i] = last;
+    return first;
+}
+
+/* ---- running ---- */
+
+uint64_t sim_now_ns(const struct sim *sim)
+{
+    return sim->now_ns;
+}
+
+static void turn_end(struct sim_process *p)
+{
+    p->host->sim->now_ns += TURN_NS;
+    if (!p->dead)
+        env_run_deferred(&p->env);
+}
+
+/* Tasks that the test itself has caused, or that were too many for one turn. Whether there were any. */
+static bool run_deferred(struct sim *sim)
+{
+    bool any = false;
+    for (unsigned i = 0; i < sim->host_count; i++) {
+        struct sim_process *p = sim->hosts[i]->process;
+        if (p != NULL && !p->frozen && env_has_deferred(&p->env)) {
+            turn_end(p);
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* The process whose timer is the soonest; its moment in `at_ns`. */
+static struct sim_process *next_timer(const struct sim *sim, uint64_t *at_ns)
+{
+    struct sim_process *soonest = NULL;
+    *at_ns = UINT64_MAX;
+    for (unsigned i = 0; i < sim->host_count; i++) {
+        struct sim_process *p = sim->hosts[i]->process;
+        if (p == NULL || p->frozen)
+            continue;
+        uint64_t deadline_ns = timer_heap_next(&p->env.timers);
+        if (deadline_ns != UINT64_MAX && deadline_ns - p->clock_offset_ns < *at_ns) {
+            *at_ns = deadline_ns - p->clock_offset_ns;
+            soonest = p;
+        }
+    }
+    return soonest;
+}
+
+static void event_fire(struct sim *sim, struct sim_event *event)
+{
+    struct sim_process *p = event->process;
+    if (p != NULL && p->dead) {
+        event->drop(event);
+        return;
+    }
+    if (p != NULL && p->frozen) {
+        queue_push(&p->held, &event->held);
+        return;
+    }
+    sim_note(sim, sim->now_ns);
+    sim_note(sim, p == NULL ? SIM_MAX_HOSTS : p->host->index);
+    event->fire(event);
+    if (p != NULL)
+        turn_end(p);
+}
+
+/* Lets the next thing happen, if it does by `limit_ns`. */
+static bool step(struct sim *sim, uint64_t limit_ns)
+{
+    if (run_deferred(sim))
+        return true;
+    uint64_t timer_ns;
+    struct sim_process *p = next_timer(sim, &timer_ns);
+    uint64_t event_ns = sim->event_count > 0 ? sim->events[0]->at_ns : UINT64_MAX;
+    uint64_t at_ns = event_ns <= timer_ns ? event_ns : timer_ns;
+    if (at_ns > limit_ns || at_ns == UINT64_MAX)
+        return false;
+    if (at_ns > sim->now_ns)
+        sim->now_ns = at_ns;
+    if (event_ns <= timer_ns) {
+        event_fire(sim, event_pop(sim));
+    } else {
+        sim_note(sim, sim->now_ns);
+        sim_note(sim, p->host->index);
+        timer_heap_run(&p->env.timers, sim->now_ns + p->clock_offset_ns);
+        turn_end(p);
+    }
+    return true;
+}
+
+bool sim_run_until(struct sim *sim, uint64_t duration_ns, bool (*done)(void *data), void *data)
+{
+    uint64_t end_ns = sim->now_ns + duration_ns;
+    do {
+        if (done != NULL && done(data))
+            return true;
+    } while (sim->now_ns <= end_ns && step(sim, end_ns));
+    if (sim->now_ns < end_ns)
+        sim->now_ns = end_ns;
+    return false;
+}
+
+void sim_run_for(struct sim *sim, uint64_t duration_ns)
+{
+    sim_run_until(sim, duration_ns, NULL, NULL);
+}
+
+/* ---- what a process sees ---- */
+
+static struct sim *sim_of(struct env *env)
+{
+    return sim_process_of(env)->host->sim;
+}
+
+static uint64_t now_ns(struct env *env)
+{
+    return sim_of(env)->now_ns + sim_process_of(env)->clock_offset_ns;
+}
+
+static int64_t wall_ms(struct env *env)
+{
+    return (int64_t)(WALL_START_MS + sim_of(env)->now_ns / 1000000) + sim_process_of(env)->host->wall_step_ms;
+}
+
+static uint64_t random_number(struct env *env)
+{
+    return prng_next(&sim_process_of(env)->prng);
+}
+
+static void random_bytes(struct env *env, void *out, size_t size)
+{
+    unsigned char *at = out;
+    for (size_t i = 0; i < size; i++)
+        at[i] = (unsigned char)random_number(env);
+}
+
+/* ---- worker jobs ---- */
+
+struct sim_work {
+    struct sim_event event;
+    struct queue node; /* in process->works until it has run */
+    struct sim_process *process;
+    struct env_work *job;
+};
+
+static void work_drop(struct sim_event *event)
+{
+    struct sim_work *w = container_of(event, struct sim_work, event);
+    queue_remove(&w->node);
+    free(w);
+}
+
+static void work_done(struct sim_event *event)
+{
+    struct sim_work *w = container_of(event, struct sim_work, event);
+    struct env_work *job = w->job;
+    w->process->works_pending--;
+    free(w);
+    job->done(job);
+}
+
+/* The job runs as a whole at one moment; what it waited for the disk delays the end that the loop sees. */
+static void work_run(struct sim_event *event)
+{
+    struct sim_work *w = container_of(event, struct sim_work, event);
+    struct sim_process *p = w->process;
+    struct sim *sim = p->host->sim;
+    queue_remove(&w->node);
+    p->job_cost_ns = 0;
+    w->job->work(w->job);
+    uint64_t wake_ns = sim_random_between(sim, 2000, 10000);
+    sim_event_schedule(sim, event, sim->now_ns + p->job_cost_ns + wake_ns, p, work_done, work_drop);
+}
+
+static void work(struct env *env, struct env_work *job)
+{
+    struct sim_process *p = sim_process_of(env);
+    if (p->dead)
+        return;
+    struct sim *sim = p->host->sim;
+    struct sim_work *w = memory_zalloc(sizeof(*w));
+    w->process = p;
+    w->job = job;
+    queue_push(&p->works, &w->node);
+    p->works_pending++;
+    sim_event_schedule(sim, &w->event, sim->now_ns + sim_random_between(sim, 2000, 20000), p, work_run,
+                       work_drop);
+}
+
+/* A job that has not run when the power goes may have come to any point: it runs, but nothing that it syncs
+ * is. */
+static void works_lose_power(struct sim_process *p)
+{
+    p->losing_power = true;
+    QUEUE_FOREACH (node, &p->works) {
+        struct sim_work *w = QUEUE_ENTRY(node, struct sim_work, node);
+        if (sim_random(p->host->sim, 2) == 0)
+            w->job->work(w->job);
+    }
+}
+
+/* ---- processes ---- */
+
+static struct sim_process *process_create(struct sim_host *host)
+{
+    struct sim_process *p = memory_zalloc(sizeof(*p));
+    struct sim *sim = host->sim;
+    env_init(&p->env, &process_ops);
+    p->host = host;
+    prng_init(&p->prng, prng_next(&sim->prng));
+    p->clock_offset_ns = sim_random_between(sim, 1, UINT64_C(1000000000000));
+    queue_init(&p->held);
+    queue_init(&p->works);
+    queue_init(&p->files);
+    queue_init(&p->streams);
+    queue_init(&p->listeners);
+    queue_push(&host->processes, &p->node);
+    host->process = p;
+    return p;
+}
+
+/* From here on nothing that belongs to the code under test is touched. */
+static void process_end(struct sim_process *p, bool silent)
+{
+    p->dead = true;
+    p->host->process = NULL;
+    timer_heap_close(&p->env.timers);
+    while (!queue_empty(&p->env.deferred))
+        queue_remove(queue_first(&p->env.deferred));
+    while (!queue_empty(&p->held)) {
+        struct sim_event *event = QUEUE_ENTRY(queue_first(&p->held), struct sim_event, held);
+        queue_remove(&event->held);
+        event->drop(event);
+    }
+    sim_net_release(p, silent);
+    sim_files_release(p);
+}
+
+static void process_free(struct sim_process *p)
+{
+    p->env.timers.size = 0; /* a timer started after the death has gone with its owner */
+    env_close(&p->env);
+    sim_net_free(p);
+    sim_files_free(p);
+    free(p);
+}
+
+static void process_run(struct env *env)
+{
+    struct sim_process *p = sim_process_of(env);
+    p->stopping = false;
+    while (!p->dead && !p->stopping && step(p->host->sim, UINT64_MAX - 1))
+        ;
+}
+
+static void process_run_once(struct env *env, bool wait)
+{
+    struct sim *sim = sim_of(env);
+    step(sim, wait ? UINT64_MAX - 1 : sim->now_ns);
+}
+
+static void process_stop(struct env *env)
+{
+    sim_process_of(env)->stopping = true;
+}
+
+static int process_on_signal(struct env *env, int signal, void (*cb)(void *data, int signal), void *data)
+{
+    struct sim_process *p = sim_process_of(env);
+    if (p->signal_count == SIM_MAX_SIGNALS)
+        return ERR_INVALID_ARGUMENT;
+    p->signals[p->signal_count++] = (struct sim_signal){signal, cb, data};
+    return 0;
+}
+
+static void process_destroy(struct env *env)
+{
+    struct sim_process *p = sim_process_of(env);
+    struct sim *sim = p->host->sim;
+    if (p->dead)
+        return;
+    ASSERT(queue_empty(&p->listeners));
+    uint64_t end_ns = sim->now_ns + UINT64_C(60000000000);
+    while (p->open_streams > 0 || p->works_pending > 0 || env_has_deferred(env)) {
+        bool more = step(sim, end_ns);
+        ASSERT(more); /* else a stream was left open */
+    }
+    process_end(p, false);
+}
+
+static const struct env_ops process_ops = {
+    .now_ns = now_ns,
+    .clock_ns = now_ns,
+    .wall_ms = wall_ms,
+    .random = random_number,
+    .random_bytes = random_bytes,
+    .work = work,
+    .file_open = sim_file_open,
+    .dir_create = sim_dir_create,
+    .dir_sync = sim_dir_sync,
+    .dir_list = sim_dir_list,
+    .rename = sim_rename,
+    .remove = sim_remove,
+    .dir_remove = sim_dir_remove,
+    .free_space = sim_free_space,
+    .connect = sim_connect,
+    .listen = sim_listen,
+    .run = process_run,
+    .run_once = process_run_once,
+    .stop = process_stop,
+    .on_signal = process_on_signal,
+    .destroy = process_destroy,
+};
+
+/* ---- hosts ---- */
+
+struct sim_host *sim_host_create(struct sim *sim, const char *name)
+{
+    ASSERT(sim->host_count < SIM_MAX_HOSTS);
+    struct sim_host *host = memory_zalloc(sizeof(*host));
+    host->sim = sim;
+    host->name = memory_strdup(name);
+    host->index = sim->host_count;
+    host->disk = sim_disk_create(sim);
+    host->next_port = 40000;
+    queue_init(&host->processes);
+    sim->hosts[sim->host_count++] = host;
+    process_create(host);
+    return host;
+}
+
+const char *sim_host_name(const struct sim_host *host)
+{
+    return host->name;
+}
+
+struct env *sim_host_env(struct sim_host *host)
+{
+    return host->process == NULL ? NULL : &host->process->env;
+}
+
+void sim_host_kill(struct sim_host *host)
+{
+    if (host->process != NULL)
+        process_end(host->process, false);
+}
+
+void sim_host_crash(struct sim_host *host)
+{
+    if (host->process != NULL) {
+        works_lose_power(host->process);
+        process_end(host->process, true);
+    }
+    sim_disk_lose_power(host->disk);
+}
+
+void sim_crash_all(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->host_count; i++)
+        sim_host_crash(sim->hosts[i]);
+}
+
+struct env *sim_host_restart(struct sim_host *host)
+{
+    ASSERT(host->process == NULL);
+    return &process_create(host)->env;
+}
+
+void sim_host_freeze(struct sim_host *host)
+{
+    if (host->process != NULL)
+        host->process->frozen = true;
+}
+
+void sim_host_thaw(struct sim_host *host)
+{
+    struct sim_process *p = host->process;
+    if (p == NULL || !p->frozen)
+        return;
+    p->frozen = false;
+    while (!queue_empty(&p->held)) {
+        struct sim_event *event = QUEUE_ENTRY(queue_first(&p->held), struct sim_event, held);
+        queue_remove(&event->held);
+        sim_event_schedule(host->sim, event, host->sim->now_ns, p, event->fire, event->drop);
+    }
+}
+
+void sim_host_step_wall_clock(struct sim_host *host, int64_t by_ms)
+{
+    host->wall_step_ms += by_ms;
+}
+
+struct sim_signal_event {
+    struct sim_event event;
+    int signal;
+};
+
+static void signal_drop(struct sim_event *event)
+{
+    free(container_of(event, struct sim_signal_event, event));
+}
+
+static void signal_fire(struct sim_event *event)
+{
+    struct sim_process *p = event->process;
+    int signal = container_of(event, struct sim_signal_event, event)->signal;
+    signal_drop(event);
+    for (unsigned i = 0; i < p->signal_count; i++) {
+        if (p->signals[i].signal == signal)
+            p->signals[i].cb(p->signals[i].data, signal);
+    }
+}
+
+void sim_host_signal(struct sim_host *host, int signal)
+{
+    if (host->process == NULL)
+        return;
+    struct sim_signal_event *s = memory_zalloc(sizeof(*s));
+    s->signal = signal;
+    sim_event_schedule(host->sim, &s->event, host->sim->now_ns, host->process, signal_fire, signal_drop);
+}
+
+/* ---- the whole ---- */
+
+struct sim *sim_create(uint64_t seed)
+{
+    struct sim *sim = memory_zalloc(sizeof(*sim));
+    prng_init(&sim->prng, seed);
+    sim->latency_min_ns = 30000;
+    sim->latency_max_ns = 150000;
+    queue_init(&sim->connections);
+    return sim;
+}
+
+static void host_destroy(struct sim_host *host)
+{
+    while (!queue_empty(&host->processes)) {
+        struct sim_process *p = QUEUE_ENTRY(queue_first(&host->processes), struct sim_process, node);
+        queue_remove(&p->node);
+        process_free(p);
+    }
+    sim_disk_destroy(host->disk);
+    free(host->name);
+    free(host);
+}
+
+void sim_destroy(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->host_count; i++)
+        sim_host_kill(sim->hosts[i]);
+    while (sim->event_count > 0) {
+        struct sim_event *event = event_pop(sim);
+        event->drop(event);
+    }
+    for (unsigned i = 0; i < sim->host_count; i++)
+        host_destroy(sim->hosts[i]);
+    ASSERT(queue_empty(&sim->connections));
+    free(sim->events);
+    free(sim);
+}

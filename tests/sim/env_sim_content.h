@@ -1,0 +1,24 @@
+/* The bytes of a simulated file, sparse: allocated but unwritten space costs no memory. */
+#ifndef SIM_ENV_SIM_CONTENT_H
+#define SIM_ENV_SIM_CONTENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct content {
+    unsigned char **pages; /* NULL: zeros */
+    size_t page_count;
+    uint64_t size;
+};
+
+void content_init(struct content *c);
+void content_close(struct content *c);
+/* Extends the size where needed; the bytes between are zero. */
+void content_write(struct content *c, const void *data, size_t size, uint64_t position);
+/* Returns how many bytes there were. */
+size_t content_read(const struct content *c, void *data, size_t size, uint64_t position);
+/* Cuts, or extends with zeros. */
+void content_resize(struct content *c, uint64_t size);
+void content_copy(struct content *to, const struct content *from);
+
+#endif
