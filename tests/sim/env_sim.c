@@ -295,6 +295,35 @@ static void works_lose_power(struct sim_process *p)
     }
 }
 
+/* ---- posts: here they come from the one thread that there is ---- */
+
+struct sim_post {
+    struct sim_event event;
+    struct env_post *post;
+};
+
+static void post_drop(struct sim_event *event)
+{
+    free(container_of(event, struct sim_post, event));
+}
+
+static void post_fire(struct sim_event *event)
+{
+    struct env_post *request = container_of(event, struct sim_post, event)->post;
+    post_drop(event);
+    request->cb(request);
+}
+
+static void post(struct env *env, struct env_post *request)
+{
+    struct sim_process *p = sim_process_of(env);
+    if (p->dead)
+        return;
+    struct sim_post *s = memory_zalloc(sizeof(*s));
+    s->post = request;
+    sim_event_schedule(p->host->sim, &s->event, p->host->sim->now_ns, p, post_fire, post_drop);
+}
+
 /* ---- processes ---- */
 
 static struct sim_process *process_create(struct sim_host *host)
@@ -391,6 +420,7 @@ static const struct env_ops process_ops = {
     .random = random_number,
     .random_bytes = random_bytes,
     .work = work,
+    .post = post,
     .file_open = sim_file_open,
     .dir_create = sim_dir_create,
     .dir_sync = sim_dir_sync,

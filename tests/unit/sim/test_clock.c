@@ -155,6 +155,37 @@ static void signals_reach_who_waits_for_them(void **state)
     assert_int_equal(seen, 15);
 }
 
+struct posted {
+    struct env_post post;
+    unsigned *count;
+    unsigned number;
+};
+
+static void on_post(struct env_post *post)
+{
+    struct posted *p = container_of(post, struct posted, post);
+    assert_int_equal(p->number, (*p->count)++);
+}
+
+static void posts_arrive_in_order(void **state)
+{
+    struct sim *sim = *state;
+    struct sim_host *host = sim_host_create(sim, "a");
+    struct posted posts[3];
+    unsigned count = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        posts[i] = (struct posted){.count = &count, .number = i};
+        env_post(sim_host_env(host), &posts[i].post, on_post);
+    }
+    assert_int_equal(count, 0);
+    sim_run_for(sim, US);
+    assert_int_equal(count, 3);
+    env_post(sim_host_env(host), &posts[0].post, on_post);
+    sim_host_kill(host);
+    sim_run_for(sim, US);
+    assert_int_equal(count, 3);
+}
+
 static void randomness_comes_from_the_seed(void **state)
 {
     (void)state;
@@ -173,9 +204,13 @@ static void randomness_comes_from_the_seed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_SIM(timers_of_all_hosts_fire_in_order),       WITH_SIM(clocks_differ_and_advance_together),
-        WITH_SIM(time_goes_on_past_a_timer_without_delay), WITH_SIM(nothing_of_a_killed_process_runs),
-        WITH_SIM(a_frozen_process_catches_up_when_thawed), WITH_SIM(signals_reach_who_waits_for_them),
+        WITH_SIM(timers_of_all_hosts_fire_in_order),
+        WITH_SIM(clocks_differ_and_advance_together),
+        WITH_SIM(time_goes_on_past_a_timer_without_delay),
+        WITH_SIM(nothing_of_a_killed_process_runs),
+        WITH_SIM(a_frozen_process_catches_up_when_thawed),
+        WITH_SIM(signals_reach_who_waits_for_them),
+        WITH_SIM(posts_arrive_in_order),
         cmocka_unit_test(randomness_comes_from_the_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
