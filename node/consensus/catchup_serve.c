@@ -1,4 +1,5 @@
-/* The leader's side of a catch-up: whole batches of its segment files, as they stand there. */
+/* The other side of a catch-up: whole batches of the segment files, as they stand there. Only what is committed, and that is the
+ * same on every replica, so that it does not matter who leads meanwhile. */
 #include "node/consensus/catchup.h"
 #include <stdlib.h>
 
@@ -60,8 +61,8 @@ static int serve(struct group *g, uint32_t from, uint64_t correlation,
     uint64_t first = log_first_index(g->log);
     uint64_t to = request->to_index < g->raft.commit_index ? request->to_index : g->raft.commit_index;
     size_t max_bytes = request->max_bytes < MAX_CHUNK_BYTES ? request->max_bytes : MAX_CHUNK_BYTES;
-    if (!group_is_ready_leader(g) || group_replica_position(g, from) < 0)
-        return ERR_NOT_LEADER;
+    if (!g->running || group_replica_position(g, from) < 0)
+        return ERR_NOT_REPLICA;
     if (request->from_index == 0 || request->from_index > to)
         return ERR_INVALID_ARGUMENT;
     struct serving *s = memory_zalloc(sizeof *s);

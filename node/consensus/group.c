@@ -50,7 +50,7 @@ static void core_settings(struct group *g)
     const struct consensus_options *o = &g->consensus->options;
     raft_set_heartbeat_timeout(&g->raft, (unsigned)o->heartbeat_ms);
     raft_set_election_timeout(&g->raft, (unsigned)o->election_timeout_ms);
-    raft_set_install_snapshot_timeout(&g->raft, 2000);
+    raft_set_install_snapshot_timeout(&g->raft, 1000);
     raft_set_snapshot_threshold(&g->raft, UINT_MAX);
     raft_set_snapshot_trailing(&g->raft, 1);
     raft_set_pre_vote(&g->raft, true);

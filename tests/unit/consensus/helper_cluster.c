@@ -123,7 +123,7 @@ static int64_t wall_ms(void *data)
     return env_wall_ms(data);
 }
 
-void cluster_init(struct test_cluster *c, unsigned n, unsigned n_groups, struct env *env)
+void cluster_init_bare(struct test_cluster *c, unsigned n, unsigned n_groups)
 {
     memset(c, 0, sizeof *c);
     c->n = n;
@@ -132,19 +132,28 @@ void cluster_init(struct test_cluster *c, unsigned n, unsigned n_groups, struct 
     c->heartbeat_ms = 20;
     c->election_timeout_ms = 150;
     c->segment_bytes = 16 << 20;
-    c->host = "127.0.0.1";
     c->hashes = memory_zalloc(ORACLE_SIZE * sizeof *c->hashes);
     c->ids = memory_zalloc(ORACLE_SIZE * sizeof *c->ids);
     c->leader_of_term = memory_zalloc(ORACLE_SIZE * sizeof *c->leader_of_term);
+    for (unsigned i = 0; i < n; i++) {
+        struct test_node *node = &c->nodes[i];
+        node->cluster = c;
+        node->id = i + 1;
+        node->groups = memory_zalloc(n_groups * sizeof *node->groups);
+        snprintf(node->dir, sizeof node->dir, "/%u", node->id);
+    }
+}
+
+void cluster_init(struct test_cluster *c, unsigned n, unsigned n_groups, struct env *env)
+{
+    cluster_init_bare(c, n, n_groups);
     snprintf(c->dir, sizeof c->dir, "/tmp/flotilla-consensus-XXXXXX");
     if (!mkdtemp(c->dir))
         abort();
     for (unsigned i = 0; i < n; i++) {
         struct test_node *node = &c->nodes[i];
-        node->cluster = c;
-        node->id = i + 1;
         node->env = env;
-        node->groups = memory_zalloc(n_groups * sizeof *node->groups);
+        snprintf(node->host, sizeof node->host, "127.0.0.1");
         snprintf(node->dir, sizeof node->dir, "%s/%u", c->dir, node->id);
     }
 }
@@ -158,6 +167,8 @@ void cluster_close(struct test_cluster *c)
     free(c->hashes);
     free(c->ids);
     free(c->leader_of_term);
+    if (!c->dir[0])
+        return;
     char command[300];
     snprintf(command, sizeof command, "rm -rf '%s'", c->dir);
     if (system(command) != 0)
@@ -241,8 +252,8 @@ void node_start(struct test_node *node)
     const char *verbose = getenv("VERBOSE");
     if (!node->logger)
         node->logger = logger_create(2, node->id, verbose ? LOG_DEBUG : LOG_ERROR + 1, wall_ms, node->env);
-    env_dir_create(node->env, c->dir);
     env_dir_create(node->env, node->dir);
+    env_dir_sync(node->env, c->dir[0] ? c->dir : "/");
     open_journal(node);
     node->flusher = flusher_create(node->env, 4);
     struct consensus_options options = {
@@ -260,7 +271,7 @@ void node_start(struct test_node *node)
         .data = node,
     };
     node->consensus = consensus_create(&options);
-    int rv = consensus_listen(node->consensus, c->host, node->port);
+    int rv = consensus_listen(node->consensus, node->host, node->port);
     ASSERT(rv == 0);
     node->port = consensus_port(node->consensus);
     node->up = true;
@@ -275,7 +286,19 @@ void node_connect(struct test_cluster *c)
     for (unsigned i = 0; i < c->n; i++)
         for (unsigned k = 0; k < c->n; k++)
             if (i != k && c->nodes[i].up && !c->nodes[i].closing && c->nodes[k].port != 0)
-                consensus_set_peer(c->nodes[i].consensus, c->nodes[k].id, c->host, c->nodes[k].port);
+                consensus_set_peer(c->nodes[i].consensus, c->nodes[k].id, c->nodes[k].host, c->nodes[k].port);
+}
+
+void node_forget(struct test_node *node)
+{
+    node->up = false;
+    node->closing = false;
+    node->journal = NULL;
+    node->flusher = NULL;
+    node->consensus = NULL;
+    node->open_groups = 0;
+    for (unsigned i = 0; i < node->cluster->n_groups; i++)
+        node->groups[i] = (struct test_group){.node = node, .number = i};
 }
 
 bool node_is_open(const struct test_node *node)

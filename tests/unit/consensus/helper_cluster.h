@@ -32,7 +32,8 @@ struct test_node {
     struct env *env;
     struct logger *logger;
     char dir[256];
-    uint16_t port;
+    char host[32];
+    uint16_t port; /* 0: any, at first */
     struct journal *journal;
     struct flusher *flusher;
     struct consensus *consensus;
@@ -54,7 +55,6 @@ struct test_cluster {
     uint64_t election_timeout_ms;
     uint64_t entry_memory_bytes;
     uint64_t segment_bytes;
-    const char *host;
     /* Oracle, of group 0 only. */
     uint64_t *hashes;   /* by index: the hash chain after it */
     uint64_t *ids;      /* by index: the record's id */
@@ -67,15 +67,19 @@ struct test_cluster {
     uint64_t refused;
 };
 
-/* A shared env for all nodes, or one of its own per node set by the caller afterwards. */
+/* On a shared real env, in a temporary directory. */
 void cluster_init(struct test_cluster *c, unsigned n, unsigned n_groups, struct env *env);
+/* Without: the caller sets env, host and port of each node. */
+void cluster_init_bare(struct test_cluster *c, unsigned n, unsigned n_groups);
 void cluster_close(struct test_cluster *c); /* all nodes must be down */
 
 void node_start(struct test_node *node); /* returns at once; node_is_open says when its groups are */
 bool node_is_open(const struct test_node *node);
 void node_stop(struct test_node *node, bool clean); /* until node->up is false */
-/* Forgets everything of a simulated node whose env is gone. */
+/* Everybody gets to know everybody who has a port. */
 void node_connect(struct test_cluster *c);
+/* The node's process was killed (simulation): its objects are left where they are. */
+void node_forget(struct test_node *node);
 
 struct test_node *cluster_leader(struct test_cluster *c, unsigned group); /* a ready one, or NULL */
 /* One record with an id of its own; `payload` bytes of ballast. False: refused. Its fate is counted in acked
