@@ -21,6 +21,7 @@ static void on_turn(struct env_task *task)
         requests_step(c);
         operations_step(c);
         ids_step(c);
+        leadership_step(c);
         hand_over_step(c);
     }
     reconciler_run(c);

@@ -68,6 +68,8 @@ struct leadership {
     struct env_timer hand_over_timer;
     struct queue transfers; /* under way */
     unsigned transfer_count;
+    bool has_room; /* look for leaderships to move: a transfer is over, or it is time */
+    bool was_draining;
     uint64_t transfers_total;
     uint64_t transfers_failed_total;
     struct led group0;
@@ -153,6 +155,7 @@ bool reconciler_is_empty(const struct reconciler *r);
 
 void leadership_start(struct cluster *c);
 void leadership_stop(struct cluster *c);
+void leadership_step(struct cluster *c);
 /* Starts a transfer; false when the core refuses. `led` is the group's. */
 bool leadership_move(struct cluster *c, struct group *group, struct led *led, uint32_t target);
 void hand_over_step(struct cluster *c);

@@ -47,9 +47,10 @@ static void on_transferred(void *data, int status)
         return;
     }
     c->leadership.transfer_count--;
+    c->leadership.has_room = true;
     struct led *led = led_of(c, id);
     if (led != NULL) {
-        led->is_moving = false;
+        *led = (struct led){0};
     }
     if (status != 0) {
         c->leadership.transfers_failed_total++;
@@ -83,12 +84,16 @@ bool leadership_move(struct cluster *c, struct group *group, struct led *led, ui
 
 /* ---- the policy ---- */
 
-/* The first replica that is alive and not draining; this node when there is none. */
-static uint32_t who_should_lead(const struct cluster *c, const uint32_t *replicas, unsigned count)
+/* The first of the nodes that is alive and not draining; this node when there is none. A draining node does
+ * not wait for the first one: any that is in sync will do. */
+static uint32_t who_should_lead(const struct cluster *c, const struct group *group, const uint32_t *nodes,
+                                unsigned count)
 {
+    bool must_be_in_sync = cluster_node_draining(c, c->self.id);
     for (unsigned i = 0; i < count; i++) {
-        if (cluster_node_alive(c, replicas[i]) && !cluster_node_draining(c, replicas[i])) {
-            return replicas[i];
+        if (cluster_node_alive(c, nodes[i]) && !cluster_node_draining(c, nodes[i]) &&
+            (!must_be_in_sync || group_replica_in_sync(group, nodes[i]))) {
+            return nodes[i];
         }
     }
     return c->self.id;
@@ -100,18 +105,19 @@ static bool link_is_settled(struct cluster *c, uint32_t node_id, uint64_t now)
     return peer != NULL && peer->up_since_ns != 0 && now - peer->up_since_ns >= link_up_ns;
 }
 
-/* Keeps `led` up to date; true when the group should be moved to `led->target` now. */
+static void not_leading(struct led *led)
+{
+    *led = (struct led){.is_moving = led->is_moving, .not_before_ns = led->not_before_ns};
+}
+
+/* Keeps `led` up to date; true when the group should be moved to `target` now. */
 static bool is_due(struct cluster *c, struct group *group, struct led *led, uint32_t target, uint64_t now)
 {
-    if (!group_is_ready_leader(group)) {
-        *led = (struct led){.is_moving = led->is_moving, .not_before_ns = led->not_before_ns};
-        return false;
-    }
     if (led->since_ns == 0) {
         led->since_ns = now;
     }
     bool in_sync = target != c->self.id && group_replica_in_sync(group, target);
-    if (led->target != target || !in_sync) {
+    if (led->target != target || !in_sync || led->target_in_sync_ns == 0) {
         led->target = target;
         led->target_in_sync_ns = in_sync ? now : 0;
     }
@@ -131,9 +137,13 @@ static void check_replica(struct cluster *c, struct replica *replica, uint64_t n
     if (group == NULL) {
         return;
     }
+    if (!group_is_ready_leader(group)) {
+        not_leading(&replica->led);
+        return;
+    }
     unsigned count;
     const uint32_t *replicas = group_replicas(group, &count);
-    uint32_t target = who_should_lead(c, replicas, count);
+    uint32_t target = who_should_lead(c, group, replicas, count);
     if (is_due(c, group, &replica->led, target, now) && c->leadership.transfer_count < MOVES_MAX) {
         (void)leadership_move(c, group, &replica->led, target);
     }
@@ -143,15 +153,16 @@ static void check_replica(struct cluster *c, struct replica *replica, uint64_t n
 static void check_group0(struct cluster *c, uint64_t now)
 {
     struct led *led = &c->leadership.group0;
-    uint32_t voters[STATIC_NODES_MAX];
-    unsigned count = 0;
-    for (unsigned i = 0; i < c->peer_count; i++) {
-        if (c->peers[i].id != c->self.id && group_replica_in_sync(c->group0.group, c->peers[i].id)) {
-            voters[count] = c->peers[i].id;
-            count++;
-        }
+    if (!c->group0.is_ready) {
+        not_leading(led);
+        return;
     }
-    uint32_t target = cluster_node_draining(c, c->self.id) ? who_should_lead(c, voters, count) : c->self.id;
+    unsigned count;
+    const uint32_t *voters = group_replicas(c->group0.group, &count);
+    uint32_t target = c->self.id;
+    if (cluster_node_draining(c, c->self.id)) {
+        target = who_should_lead(c, c->group0.group, voters, count);
+    }
     if (is_due(c, c->group0.group, led, target, now)) {
         (void)leadership_move(c, c->group0.group, led, target);
     }
@@ -167,8 +178,20 @@ static void check_all(struct cluster *c)
             check_replica(c, replica, now);
         }
     }
-    if (c->group0.is_ready) {
-        check_group0(c, now);
+    check_group0(c, now);
+}
+
+void leadership_step(struct cluster *c)
+{
+    struct leadership *l = &c->leadership;
+    bool draining = cluster_node_draining(c, c->self.id);
+    if (!l->has_room && draining == l->was_draining) {
+        return;
+    }
+    l->has_room = false;
+    l->was_draining = draining;
+    if (!l->hand_over.is_active) {
+        check_all(c);
     }
 }
 
@@ -183,9 +206,7 @@ static void start_timer(struct cluster *c)
 static void on_timer(struct env_timer *timer)
 {
     struct cluster *c = container_of(timer, struct cluster, leadership.timer);
-    if (!c->leadership.hand_over.is_active) {
-        check_all(c);
-    }
+    c->leadership.has_room = true;
     start_timer(c);
     /* Also the heartbeat of everything that retries by time. */
     cluster_wake(c);

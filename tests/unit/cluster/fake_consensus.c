@@ -235,8 +235,8 @@ static void on_commit(struct env_task *task)
         w->committed = w->last;
     }
     for (unsigned i = 0; i < w->node_count; i++) {
-        while (w->nodes[i].is_up && w->nodes[i].group0 != NULL && w->nodes[i].group0->opened == NULL &&
-               w->nodes[i].group0->applied < w->committed) {
+        while (w->nodes[i].is_up && w->held_node != i + 1 && w->nodes[i].group0 != NULL &&
+               w->nodes[i].group0->opened == NULL && w->nodes[i].group0->applied < w->committed) {
             apply_next(w, w->nodes[i].group0);
         }
     }
@@ -357,7 +357,7 @@ const uint32_t *group_replicas(const struct group *g, unsigned *count)
 
 bool group_replica_in_sync(const struct group *g, uint32_t node_id)
 {
-    return fake_node(g->world, node_id)->is_up;
+    return fake_node(g->world, node_id)->is_up && g->world->lagging_node != node_id;
 }
 
 bool group_caught_up(const struct group *g)

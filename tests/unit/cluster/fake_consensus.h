@@ -81,11 +81,13 @@ struct fake_world {
     uint64_t last;
     uint64_t committed;
     bool hold_commits;
+    uint32_t held_node;    /* does not apply */
     unsigned lose_answers; /* of forwarded requests, after they have been served */
     unsigned lose_requests;
     unsigned transfers_at_once; /* under way now, and the most ever */
     unsigned transfers_most;
     unsigned transfers;
+    uint32_t lagging_node; /* in sync with nobody */
     struct env_task commit_task;
     struct queue forwards;
     uint64_t next_ticket;

@@ -326,6 +326,32 @@ static void topic_made_on_one_node_is_there_on_all(void **state)
     assert_int_equal(create_on(f, 1, "topic-2", 1, 1), ERR_TOPIC_EXISTS);
 }
 
+static void done_means_done_here(void **state)
+{
+    struct fixture *f = *state;
+    struct operation o = {0};
+    f->world.held_node = 3;
+    cluster_create_topic(cluster_of(f, 3), &o.op, "t", 3, 3, NULL, 0, 0, on_done);
+    fake_world_run(&f->world, 1000);
+    assert_non_null(topic_on(f, 1, "t"));
+    assert_false(o.is_done);
+    f->world.held_node = 0;
+    fake_world_commit(&f->world);
+    RUN_UNTIL(f, o.is_done);
+    assert_int_equal(o.op.status, 0);
+    assert_non_null(topic_on(f, 3, "t"));
+    f->world.held_node = 3;
+    o = (struct operation){0};
+    cluster_delete_topic(cluster_of(f, 3), &o.op, "t", on_done);
+    fake_world_run(&f->world, 1000);
+    assert_false(o.is_done);
+    f->world.held_node = 0;
+    fake_world_commit(&f->world);
+    RUN_UNTIL(f, o.is_done);
+    assert_int_equal(o.op.status, 0);
+    assert_null(topic_on(f, 3, "t"));
+}
+
 static void wrong_requests_are_explained(void **state)
 {
     struct fixture *f = *state;
@@ -539,9 +565,9 @@ static void elect_heirs(struct fixture *f)
 static void leaders_come_back_a_few_at_a_time(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(create_on(f, 1, "t", 60, 3), 0);
+    assert_int_equal(create_on(f, 1, "t", 120, 3), 0);
     unsigned before = leads(f, 1);
-    assert_in_range(before, 20, 23);
+    assert_in_range(before, 40, 43);
     fake_world_set_up(&f->world, 1, false);
     elect_heirs(f);
     fake_world_run(&f->world, 5000);
@@ -583,6 +609,29 @@ static void a_draining_node_leads_nothing(void **state)
     RUN_UNTIL(f, leads(f, 2) >= 10);
 }
 
+static void a_replica_that_lags_is_not_made_leader(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(create_on(f, 1, "t", 12, 3), 0);
+    fake_world_run(&f->world, 5000);
+    f->world.lagging_node = 3;
+    for (unsigned i = 0; i < f->world.leader_count; i++) {
+        if (f->world.leaders[i].node_id == 3) {
+            fake_world_elect(&f->world, f->world.leaders[i].group_id, 1);
+        }
+    }
+    struct operation o = {0};
+    cluster_drain_node(cluster_of(f, 1), &o.op, 2, true, 10000, on_done);
+    RUN_UNTIL(f, o.is_done);
+    assert_int_equal(o.op.status, 0);
+    fake_world_run(&f->world, 5000);
+    assert_int_equal(leads(f, 3), 0);
+    f->world.lagging_node = 0;
+    fake_world_run(&f->world, 900);
+    assert_int_equal(leads(f, 3), 0);
+    RUN_UNTIL(f, leads(f, 3) >= 4);
+}
+
 static void on_handed_over(void *data, unsigned still_leads)
 {
     *(unsigned *)data = still_leads;
@@ -592,7 +641,8 @@ static void hand_over_leaves_nothing_behind(void **state)
 {
     struct fixture *f = *state;
     unsigned still_leads = UINT32_MAX;
-    assert_int_equal(create_on(f, 1, "t", 150, 3), 0);
+    assert_int_equal(create_on(f, 1, "t", 450, 3), 0);
+    fake_world_run(&f->world, 5000);
     uint64_t begin = f->world.env.now_ns;
     cluster_hand_over(cluster_of(f, 2), 5000, on_handed_over, &still_leads);
     RUN_UNTIL(f, still_leads != UINT32_MAX);
@@ -601,7 +651,7 @@ static void hand_over_leaves_nothing_behind(void **state)
     assert_in_range(f->world.transfers_most, 2, 64);
     assert_true(f->world.env.now_ns - begin < 1000000000);
     /* Nothing is handed back while the node closes. */
-    fake_world_run(&f->world, 1000);
+    fake_world_run(&f->world, 1900);
     assert_int_equal(leads(f, 2), 0);
 }
 
@@ -678,6 +728,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_CLUSTER(nodes_register_and_the_offsets_topic_is_made_once),
         WITH_CLUSTER(topic_made_on_one_node_is_there_on_all),
+        WITH_CLUSTER(done_means_done_here),
         WITH_CLUSTER(wrong_requests_are_explained),
         WITH_CLUSTER(a_lost_answer_is_asked_for_again),
         WITH_CLUSTER(requests_follow_the_controller),
@@ -689,6 +740,7 @@ int main(void)
         WITH_CLUSTER(only_files_of_deleted_groups_are_orphans),
         WITH_CLUSTER(leaders_come_back_a_few_at_a_time),
         WITH_CLUSTER(a_draining_node_leads_nothing),
+        WITH_CLUSTER(a_replica_that_lags_is_not_made_leader),
         WITH_CLUSTER(hand_over_leaves_nothing_behind),
         WITH_CLUSTER(producer_ids_differ_everywhere),
         WITH_CLUSTER(closing_ends_what_is_under_way),
