@@ -259,6 +259,10 @@ static void endpoint_reset(struct core_endpoint *e, int status)
     e->input_used = 0;
     core_buffer_unref(e->large);
     e->large = NULL;
+}
+
+static void request_slots_free(struct core_endpoint *e)
+{
     free(e->slots);
     e->slots = NULL;
     e->slot_count = 0;
@@ -268,6 +272,7 @@ void core_endpoint_close(struct core_endpoint *e)
 {
     core_timer_clear(&e->core->timers, &e->timer);
     endpoint_reset(e, ERR_CANCELED);
+    request_slots_free(e);
 }
 
 static void endpoint_connect(struct core_endpoint *e)
@@ -363,6 +368,7 @@ static void requests_fail(struct core_endpoint *e, int status)
             request_finish(e->core, request, status, NULL);
     }
     e->first_correlation = e->next_correlation;
+    request_slots_free(e);
 }
 
 static void endpoint_lost(struct core_endpoint *e, int status)

@@ -225,7 +225,6 @@ const Flotilla__Status *core_status_unpack(struct core *core, const void *header
 /* Whether an error may be gone at the next attempt, and whether the request may have taken effect. */
 bool core_error_is_retriable(int error);
 bool core_error_is_unknown(int error);
-void *core_alloc(size_t size); /* zeroed; aborts when there is no memory */
 
 /* core_call from inside the core: what it starts is done by the core_run that is under way. */
 void core_call_start(struct core *core, const struct core_call_options *options);
