@@ -12,8 +12,7 @@
 
 struct cluster;
 
-/* How the room above runs a replica. `start` is called for each partition that the tables place on this node.
- */
+/* How the room above runs a replica: one for each partition that the tables place on this node. */
 struct cluster_replica_callbacks {
     /* Opens the replica; calls cluster_replica_started(cluster, group_id, status) exactly once, later or from
      * inside. */
@@ -77,12 +76,14 @@ uint32_t cluster_controller(const struct cluster *c);
 /* The leader of a partition and its epoch, as far as this node knows; 0: nobody. */
 uint32_t cluster_leader(const struct cluster *c, uint64_t group_id, int32_t *leader_epoch);
 bool cluster_node_alive(const struct cluster *c, uint32_t node_id); /* itself, or its link is up */
-/* All replicas that the tables place here run and have caught up; `reason` says what is missing. For /readyz.
- */
+/* All replicas that the tables place here run and have caught up; for /readyz. `reason` says what is
+ * missing. */
 bool cluster_ready(const struct cluster *c, char *reason, size_t reason_size);
 
-/* ---- operations; each calls back exactly once. On a node that is not the controller they are forwarded to
- * it. ---- */
+/* ---- operations ----
+ *
+ * Each calls back exactly once, never from inside, and is forwarded to the controller when this node is not
+ * it. After success the change stands in this node's tables too. None may begin after cluster_close. */
 
 struct cluster_op {
     void *data;
