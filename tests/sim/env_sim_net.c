@@ -152,9 +152,6 @@ void sim_side_send(struct sim_side *from, struct sim_segment *segment)
 {
     struct sim_side *to = sim_side_other(from);
     segment->at_ns = arrival_ns(from->connection->sim);
-    if (segment->at_ns < to->last_at_ns) /* in order */
-        segment->at_ns = to->last_at_ns;
-    to->last_at_ns = segment->at_ns;
     to->window_used += segment->size;
     segments_push(&to->under_way, segment);
     arrival_schedule(to);

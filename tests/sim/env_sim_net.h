@@ -43,8 +43,7 @@ struct sim_side {
     struct sim_host *host;
     struct sim_stream *stream;     /* NULL: not accepted yet, closed, or its process is dead */
     uint16_t port;                 /* that the listener has, or an arbitrary one */
-    struct sim_segments under_way; /* to this side */
-    uint64_t last_at_ns;           /* when the last of them arrives */
+    struct sim_segments under_way; /* to this side; none overtakes the one before it */
     struct sim_segments received;  /* not read yet */
     size_t window_used;            /* bytes in the two lists, or read without the sender knowing */
     size_t read_size;              /* bytes read since the last credit */

@@ -50,6 +50,12 @@ static void below_is_uniform(void **state)
     for (int i = 0; i < BOUND; i++)
         assert_in_range(counts[i], DRAWS / BOUND - 500, DRAWS / BOUND + 500);
     assert_int_equal(prng_below(&p, 1), 0);
+    /* a quarter of all draws does not divide evenly here; without rejection the multiples of 3 would come
+     * half of the time */
+    unsigned multiples = 0;
+    for (int i = 0; i < 3000; i++)
+        multiples += prng_below(&p, UINT64_C(3) << 62) % 3 == 0;
+    assert_in_range(multiples, 900, 1100);
     /* with a bound just above 2^63 nearly every second draw is rejected */
     for (int i = 0; i < 100; i++)
         assert_true(prng_below(&p, (UINT64_C(1) << 63) + 1) <= UINT64_C(1) << 63);

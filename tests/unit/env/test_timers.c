@@ -115,6 +115,20 @@ static void deadlines_are_kept_below_the_millisecond(void **state)
     assert_true(best_ns < 600000); /* epoll's own time-outs would make it a millisecond or more */
 }
 
+static void a_shorter_timer_wakes_the_loop_before_a_longer_one(void **state)
+{
+    struct env *env = *state;
+    struct probe longer = {.env = env};
+    struct probe shorter = {.env = env};
+    env_timer_start(env, &longer.timer, 2000 * MS, on_timer);
+    env_run_once(env, false);
+    env_timer_start(env, &shorter.timer, 1 * MS, on_timer);
+    while (shorter.fired == 0 && longer.fired == 0)
+        env_run_once(env, true);
+    assert_int_equal(longer.fired, 0);
+    env_timer_stop(env, &longer.timer);
+}
+
 static void on_heap_timer(struct env_timer *timer)
 {
     struct probe *p = container_of(timer, struct probe, timer);
@@ -278,6 +292,7 @@ int main(void)
         WITH_ENV(a_restart_moves_the_deadline),
         WITH_ENV(a_timer_without_delay_does_not_starve_others),
         WITH_ENV(deadlines_are_kept_below_the_millisecond),
+        WITH_ENV(a_shorter_timer_wakes_the_loop_before_a_longer_one),
         cmocka_unit_test(the_heap_agrees_with_a_sorted_list),
         WITH_ENV(a_deferred_task_runs_once),
         WITH_ENV(a_task_that_defers_itself_keeps_the_loop_awake_but_not_busy),

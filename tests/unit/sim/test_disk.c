@@ -357,6 +357,26 @@ static void jobs_take_the_time_of_the_disk(void **state)
     assert_in_range(job.done_ns - start_ns, 3 * MS, 4 * MS);
 }
 
+static void a_slow_disk_does_not_hold_up_others(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture g = {.sim = f->sim, .host = sim_host_create(f->sim, "b")};
+    g.env = sim_host_env(g.host);
+    struct job slow = {.env = f->env, .file = open_file(f, "/x", ENV_WRITE | ENV_CREATE)};
+    struct job fast = {.env = g.env, .file = open_file(&g, "/x", ENV_WRITE | ENV_CREATE)};
+    sim_disk_latency(f->host, 50 * MS, 50 * MS);
+    sim_disk_latency(g.host, 1 * MS, 1 * MS);
+    uint64_t start_ns = sim_now_ns(f->sim);
+    env_work(f->env, &slow.work, write_and_sync, on_done);
+    sim_run_for(f->sim, 100 * US);
+    env_work(g.env, &fast.work, write_and_sync, on_done);
+    assert_true(sim_run_until(f->sim, SECOND, job_done, &fast));
+    assert_in_range(sim_now_ns(f->sim) - start_ns, 1 * MS, 2 * MS);
+    assert_false(slow.done);
+    assert_true(sim_run_until(f->sim, SECOND, job_done, &slow));
+    assert_in_range(sim_now_ns(f->sim) - start_ns, 50 * MS, 51 * MS);
+}
+
 /* If the loop has heard that the job is done, its bytes are there; and both orders of crash and sync do
  * happen. */
 static void acknowledged_jobs_survive_a_power_loss(void **state)
@@ -399,6 +419,7 @@ int main(void)
         WITH_DISK(failing_writes_and_reads),
         WITH_DISK(a_flipped_bit_stays),
         WITH_DISK(jobs_take_the_time_of_the_disk),
+        WITH_DISK(a_slow_disk_does_not_hold_up_others),
         cmocka_unit_test(acknowledged_jobs_survive_a_power_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
