@@ -295,10 +295,6 @@ static int await_topic(struct accumulator *a, struct accumulator_topic *topic,
 {
     bool woken = false;
 
-    if (topic->status != 0) { /* it may have been created since */
-        topic->status = 0;
-        topic_ask(a, topic);
-    }
     while (topic->partition_count == 0 && topic->status == 0 && a->fatal == 0) {
         if (!woken) {
             woken = true;
@@ -308,9 +304,12 @@ static int await_topic(struct accumulator *a, struct accumulator_topic *topic,
             return fail_append(a, ERR_OVERLOADED, "topic %s: its partitions are not known yet", topic->name);
         }
     }
-    if (topic->status != 0)
-        return fail_append(a, topic->status, "topic %s: %s", topic->name, error_text(topic->status));
-    return a->fatal;
+    if (topic->status == 0)
+        return a->fatal;
+    int status = topic->status;
+    topic->status = 0; /* it may be created meanwhile: the next attempt asks again */
+    topic_ask(a, topic);
+    return fail_append(a, status, "topic %s: %s", topic->name, error_text(status));
 }
 
 static int await_room(struct accumulator *a, size_t size, const struct wait_deadline *deadline)

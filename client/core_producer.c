@@ -693,27 +693,6 @@ struct core_producer *core_producer_create(struct core *core, const struct clien
     return producer;
 }
 
-void core_producer_destroy(struct core_producer *producer)
-{
-    struct core *core = producer->core;
-    struct core_producer_partition *p;
-
-    producer->closing = true;
-    while ((p = TAILQ_FIRST(&producer->partitions)) != NULL) {
-        partition_fail_all(core, p, ERR_CANCELED, "the producer was destroyed");
-        partition_drop_waiting(p, ERR_CANCELED, "the producer was destroyed");
-        core_timer_clear(&core->timers, &p->timer);
-        core_work_cancel(core, &p->work);
-        TAILQ_REMOVE(&producer->partitions, p, link);
-        free(p);
-    }
-    if (producer->id_box != NULL)
-        producer->id_box->producer = NULL;
-    TAILQ_REMOVE(&core->producers, producer, link);
-    free(producer->wanted);
-    free(producer);
-}
-
 static void want_topic(void *data, const char *name)
 {
     struct core_producer *producer = data;
@@ -732,6 +711,29 @@ static void wake_partition(void *data, struct accumulator_partition *shared)
     struct core_producer *producer = data;
 
     core_work_queue(producer->core, &partition_of(producer, shared)->work);
+}
+
+void core_producer_destroy(struct core_producer *producer)
+{
+    struct core *core = producer->core;
+    struct core_producer_partition *p;
+
+    accumulator_collect(producer->accumulator, want_topic, wake_partition,
+                        producer); /* what was not seen yet */
+    producer->closing = true;
+    while ((p = TAILQ_FIRST(&producer->partitions)) != NULL) {
+        partition_fail_all(core, p, ERR_CANCELED, "the producer was destroyed");
+        partition_drop_waiting(p, ERR_CANCELED, "the producer was destroyed");
+        core_timer_clear(&core->timers, &p->timer);
+        core_work_cancel(core, &p->work);
+        TAILQ_REMOVE(&producer->partitions, p, link);
+        free(p);
+    }
+    if (producer->id_box != NULL)
+        producer->id_box->producer = NULL;
+    TAILQ_REMOVE(&core->producers, producer, link);
+    free(producer->wanted);
+    free(producer);
 }
 
 /* Tells the accumulator what is known by now about the topics it waits for. */

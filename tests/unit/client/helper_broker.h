@@ -1,0 +1,92 @@
+/* A model of a cluster as clients see it: nodes that share perfect logs, with leaders that move and answers
+ * that can be told to fail. Bytes in, bytes out; no sockets and no clock, so that it serves the simulated
+ * network (helper_network.h) and a real one alike. */
+#ifndef TESTS_CLIENT_HELPER_BROKER_H
+#define TESTS_CLIENT_HELPER_BROKER_H
+
+#include "proto/batch.h"
+#include "proto/bytes.h"
+#include "proto/client.pb-c.h"
+#include "proto/error.h"
+#include "proto/frame.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { BROKER_NODES = 3, BROKER_MAX_PARTITIONS = 8, BROKER_BASE_PORT = 9000, BROKER_SUBSCRIPTIONS = 64 };
+
+struct broker_batch {
+    struct bytes bytes;
+    int64_t base_offset;
+    int32_t count;
+    int64_t producer_id;
+    int32_t sequence;
+};
+
+struct broker_partition {
+    struct broker_batch *batches;
+    size_t batch_count;
+    int64_t start_offset;
+    int64_t next_offset;
+    uint32_t leader; /* node id; 0: none */
+    int32_t epoch;
+    int64_t committed[4]; /* offsets of groups "g0".."g3"; -1: none */
+};
+
+struct broker_session; /* one connection */
+
+struct broker {
+    char topic[32];
+    uint8_t topic_id[16];
+    bool topic_exists;
+    uint32_t partition_count;
+    struct broker_partition partitions[BROKER_MAX_PARTITIONS];
+    struct broker_partition offsets; /* __consumer_offsets, one partition */
+    uint16_t ports[BROKER_NODES];
+    int64_t next_producer_id;
+    bool gives_hints;
+    /* Asked before each produce: 0 to go on, an error to answer with, or one of these. */
+    int (*on_produce)(struct broker *broker, uint32_t partition, const struct batch_header *header);
+    void *data;
+    unsigned produce_requests;
+    unsigned metadata_requests;
+    unsigned subscribe_requests;
+    unsigned pings;
+    uint64_t pushed_bytes;
+    uint64_t credit_bytes; /* granted in all */
+};
+enum { BROKER_LOSE_REQUEST = 1, BROKER_LOSE_ANSWER = 2 }; /* the connection is cut before, after the append */
+
+void broker_init(struct broker *b, uint32_t partitions);
+void broker_close(struct broker *b);
+void broker_move_leader(struct broker *b, uint32_t partition, uint32_t node);
+/* Appends a batch of `count` records with the values "<first>", "<first + 1>"... */
+void broker_append(struct broker *b, uint32_t partition, int first, int count, size_t value_size);
+
+struct broker_subscription {
+    bool active;
+    uint64_t id;
+    uint32_t partition;
+    int64_t offset;
+    int64_t credit;
+    int64_t told_high_watermark;
+};
+
+struct broker_session {
+    struct broker *broker;
+    uint32_t node; /* id */
+    struct bytes input;
+    struct bytes output;
+    bool cut; /* the connection is to be closed without more output */
+    struct broker_subscription subscriptions[BROKER_SUBSCRIPTIONS];
+};
+
+void broker_session_init(struct broker_session *s, struct broker *b, uint32_t node);
+void broker_session_close(struct broker_session *s);
+void broker_session_input(struct broker_session *s, const void *data, size_t size);
+/* Pushes what subscriptions may get now. */
+void broker_session_push(struct broker_session *s);
+/* For hand-made answers. */
+void broker_session_send(struct broker_session *s, uint16_t type, uint16_t flags, uint64_t correlation,
+                         const ProtobufCMessage *m, const void *payload, size_t payload_size);
+
+#endif
