@@ -58,6 +58,7 @@ static void on_leader_changed(void *data, uint64_t group_id, uint32_t node_id, u
     struct node *n = data;
     if (n->cluster != NULL)
         cluster_leader_changed(n->cluster, group_id, node_id, term);
+    server_leader_changed(&n->server);
 }
 
 static void on_peer_changed(void *data, uint32_t node_id, bool up)

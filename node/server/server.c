@@ -1,7 +1,7 @@
 #include "node/server/server.h"
 #include "node/base/assert.h"
 #include "node/server/connection.h"
-#include "node/server/native/request.h"
+#include "node/server/native/parking.h"
 #include "proto/error.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,6 +19,7 @@ void server_init(struct server *s)
     read_pool_init(&s->pool);
     queue_init(&s->connections);
     queue_init(&s->spare_requests);
+    parking_init(s);
     s->started_ns = env_now_ns(s->env);
     server_metrics_add(s);
 }
@@ -107,6 +108,11 @@ void server_drain(struct server *s, uint64_t timeout_ms, void (*drained)(void *d
     env_timer_start(s->env, &s->drain_timer, wait_ms * 1000000, on_drain_timeout);
 }
 
+void server_leader_changed(struct server *s)
+{
+    parking_look_soon(s);
+}
+
 void server_connection_closed(struct server *s)
 {
     s->connection_count--;
@@ -117,6 +123,7 @@ void server_connection_closed(struct server *s)
 void server_close(struct server *s)
 {
     ASSERT(s->connection_count == 0 && s->live_requests == 0 && s->unsent_bytes == 0);
+    parking_close(s);
     server_metrics_remove(s);
     request_free_spare(s);
     read_pool_close(&s->pool);

@@ -52,6 +52,10 @@ struct server {
     struct queue spare_requests;
     unsigned spare_count;
     unsigned live_requests;
+    uint64_t next_sequence;
+    struct queue parked; /* struct request: native/parking.c */
+    struct env_timer parking_timer;
+    struct env_task parking_task;
     struct server_counters counters;
     struct server_metrics *registered;
     bool draining;
@@ -76,6 +80,8 @@ static inline bool server_is_full(const struct server *s)
 {
     return s->unsent_bytes + s->pool.held_bytes > s->config->clients_bytes;
 }
+/* Somebody else leads a partition now, or nobody does. */
+void server_leader_changed(struct server *s);
 /* A connection of this server is gone. */
 void server_connection_closed(struct server *s);
 

@@ -48,7 +48,9 @@ static void run_handler(struct request *r, const struct handler *handler, const 
                                                                 frame->head.header_length, frame->header);
     r->server->counters.requests[r->type]++;
     if (message != NULL) {
-        handler->handle(r, message);
+        r->handle = handler->handle;
+        r->message = message;
+        r->handle(r, message);
         return;
     }
     char text[96];

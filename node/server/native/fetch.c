@@ -58,12 +58,9 @@ static void charge_answer(struct request *r, size_t max_bytes)
 void native_fetch(struct request *r, const ProtobufCMessage *message)
 {
     const Flotilla__FetchRequest *m = (const Flotilla__FetchRequest *)message;
-    struct partition *partition;
-    Flotilla__Status status;
-    if (lookup_leader(r->server, &m->topic_id, m->partition, &partition, &status) != 0) {
-        request_fail_status(r, &status);
+    struct partition *partition = lookup_leader(r, &m->topic_id, m->partition);
+    if (partition == NULL)
         return;
-    }
     size_t max_bytes = m->max_bytes == 0 ? FETCH_DEFAULT_BYTES : m->max_bytes;
     if (max_bytes > FETCH_MAX_BYTES)
         max_bytes = FETCH_MAX_BYTES;

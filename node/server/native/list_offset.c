@@ -28,18 +28,15 @@ static void on_listed(struct list_offset_req *req, int status)
 void native_list_offset(struct request *r, const ProtobufCMessage *message)
 {
     const Flotilla__ListOffsetRequest *m = (const Flotilla__ListOffsetRequest *)message;
-    struct partition *partition;
-    Flotilla__Status status;
     if (m->timestamp_ms < OFFSET_MAX_TIMESTAMP) {
         request_fail(
             r, ERR_INVALID_ARGUMENT,
             "timestamp_ms must be a time in milliseconds, or -1 (end), -2 (start), -3 (greatest timestamp)");
         return;
     }
-    if (lookup_leader(r->server, &m->topic_id, m->partition, &partition, &status) != 0) {
-        request_fail_status(r, &status);
+    struct partition *partition = lookup_leader(r, &m->topic_id, m->partition);
+    if (partition == NULL)
         return;
-    }
     struct list_offset_call *call = request_state(r, sizeof(*call));
     call->request = r;
     call->group_id = partition_group_id(partition);

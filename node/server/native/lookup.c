@@ -1,5 +1,6 @@
 #include "node/server/native/lookup.h"
 #include "node/group/offsets.h"
+#include "node/server/native/parking.h"
 #include "proto/error.h"
 
 static bool concerns_leadership(int error)
@@ -22,46 +23,52 @@ void lookup_fail(struct request *r, int error, const char *message, uint64_t gro
     request_fail_status(r, &status);
 }
 
-static int find_leader(struct server *s, uint64_t group_id, struct partition **partition,
-                       Flotilla__Status *status)
+bool lookup_may_wait(const struct request *r, int error, uint64_t group_id)
 {
-    uint32_t leader_id = 0;
-    int32_t epoch = 0;
-    struct partition *p = broker_partition(s->broker, group_id);
+    int32_t epoch;
+    if ((error != ERR_NOT_LEADER && error != ERR_LEADER_NOT_AVAILABLE) || !parking_allows(r))
+        return false;
+    uint32_t leader = cluster_leader(r->server->cluster, group_id, &epoch);
+    return leader == 0 || leader == cluster_self(r->server->cluster);
+}
+
+static struct partition *find_leader(struct request *r, uint64_t group_id)
+{
+    uint32_t leader_id;
+    int32_t epoch;
+    struct partition *p = broker_partition(r->server->broker, group_id);
     int rv = p == NULL ? ERR_NOT_LEADER : partition_check_leader(p, &leader_id, &epoch);
-    if (rv != 0) {
-        *status = lookup_status(s, rv, NULL, group_id);
-        return rv;
-    }
-    *partition = p;
-    return 0;
+    bool follow = parking_must_follow(r, group_id);
+    if (rv == 0 && !follow)
+        return p;
+    if (p != NULL && (follow || lookup_may_wait(r, rv, group_id)))
+        parking_add(r, group_id);
+    else
+        lookup_fail(r, rv, NULL, group_id);
+    return NULL;
 }
 
-int lookup_leader(struct server *s, const ProtobufCBinaryData *topic_id, uint32_t index,
-                  struct partition **partition, Flotilla__Status *status)
+struct partition *lookup_leader(struct request *r, const ProtobufCBinaryData *topic_id, uint32_t index)
 {
-    const struct topic_meta *topic = NULL;
     if (topic_id->len != TOPIC_ID_SIZE) {
-        *status = status_make(ERR_INVALID_ARGUMENT, "a topic id has 16 bytes");
-        return ERR_INVALID_ARGUMENT;
+        request_fail(r, ERR_INVALID_ARGUMENT, "a topic id has 16 bytes");
+        return NULL;
     }
-    topic = metadata_topic_by_id(cluster_metadata(s->cluster), topic_id->data);
-    int rv = topic == NULL ? ERR_UNKNOWN_TOPIC : index >= topic->partition_count ? ERR_UNKNOWN_PARTITION : 0;
-    if (rv != 0) {
-        *status = status_make(rv, NULL);
-        return rv;
+    const struct topic_meta *topic =
+        metadata_topic_by_id(cluster_metadata(r->server->cluster), topic_id->data);
+    if (topic == NULL || index >= topic->partition_count) {
+        request_fail(r, topic == NULL ? ERR_UNKNOWN_TOPIC : ERR_UNKNOWN_PARTITION, NULL);
+        return NULL;
     }
-    return find_leader(s, topic->partitions[index].group_id, partition, status);
+    return find_leader(r, topic->partitions[index].group_id);
 }
 
-int lookup_coordinator(struct server *s, const char *group, struct partition **partition,
-                       Flotilla__Status *status)
+struct partition *lookup_coordinator(struct request *r, const char *group)
 {
-    const struct topic_meta *topic = metadata_topic(cluster_metadata(s->cluster), OFFSETS_TOPIC);
+    const struct topic_meta *topic = metadata_topic(cluster_metadata(r->server->cluster), OFFSETS_TOPIC);
     if (topic == NULL || topic->partition_count == 0) {
-        *status = status_make(ERR_LEADER_NOT_AVAILABLE, "the cluster has not created " OFFSETS_TOPIC " yet");
-        return ERR_LEADER_NOT_AVAILABLE;
+        request_fail(r, ERR_LEADER_NOT_AVAILABLE, "the cluster has not created " OFFSETS_TOPIC " yet");
+        return NULL;
     }
-    uint32_t index = offsets_partition_for(group, topic->partition_count);
-    return find_leader(s, topic->partitions[index].group_id, partition, status);
+    return find_leader(r, topic->partitions[offsets_partition_for(group, topic->partition_count)].group_id);
 }

@@ -6,15 +6,17 @@
 
 /* The error's status, with who leads `group_id` as far as this node knows. */
 Flotilla__Status lookup_status(struct server *s, int error, const char *message, uint64_t group_id);
-/* The replica of a topic's partition that this node leads and serves. On an error the status says what is
- * wrong and who leads. */
-int lookup_leader(struct server *s, const ProtobufCBinaryData *topic_id, uint32_t index,
-                  struct partition **partition, Flotilla__Status *status);
+/* The replica of a topic's partition, which this node leads and serves; NULL: the request has been dealt
+ * with. Either it has been answered, with who leads, or it waits until that is known and its handler is
+ * called again (parking.h). */
+struct partition *lookup_leader(struct request *r, const ProtobufCBinaryData *topic_id, uint32_t index);
 /* The replica of __consumer_offsets that coordinates the group, likewise. */
-int lookup_coordinator(struct server *s, const char *group, struct partition **partition,
-                       Flotilla__Status *status);
+struct partition *lookup_coordinator(struct request *r, const char *group);
 /* Answers a request whose partition answered with an error: adds who leads now when that is what the client
  * must know. */
 void lookup_fail(struct request *r, int error, const char *message, uint64_t group_id);
+/* The partition took nothing because leadership is on its way to somebody not known yet: worth waiting for.
+ */
+bool lookup_may_wait(const struct request *r, int error, uint64_t group_id);
 
 #endif

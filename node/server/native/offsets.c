@@ -43,9 +43,7 @@ static int unpack_commits(struct request *r, const Flotilla__CommitOffsetsReques
 void native_commit_offsets(struct request *r, const ProtobufCMessage *message)
 {
     const Flotilla__CommitOffsetsRequest *m = (const Flotilla__CommitOffsetsRequest *)message;
-    struct partition *coordinator;
     struct offset_commit *commits;
-    Flotilla__Status status;
     int rv = unpack_commits(r, m, &commits);
     if (rv != 0) {
         request_fail(r, rv,
@@ -54,10 +52,9 @@ void native_commit_offsets(struct request *r, const ProtobufCMessage *message)
                          : "a committed offset needs a topic id of 16 bytes and an offset >= 0");
         return;
     }
-    if (lookup_coordinator(r->server, m->group, &coordinator, &status) != 0) {
-        request_fail_status(r, &status);
+    struct partition *coordinator = lookup_coordinator(r, m->group);
+    if (coordinator == NULL)
         return;
-    }
     struct commit_call *call = request_state(r, sizeof(*call));
     call->request = r;
     call->group_id = partition_group_id(coordinator);
@@ -147,16 +144,13 @@ static void on_leadership_confirmed(struct read_index_req *req, int status)
 void native_fetch_offsets(struct request *r, const ProtobufCMessage *message)
 {
     const Flotilla__FetchOffsetsRequest *m = (const Flotilla__FetchOffsetsRequest *)message;
-    struct partition *coordinator;
-    Flotilla__Status status;
     if (m->topic_id.len != 0 && m->topic_id.len != TOPIC_ID_SIZE) {
         request_fail(r, ERR_INVALID_ARGUMENT, "a topic id has 16 bytes");
         return;
     }
-    if (lookup_coordinator(r->server, m->group, &coordinator, &status) != 0) {
-        request_fail_status(r, &status);
+    struct partition *coordinator = lookup_coordinator(r, m->group);
+    if (coordinator == NULL)
         return;
-    }
     struct offsets_call *call = request_state(r, sizeof(*call));
     call->request = r;
     call->group_id = partition_group_id(coordinator);

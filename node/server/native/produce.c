@@ -1,6 +1,7 @@
 #include "node/base/memory.h"
 #include "node/server/native/dispatch.h"
 #include "node/server/native/lookup.h"
+#include "node/server/native/parking.h"
 #include "proto/error.h"
 #include <stdio.h>
 
@@ -36,25 +37,29 @@ static void respond_produced(struct request *r, const struct produce_call *call)
     request_respond(r, &response.base);
 }
 
+/* Not taken, and nobody else to send the client to: the request goes through its handler again. */
+static void try_again(struct request *r, uint64_t group_id)
+{
+    request_drop_state(r);
+    parking_add(r, group_id);
+}
+
 static void on_produced(struct produce_req *req, int status)
 {
     struct produce_call *call = req->data;
     struct request *r = call->request;
     struct server *s = r->server;
     env_timer_stop(s->env, &call->timeout);
-    if (status == 0) {
-        count_ack(s, req->acks == ACKS_NONE ? ACKS_NONE : req->durability);
-        histogram_record(&s->counters.produce_ns, env_clock_ns(s->env) - r->started_ns);
-    } else {
-        LOG(s->logger, LOG_DEBUG, "produce failed", "error=%s acks=%d", error_name(status), req->acks);
-    }
-    if (r->answered || req->acks == ACKS_NONE) {
-        if (status != 0 && !r->answered)
-            s->counters.failed[FRAME_PRODUCE]++;
+    if (r->answered) {
         request_finish(r);
     } else if (status == 0) {
+        count_ack(s, req->acks == ACKS_NONE ? ACKS_NONE : req->durability);
+        histogram_record(&s->counters.produce_ns, env_clock_ns(s->env) - r->started_ns);
         respond_produced(r, call);
+    } else if (lookup_may_wait(r, status, call->group_id)) {
+        try_again(r, call->group_id);
     } else {
+        LOG(s->logger, LOG_DEBUG, "produce failed", "error=%s acks=%d", error_name(status), req->acks);
         lookup_fail(r, status, req->message, call->group_id);
     }
 }
@@ -67,38 +72,23 @@ static void on_timeout(struct env_timer *timer)
                          "no quorum stored the batch in time; it may still be committed");
 }
 
-static void refuse(struct request *r, int acks, const Flotilla__Status *status)
-{
-    if (acks != ACKS_NONE) {
-        request_fail_status(r, status);
-        return;
-    }
-    r->server->counters.failed[FRAME_PRODUCE]++;
-    request_finish(r);
-}
-
 void native_produce(struct request *r, const ProtobufCMessage *message)
 {
     const Flotilla__ProduceRequest *m = (const Flotilla__ProduceRequest *)message;
-    struct partition *partition;
-    Flotilla__Status status;
     if (m->acks < ACKS_ALL || m->acks > ACKS_LEADER) {
         request_fail(r, ERR_INVALID_ARGUMENT,
                      "acks must be -1 (a quorum's disks), 1 (the leader's disk) or 0");
         return;
     }
-    if (lookup_leader(r->server, &m->topic_id, m->partition, &partition, &status) != 0) {
-        refuse(r, m->acks, &status);
+    r->silent = m->acks == ACKS_NONE;
+    struct partition *partition = lookup_leader(r, &m->topic_id, m->partition);
+    if (partition == NULL)
         return;
-    }
     struct produce_call *call = request_state(r, sizeof(*call));
     call->request = r;
     call->group_id = partition_group_id(partition);
     call->produce.data = call;
     if (m->timeout_ms > 0 && m->acks != ACKS_NONE)
         env_timer_start(r->server->env, &call->timeout, m->timeout_ms * MS, on_timeout);
-    struct slice batch = r->payload;
-    r->payload = slice_none();
-    partition_produce(partition, &call->produce, &batch, m->acks, on_produced);
-    slice_unref(&batch);
+    partition_produce(partition, &call->produce, &r->payload, m->acks, on_produced);
 }

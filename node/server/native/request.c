@@ -49,6 +49,7 @@ struct request *request_create(struct connection *c, const struct client_frame *
     r->correlation = frame->head.correlation;
     r->started_ns = env_clock_ns(s->env);
     r->charged_bytes = charged_bytes;
+    r->sequence = s->next_sequence++;
     r->payload = frame->payload;
     queue_push(&c->requests, &r->node);
     c->request_count++;
@@ -88,8 +89,7 @@ void request_finish(struct request *r)
     detach(r);
     r->server->live_requests--;
     slice_unref(&r->payload);
-    free(r->state);
-    r->state = NULL;
+    request_drop_state(r);
     recycle(r);
     if (c != NULL)
         connection_request_done(c);
@@ -121,6 +121,12 @@ void *request_state(struct request *r, size_t size)
     return r->state;
 }
 
+void request_drop_state(struct request *r)
+{
+    free(r->state);
+    r->state = NULL;
+}
+
 void *request_array(struct request *r, size_t count, size_t size)
 {
     size_t bytes;
@@ -139,7 +145,7 @@ static void answer(struct request *r, const ProtobufCMessage *response, struct s
 {
     ASSERT(!r->answered);
     r->answered = true;
-    if (r->connection != NULL) {
+    if (r->connection != NULL && !r->silent) {
         connection_send(r->connection, r->type, FRAME_RESPONSE, r->correlation, response, payload,
                         payload_count);
         return;

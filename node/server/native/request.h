@@ -19,6 +19,12 @@ struct request {
     struct slice payload; /* owned by the request until a handler takes it (slice_none) */
     void *state;          /* of the handler: request_state */
     bool answered;        /* nothing more is sent for it */
+    bool silent;          /* the client wants no answer */
+    void (*handle)(struct request *r, const ProtobufCMessage *message);
+    const ProtobufCMessage *message;
+    struct queue parked; /* native/parking.c */
+    uint64_t parked_group;
+    uint64_t sequence; /* order of arrival at the node */
     /* The connection is gone: end early what waits for nothing else. May be NULL. */
     void (*cancel)(struct request *r);
     struct arena arena; /* the unpacked message, and what the handler builds; until the request ends. Last: it
@@ -26,8 +32,9 @@ struct request {
 };
 
 struct request *request_create(struct connection *c, const struct client_frame *frame, size_t charged_bytes);
-/* Zeroed memory that lives as long as the request. Once per request. */
+/* Zeroed memory that lives as long as the request. Once per request, or after request_drop_state. */
 void *request_state(struct request *r, size_t size);
+void request_drop_state(struct request *r);
 /* An array in the request's arena; NULL when its bound is reached. */
 void *request_array(struct request *r, size_t count, size_t size);
 

@@ -14,12 +14,9 @@ void native_subscribe(struct request *r, const ProtobufCMessage *message)
 {
     const Flotilla__SubscribeRequest *m = (const Flotilla__SubscribeRequest *)message;
     struct connection *c = r->connection;
-    struct partition *partition;
-    Flotilla__Status status;
-    if (lookup_leader(r->server, &m->topic_id, m->partition, &partition, &status) != 0) {
-        request_fail_status(r, &status);
+    struct partition *partition = lookup_leader(r, &m->topic_id, m->partition);
+    if (partition == NULL)
         return;
-    }
     Flotilla__SubscribeResponse response = FLOTILLA__SUBSCRIBE_RESPONSE__INIT;
     response.high_watermark = partition_high_watermark(partition);
     response.log_start_offset = partition_start_offset(partition);
@@ -28,7 +25,7 @@ void native_subscribe(struct request *r, const ProtobufCMessage *message)
         rv = subscription_start(c, m->subscription, partition, m->offset, m->credit_bytes);
     if (rv != 0)
         r->server->counters.failed[FRAME_SUBSCRIBE]++;
-    status =
+    Flotilla__Status status =
         lookup_status(r->server, rv, rv == ERR_EXISTS ? "this subscription number is in use already" : NULL,
                       partition_group_id(partition));
     response.status = &status;

@@ -193,6 +193,77 @@ static void test_leader_stops_at_once(void **state)
     survive_stop_of_leader("at-once", false);
 }
 
+static void set_drain(struct client *c, uint32_t node, bool drain)
+{
+    Flotilla__DrainNodeRequest request = FLOTILLA__DRAIN_NODE_REQUEST__INIT;
+    request.node_id = node;
+    request.drain = drain;
+    request.timeout_ms = 10000;
+    Flotilla__DrainNodeResponse *response =
+        client_call(c, FRAME_DRAIN_NODE, &request.base, NULL, 0, &flotilla__drain_node_response__descriptor);
+    assert_int_equal(response->status->error, 0);
+    flotilla__drain_node_response__free_unpacked(response, NULL);
+}
+
+/* Takes one answer of the pipeline: stored behind the one before, or sent on to somebody else who leads. */
+static bool take_answer(struct client *c, uint64_t correlation, uint32_t old_leader, int64_t *last_offset)
+{
+    struct received *r = client_wait(c, correlation);
+    Flotilla__ProduceResponse *p = received_unpack(r, &flotilla__produce_response__descriptor);
+    bool stored = p->status->error == 0;
+    if (stored) {
+        assert_true(p->base_offset > *last_offset);
+        *last_offset = p->base_offset;
+    } else {
+        assert_int_equal(p->status->error, ERR_NOT_LEADER);
+        assert_int_not_equal(p->status->leader_id, 0);
+        assert_int_not_equal(p->status->leader_id, old_leader);
+    }
+    flotilla__produce_response__free_unpacked(p, NULL);
+    received_free(r);
+    return stored;
+}
+
+/* While a leadership is handed over, requests wait until it is known who is next: no answer leaves the client
+ * without a place to go, none is stored out of order, and once one has been sent on no later one is stored
+ * here. */
+static void test_hand_over_loses_nobody(void **state)
+{
+    (void)state;
+    enum { REQUESTS = 600, WINDOW = 50 };
+    struct client leader, admin;
+    uint8_t id[16];
+    connect_to(&admin, 1);
+    create_topic(&admin, "handed", 1, 3, id);
+    uint32_t leads = produce_at_leader((struct attempt){&leader, "handed", id, "x", 1, 1, 0, 0});
+    struct bytes batch;
+    bytes_init(&batch);
+    make_batch(&batch, "h", 1, env_wall_ms(fleet.env));
+    Flotilla__ProduceRequest request = FLOTILLA__PRODUCE_REQUEST__INIT;
+    request.topic_id = (ProtobufCBinaryData){16, id};
+    request.acks = -1;
+    uint64_t first = leader.correlation + 1, done = 0;
+    int64_t last_offset = 0;
+    bool all_stored = true;
+    for (uint64_t sent = 0; sent < REQUESTS; sent++) {
+        client_send(&leader, FRAME_PRODUCE, &request.base, batch.data, batch.size);
+        if (sent == REQUESTS / 2)
+            set_drain(&admin, leads, true);
+        if (sent >= WINDOW) {
+            bool stored = take_answer(&leader, first + done++, leads, &last_offset);
+            assert_true(all_stored || !stored);
+            all_stored = stored;
+        }
+    }
+    while (done < REQUESTS)
+        take_answer(&leader, first + done++, leads, &last_offset);
+    assert_false(all_stored);
+    set_drain(&admin, leads, false);
+    bytes_close(&batch);
+    client_close(&leader);
+    client_close(&admin);
+}
+
 /* Committed offsets are answered by the group's coordinator only, and every other node says who that is. */
 static void test_coordinator(void **state)
 {
@@ -220,7 +291,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nodes_know_each_other),         cmocka_unit_test(test_any_node_creates_topics),
         cmocka_unit_test(test_follower_points_to_the_leader), cmocka_unit_test(test_coordinator),
-        cmocka_unit_test(test_leader_stops_planned),          cmocka_unit_test(test_leader_stops_at_once),
+        cmocka_unit_test(test_hand_over_loses_nobody),        cmocka_unit_test(test_leader_stops_planned),
+        cmocka_unit_test(test_leader_stops_at_once),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
