@@ -1,15 +1,11 @@
 #include "node/storage/data_dir.h"
 #include "node/base/memory.h"
-#include "node/storage/format.h"
-#include "node/storage/segment.h"
-#include "proto/crc32c.h"
+#include "node/storage/identity.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { IDENTITY_MAX = 1024, CLUSTER_ID_MAX = 255 };
 
 struct data_dir {
     struct env *env;
@@ -34,69 +30,6 @@ __attribute__((format(printf, 3, 4))) static int complain(const struct complaint
     vsnprintf(c->message, c->size, format, arguments);
     va_end(arguments);
     return status;
-}
-
-/* ---- identity ---- */
-
-struct identity {
-    unsigned version;
-    uint32_t node_id;
-    char cluster_id[CLUSTER_ID_MAX + 1];
-};
-
-static size_t identity_encode(char out[IDENTITY_MAX], const struct identity *id)
-{
-    int n = snprintf(out, IDENTITY_MAX, "flotilla-data\nversion=%u\nnode=%" PRIu32 "\ncluster=%s\n",
-                     id->version, id->node_id, id->cluster_id);
-    uint32_t crc = crc32c(0, out, (size_t)n);
-
-    return (size_t)n + (size_t)snprintf(out + n, (size_t)(IDENTITY_MAX - n), "crc=%08" PRIx32 "\n", crc);
-}
-
-static int identity_decode(const char *text, size_t size, struct identity *id)
-{
-    const char *crc_line = memmem(text, size, "\ncrc=", 5);
-    uint32_t crc;
-
-    if (crc_line == NULL || sscanf(crc_line, "\ncrc=%8" SCNx32, &crc) != 1 ||
-        crc != crc32c(0, text, (size_t)(crc_line + 1 - text)))
-        return ERR_CORRUPT;
-    if (sscanf(text, "flotilla-data\nversion=%u\nnode=%" SCNu32 "\ncluster=%255[^\n]\n", &id->version,
-               &id->node_id, id->cluster_id) < 2)
-        return ERR_CORRUPT;
-    return id->version == FORMAT_VERSION ? 0 : ERR_UNSUPPORTED_VERSION;
-}
-
-static int identity_read(struct env *env, const char *path, struct identity *id)
-{
-    char text[IDENTITY_MAX + 1];
-    struct env_file *file;
-    int status = env_file_open(env, path, ENV_READ, &file);
-
-    if (status != 0)
-        return status;
-    ssize_t n = env_file_read(file, text, IDENTITY_MAX, 0);
-    env_file_close(env, file);
-    if (n < 0)
-        return (int)n;
-    text[n] = '\0';
-    *id = (struct identity){0};
-    return identity_decode(text, (size_t)n, id);
-}
-
-static int identity_write(struct env *env, const char *directory, const struct identity *id)
-{
-    char path[FORMAT_PATH_MAX];
-    char new_path[FORMAT_PATH_MAX];
-    char text[IDENTITY_MAX];
-    struct bytes content = {(unsigned char *)text, identity_encode(text, id), sizeof(text)};
-
-    format_path(path, directory, "identity");
-    format_path(new_path, directory, "identity.new");
-    int status = segment_write_file(env, new_path, &content);
-    if (status == 0)
-        status = env_rename(env, new_path, path);
-    return status != 0 ? status : env_dir_sync(env, directory);
 }
 
 /* ---- opening ---- */
@@ -246,9 +179,10 @@ int data_dir_open(struct env *env, const char *path, uint32_t node_id, const cha
         return complain(&c, ERR_INVALID_ARGUMENT,
                         "the data directory's path is empty or longer than %d bytes",
                         FORMAT_DIRECTORY_MAX - 64);
-    if (cluster_id[0] == '\0' || strlen(cluster_id) > CLUSTER_ID_MAX || strchr(cluster_id, '\n') != NULL)
+    if (cluster_id[0] == '\0' || strlen(cluster_id) > IDENTITY_CLUSTER_MAX ||
+        strchr(cluster_id, '\n') != NULL)
         return complain(&c, ERR_INVALID_ARGUMENT, "the cluster id must be 1 to %d characters on one line",
-                        CLUSTER_ID_MAX);
+                        IDENTITY_CLUSTER_MAX);
     snprintf(wanted.cluster_id, sizeof(wanted.cluster_id), "%s", cluster_id);
 
     struct data_dir *d = memory_zalloc(sizeof(*d));

@@ -97,28 +97,6 @@ static int recovery_list(struct recovery *r)
     return 0;
 }
 
-/* A small file, whole. ERR_TOO_LARGE above `max`. */
-static int read_file(struct env *env, const char *path, size_t max, struct bytes *content)
-{
-    struct env_file *file;
-    uint64_t size;
-    int status = env_file_open(env, path, ENV_READ, &file);
-
-    if (status != 0)
-        return status;
-    status = env_file_size(file, &size);
-    if (status == 0 && size > max)
-        status = ERR_TOO_LARGE;
-    if (status == 0) {
-        ssize_t n = env_file_read(file, bytes_extend(content, (size_t)size), (size_t)size, 0);
-        status = n < 0 ? (int)n : 0;
-        if (n >= 0)
-            content->size = (size_t)n;
-    }
-    env_file_close(env, file);
-    return status;
-}
-
 static bool recovery_marker(struct recovery *r, struct clean_marker *marker)
 {
     char path[FORMAT_PATH_MAX];
@@ -128,7 +106,7 @@ static bool recovery_marker(struct recovery *r, struct clean_marker *marker)
         return false;
     bytes_init(&content);
     format_path(path, r->directory, "clean");
-    bool valid = read_file(r->env, path, FORMAT_MARKER_SIZE, &content) == 0 &&
+    bool valid = segment_read_file(r->env, path, FORMAT_MARKER_SIZE, &content) == 0 &&
                  format_marker_decode(content.data, content.size, marker) == 0;
     bytes_close(&content);
     return valid;
@@ -181,7 +159,7 @@ static void candidate_read_index(struct recovery *r, struct candidate *c, uint64
 
     bytes_init(&content);
     format_segment_path(path, r->directory, base_index, ".idx");
-    c->header_ok = read_file(r->env, path, MAX_SIZE, &content) == 0 &&
+    c->header_ok = segment_read_file(r->env, path, MAX_SIZE, &content) == 0 &&
                    format_index_header_decode(content.data, content.size, &header) == 0 &&
                    header.base_index == base_index &&
                    (at == NULL || (header.base_offset == at->offset && header.previous_term == at->term));

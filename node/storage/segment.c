@@ -67,6 +67,27 @@ void segment_index_image(const struct segment *s, struct bytes *image)
 
 /* ---- files ---- */
 
+int segment_read_file(struct env *env, const char *path, size_t max, struct bytes *content)
+{
+    struct env_file *file;
+    uint64_t size;
+    int status = env_file_open(env, path, ENV_READ, &file);
+
+    if (status != 0)
+        return status;
+    status = env_file_size(file, &size);
+    if (status == 0 && size > max)
+        status = ERR_TOO_LARGE;
+    if (status == 0) {
+        ssize_t n = env_file_read(file, bytes_extend(content, (size_t)size), (size_t)size, 0);
+        status = n < 0 ? (int)n : 0;
+        if (n >= 0)
+            content->size = (size_t)n;
+    }
+    env_file_close(env, file);
+    return status;
+}
+
 int segment_write_file(struct env *env, const char *path, const struct bytes *content)
 {
     struct env_iovec iov = {content->data, content->size};

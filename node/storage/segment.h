@@ -42,6 +42,8 @@ static inline bool segment_is_empty(const struct segment *s)
 
 /* ---- file operations. [worker] ---- */
 
+/* Appends a small file, whole, to `content`. ERR_TOO_LARGE above `max`. */
+int segment_read_file(struct env *env, const char *path, size_t max, struct bytes *content);
 /* Replaces a small file's content and syncs it. */
 int segment_write_file(struct env *env, const char *path, const struct bytes *content);
 /* An index file that holds the header only. */
