@@ -550,6 +550,15 @@ static void partition_send(struct core *core, struct core_producer_partition *p,
     }
 }
 
+static const struct core_batch *partition_oldest_sent(const struct core_producer_partition *p)
+{
+    const struct core_batch *batch = TAILQ_FIRST(&p->in_flight);
+
+    while (!batch->is_sent)
+        batch = TAILQ_NEXT(batch, link);
+    return batch;
+}
+
 /* Batches at a leader that is alive but cut off from its quorum: once a newer leader is known, what the old
  * one holds is taken back and sent there. The old one can only answer what the new one's log already says. */
 static void partition_leave_old_leader(struct core *core, struct core_producer_partition *p)
@@ -560,6 +569,11 @@ static void partition_leave_old_leader(struct core *core, struct core_producer_p
         return;
     if (core->now - p->answered_ns >= STUCK_MS * CORE_MS)
         core_metadata_need(core);
+    if (core->now - p->answered_ns >= 2 * REQUEST_TIMEOUT_MS * CORE_MS) {
+        core_endpoint_fail(partition_oldest_sent(p)->sent_to, ERR_CONNECTION_LOST,
+                           "owes an answer to a produce of %s/%u", p->topic->name, p->index);
+        return;
+    }
     if (!p->producer->idempotent || leader->node_id == 0 || leader->doubted)
         return;
     for (struct core_batch *batch = TAILQ_FIRST(&p->in_flight); batch != NULL;
