@@ -461,11 +461,12 @@ static void endpoint_check_silence(struct core_endpoint *e, uint64_t due_ns)
                            (unsigned long long)(silence / CORE_MS));
         return;
     }
+    /* Armed before the ping is sent, which would else begin a new wait. */
+    core_timer_set(&core->timers, &e->timer, e->heard_ns + (silence >= limit / 2 ? limit : limit / 2));
     if (silence >= limit / 2 && e->ping.endpoint == NULL) {
         Flotilla__PingRequest ping = FLOTILLA__PING_REQUEST__INIT;
         core_endpoint_request(e, &e->ping, FRAME_PING, &ping.base, NULL);
     }
-    core_timer_set(&core->timers, &e->timer, e->heard_ns + (silence >= limit / 2 ? limit : limit / 2));
 }
 
 static void endpoint_on_timer(struct core *core, struct core_timer *timer)

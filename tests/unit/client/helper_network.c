@@ -325,7 +325,7 @@ void network_kill(struct network *n, uint32_t node)
     network_cut(n, node);
 }
 
-void network_inject(struct network *n, const void *data, size_t size)
+bool network_inject(struct network *n, const void *data, size_t size)
 {
     for (int i = 0; i < CORE_MAX_CONNECTIONS; i++) {
         struct network_connection *c = &n->connections[i];
@@ -333,7 +333,7 @@ void network_inject(struct network *n, const void *data, size_t size)
             continue;
         bytes_append(&c->session.output, data, size);
         c->deliver_ns = n->now;
-        return;
+        return true;
     }
-    fail_msg("no open connection");
+    return false;
 }

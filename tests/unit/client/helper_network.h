@@ -57,7 +57,7 @@ void network_run_until(struct network *n, bool (*done)(struct network *n, void *
                        uint64_t limit_ns);
 void network_kill(struct network *n, uint32_t node); /* connections end, new ones are refused */
 void network_cut(struct network *n, uint32_t node);  /* connections end */
-/* Bytes that no broker would send, on the first open connection. */
-void network_inject(struct network *n, const void *data, size_t size);
+/* Bytes that no broker would send, on the first open connection; false: there is none. */
+bool network_inject(struct network *n, const void *data, size_t size);
 
 #endif
