@@ -159,12 +159,13 @@ static void test_list_offset_and_acks_none(void **state)
     client_close(&c);
 }
 
-static void subscribe(struct client *c, const uint8_t *id, uint64_t subscription, int64_t offset,
-                      uint64_t credit, int expected)
+static void subscribe(struct client *c, const uint8_t *id, uint32_t partition, uint64_t subscription,
+                      int64_t offset, uint64_t credit, int expected)
 {
     Flotilla__SubscribeRequest request = FLOTILLA__SUBSCRIBE_REQUEST__INIT;
     request.subscription = subscription;
     request.topic_id = TOPIC_ID(id);
+    request.partition = partition;
     request.offset = offset;
     request.credit_bytes = credit;
     Flotilla__SubscribeResponse *response =
@@ -199,10 +200,10 @@ static void test_subscribe(void **state)
     uint8_t id[16];
     start(&c);
     create_topic(&c, "stream", 1, 1, id);
-    subscribe(&c, id, 5, 0, 1 << 20, 0);
-    subscribe(&c, id, 5, 0, 1 << 20, ERR_EXISTS);
-    subscribe(&c, id, 6, 100, 1 << 20, ERR_OFFSET_OUT_OF_RANGE);
-    subscribe(&c, id, 7, -1, 1 << 20, ERR_OFFSET_OUT_OF_RANGE);
+    subscribe(&c, id, 0, 5, 0, 1 << 20, 0);
+    subscribe(&c, id, 0, 5, 0, 1 << 20, ERR_EXISTS);
+    subscribe(&c, id, 0, 6, 100, 1 << 20, ERR_OFFSET_OUT_OF_RANGE);
+    subscribe(&c, id, 0, 7, -1, 1 << 20, ERR_OFFSET_OUT_OF_RANGE);
     assert_int_equal(produce(&c, id, 0, "s", 100, -1, NULL), 0);
     take_pushes(&c, "s", 0, 100);
     Flotilla__UnsubscribeRequest request = FLOTILLA__UNSUBSCRIBE_REQUEST__INIT;
@@ -226,7 +227,7 @@ static void test_credit_bounds_pushes(void **state)
     create_topic(&c, "credit", 1, 1, id);
     for (int i = 0; i < 20; i++)
         assert_int_equal(produce(&c, id, 0, "c", 10, -1, NULL), 0);
-    subscribe(&c, id, 1, 0, 1, 0);
+    subscribe(&c, id, 0, 1, 0, 1, 0);
     assert_true(take_pushes(&c, "c", 0, 10) > 1); /* one batch: it may be larger than the credit */
     Flotilla__PingRequest ping = FLOTILLA__PING_REQUEST__INIT;
     Flotilla__PingResponse *pong =
@@ -243,6 +244,40 @@ static void test_credit_bounds_pushes(void **state)
         struct received *r = client_wait_type(&c, FRAME_PUSH);
         Flotilla__Push *push = received_unpack(r, &flotilla__push__descriptor);
         i = (int)push->next_offset / 10;
+        flotilla__push__free_unpacked(push, NULL);
+        received_free(r);
+    }
+    client_close(&c);
+}
+
+/* Two long streams on one connection advance together, in pushes of bounded size. */
+static void test_streams_take_turns(void **state)
+{
+    (void)state;
+    enum { BATCHES = 80, RECORDS = 5000, TOTAL = BATCHES * RECORDS };
+    struct client c;
+    uint8_t id[16];
+    int64_t at[2] = {0, 0};
+    start(&c);
+    create_topic(&c, "turns", 2, 1, id);
+    for (int i = 0; i < 2 * BATCHES; i++)
+        assert_int_equal(produce(&c, id, (uint32_t)i % 2, "a-rather-long-value", RECORDS, 1, NULL), 0);
+    Flotilla__SubscribeRequest request = FLOTILLA__SUBSCRIBE_REQUEST__INIT;
+    request.topic_id = TOPIC_ID(id);
+    request.credit_bytes = UINT64_MAX;
+    for (uint32_t i = 0; i < 2; i++) { /* both before anything comes */
+        request.partition = i;
+        request.subscription = i;
+        client_send(&c, FRAME_SUBSCRIBE, &request.base, NULL, 0);
+    }
+    while (at[0] < TOTAL || at[1] < TOTAL) {
+        struct received *r = client_wait_type(&c, FRAME_PUSH);
+        Flotilla__Push *push = received_unpack(r, &flotilla__push__descriptor);
+        assert_int_equal(push->status->error, 0);
+        assert_true(r->payload.size <= 1024 * 1024);
+        at[push->subscription] = push->next_offset;
+        if (push->next_offset == TOTAL)
+            assert_true(at[1 - push->subscription] > TOTAL / 2);
         flotilla__push__free_unpacked(push, NULL);
         received_free(r);
     }
@@ -673,6 +708,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_list_offset_and_acks_none),
         cmocka_unit_test(test_subscribe),
         cmocka_unit_test(test_credit_bounds_pushes),
+        cmocka_unit_test(test_streams_take_turns),
         cmocka_unit_test(test_committed_offsets),
         cmocka_unit_test(test_init_producer),
         cmocka_unit_test(test_topic_life),
