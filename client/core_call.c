@@ -54,8 +54,10 @@ static void call_expire(struct core *core, struct core_call *call)
 static void call_remember(struct core_call *call, int status, const char *where, const char *message)
 {
     call->status = status;
-    snprintf(call->message, sizeof(call->message), "%s: %s", where,
-             message != NULL && message[0] != '\0' ? message : error_text(status));
+    if (message != NULL && message[0] != '\0')
+        snprintf(call->message, sizeof(call->message), "%s", message);
+    else
+        snprintf(call->message, sizeof(call->message), "%s: %s", where, error_text(status));
 }
 
 static void call_retry(struct core *core, struct core_call *call, bool at_once)

@@ -514,16 +514,13 @@ static void dispatch_answer(struct core_endpoint *e, const struct core_frame *fr
     request_finish(e->core, request, 0, frame);
 }
 
+/* The node's last word before it hangs up. */
 static void dispatch_error(struct core_endpoint *e, const struct core_frame *frame)
 {
-    Flotilla__Status *status =
-        flotilla__status__unpack(arena_allocator(&e->core->arena), frame->head.header_length, frame->header);
+    const Flotilla__Status *status = core_status_unpack(e->core, frame->header, frame->head.header_length);
 
-    if (status == NULL || status->error == 0)
-        core_endpoint_fail(e, ERR_PROTOCOL, "malformed error frame");
-    else
-        core_endpoint_fail(e, ERR_CONNECTION_LOST, "node gave up the connection: %s: %s",
-                           error_name(status->error), status->message);
+    core_endpoint_fail(e, ERR_CONNECTION_LOST, "the node gave up the connection: %s: %s",
+                       error_name(status->error), status->message);
 }
 
 static void dispatch(struct core_endpoint *e, const unsigned char *data, const struct frame_head *head,

@@ -426,7 +426,7 @@ static struct core_buffer *push_buffer(const struct core_frame *frame, const uin
 }
 
 static void partition_on_data(struct core_consumer_partition *p, struct core_endpoint *e,
-                              const struct core_frame *frame, const Flotilla__Push *m)
+                              const struct core_frame *frame)
 {
     const uint8_t *payload;
     int64_t excess = -p->credit;
@@ -448,9 +448,6 @@ static void partition_on_data(struct core_consumer_partition *p, struct core_end
         return;
     }
     p->corrupt = 0;
-    /* Offsets at the end of the payload may be gone for good (compaction). */
-    if (m->next_offset > p->position && m->next_offset <= p->high_watermark)
-        p->position = m->next_offset;
 }
 
 void core_consumer_on_push(struct core_endpoint *e, const struct core_frame *frame)
@@ -475,8 +472,11 @@ void core_consumer_on_push(struct core_endpoint *e, const struct core_frame *fra
     if (m->high_watermark > p->high_watermark)
         partition_set_high_watermark(p, m->high_watermark);
     if (frame->payload_size > 0)
-        partition_on_data(p, e, frame, m);
-    if (p->state == CONSUMER_STREAMING) {
+        partition_on_data(p, e, frame);
+    if (p->state == CONSUMER_STREAMING && e->state == ENDPOINT_READY) {
+        /* Offsets up to there may be gone for good (compaction). */
+        if (m->next_offset > p->position && m->next_offset <= p->high_watermark)
+            p->position = m->next_offset;
         partition_report_end(p);
         partition_give_credit(p);
     }

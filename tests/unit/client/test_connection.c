@@ -101,12 +101,13 @@ static void garbage_closes_the_connection(void **state)
     inject(data, frame(data, FRAME_PRODUCE, 0, 1, 3, 0), "unexpected produce frame");
     inject(data, frame(data, FRAME_PUSH, 0, 0, 30, 10), "malformed push");
     inject(data, frame(data, 999, 0, 0, 0, 0), "unexpected");
-    inject(data, frame(data, FRAME_ERROR, 0, 0, 5, 0), "malformed error frame");
+    inject(data, frame(data, FRAME_ERROR, 0, 0, 5, 0), "malformed answer");
 }
 
 static void an_error_frame_gives_its_reason(void **state)
 {
     Flotilla__Status status = FLOTILLA__STATUS__INIT;
+    Flotilla__PingResponse error = FLOTILLA__PING_RESPONSE__INIT;
     struct broker_session session;
     struct broker broker;
 
@@ -115,7 +116,8 @@ static void an_error_frame_gives_its_reason(void **state)
     status.message = "too many connections here";
     broker_init(&broker, 1);
     broker_session_init(&session, &broker, 1);
-    broker_session_send(&session, FRAME_ERROR, 0, 0, &status.base, NULL, 0);
+    error.status = &status;
+    broker_session_send(&session, FRAME_ERROR, FRAME_RESPONSE, 0, &error.base, NULL, 0);
     inject(session.output.data, session.output.size, "too many connections here");
     broker_session_close(&session);
     broker_close(&broker);
