@@ -43,6 +43,7 @@ static void configure(struct fleet *f, unsigned index, const uint16_t *ports)
     c->offsets_partitions = 2;
     c->heartbeat_ms = 30;
     c->election_timeout_ms = 200;
+    c->shutdown_timeout_ms = 1000;
     snprintf(c->data_dir, sizeof(c->data_dir), "%s/%u", f->directory, index + 1);
     if (f->count == 1)
         return;

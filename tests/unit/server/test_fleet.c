@@ -286,13 +286,75 @@ static void test_coordinator(void **state)
     assert_true(answered <= 1);
 }
 
+/* A node without a majority can finish nothing; it stops all the same, whatever is under way. */
+static void stop_with_requests_under_way(bool planned, const char *topic)
+{
+    struct client c, leader;
+    uint8_t id[16];
+    connect_to(&c, 1);
+    create_topic(&c, topic, 1, 3, id);
+    client_close(&c);
+    uint32_t last = produce_at_leader((struct attempt){&leader, topic, id, "x", 1, 1, 0, 0});
+    for (uint32_t node = 1; node <= NODES; node++)
+        if (node != last)
+            fleet_stop_node(&fleet, node - 1, false);
+    struct bytes batch;
+    bytes_init(&batch);
+    make_batch(&batch, "x", 1, env_wall_ms(fleet.env));
+    Flotilla__ProduceRequest produce_request = FLOTILLA__PRODUCE_REQUEST__INIT;
+    produce_request.topic_id = (ProtobufCBinaryData){16, id};
+    produce_request.acks = -1;
+    Flotilla__CreateTopicRequest create = FLOTILLA__CREATE_TOPIC_REQUEST__INIT;
+    create.name = (char *)(uintptr_t) "never";
+    Flotilla__InitProducerRequest init = FLOTILLA__INIT_PRODUCER_REQUEST__INIT;
+    Flotilla__FetchOffsetsRequest offsets = FLOTILLA__FETCH_OFFSETS_REQUEST__INIT;
+    offsets.group = (char *)(uintptr_t) "email";
+    Flotilla__ListOffsetRequest list = FLOTILLA__LIST_OFFSET_REQUEST__INIT;
+    list.topic_id = produce_request.topic_id;
+    list.timestamp_ms = -1;
+    Flotilla__FetchRequest fetch = FLOTILLA__FETCH_REQUEST__INIT;
+    fetch.topic_id = produce_request.topic_id;
+    fetch.offset = 1;
+    fetch.min_bytes = 1;
+    fetch.max_wait_ms = 60000;
+    Flotilla__DrainNodeRequest drain = FLOTILLA__DRAIN_NODE_REQUEST__INIT;
+    drain.node_id = last;
+    drain.drain = true;
+    client_send(&leader, FRAME_PRODUCE, &produce_request.base, batch.data, batch.size);
+    client_send(&leader, FRAME_CREATE_TOPIC, &create.base, NULL, 0);
+    client_send(&leader, FRAME_INIT_PRODUCER, &init.base, NULL, 0);
+    client_send(&leader, FRAME_FETCH_OFFSETS, &offsets.base, NULL, 0);
+    client_send(&leader, FRAME_LIST_OFFSET, &list.base, NULL, 0);
+    client_send(&leader, FRAME_FETCH, &fetch.base, NULL, 0);
+    client_send(&leader, FRAME_DRAIN_NODE, &drain.base, NULL, 0);
+    Flotilla__PingRequest ping = FLOTILLA__PING_REQUEST__INIT;
+    received_free(client_wait(&leader, client_send(&leader, FRAME_PING, &ping.base, NULL, 0)));
+    fleet_stop_node(&fleet, last - 1, planned);
+    client_wait_end(&leader);
+    client_close(&leader);
+    bytes_close(&batch);
+    for (uint32_t node = 1; node <= NODES; node++)
+        fleet_start_node(&fleet, node - 1);
+}
+
+static void test_stops_with_requests_under_way(void **state)
+{
+    (void)state;
+    stop_with_requests_under_way(false, "under-way-1");
+    stop_with_requests_under_way(true, "under-way-2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nodes_know_each_other),         cmocka_unit_test(test_any_node_creates_topics),
-        cmocka_unit_test(test_follower_points_to_the_leader), cmocka_unit_test(test_coordinator),
-        cmocka_unit_test(test_hand_over_loses_nobody),        cmocka_unit_test(test_leader_stops_planned),
+        cmocka_unit_test(test_nodes_know_each_other),
+        cmocka_unit_test(test_any_node_creates_topics),
+        cmocka_unit_test(test_follower_points_to_the_leader),
+        cmocka_unit_test(test_coordinator),
+        cmocka_unit_test(test_hand_over_loses_nobody),
+        cmocka_unit_test(test_leader_stops_planned),
         cmocka_unit_test(test_leader_stops_at_once),
+        cmocka_unit_test(test_stops_with_requests_under_way),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
