@@ -61,17 +61,34 @@ static void deliver_install(struct catchup *u)
     group_receive(g, &install);
 }
 
+static void on_step(struct env_timer *timer);
+
+static void advance_after(struct catchup *u, uint64_t delay_ns)
+{
+    env_timer_start(group_env(u->group), &u->timer, delay_ns, on_step);
+}
+
 static void advance(struct catchup *u)
 {
+    enum { DURABLE_POLL_NS = 1000000 };
     struct group *g = u->group;
     if (u->next <= target_index(u)) {
         request(u);
+        return;
+    }
+    if (log_durable_index(g->log) < target_index(u)) {
+        advance_after(u, DURABLE_POLL_NS); /* an earlier catch-up's last append is still on its way */
         return;
     }
     if (log_last_term(g->log) != u->install.m.install_snapshot.last_term)
         catchup_abort(g, "the fetched range ends in another term than the snapshot");
     else
         deliver_install(u);
+}
+
+static void on_step(struct env_timer *timer)
+{
+    advance(container_of(timer, struct catchup, timer));
 }
 
 /* ---- fetching ---- */
@@ -101,11 +118,6 @@ static void request(struct catchup *u)
     env_timer_start(group_env(g), &u->timer, ANSWER_TIMEOUT_MS * 1000000ull, on_deadline);
 }
 
-static void on_throttled(struct env_timer *timer)
-{
-    advance(container_of(timer, struct catchup, timer));
-}
-
 static void on_append_durable(struct log_append_req *req, int status)
 {
     struct catchup_append *append = container_of(req, struct catchup_append, req);
@@ -120,7 +132,7 @@ static void on_append_durable(struct log_append_req *req, int status)
         return;
     }
     uint64_t rate = u->group->consensus->options.catchup_bytes_per_s;
-    env_timer_start(group_env(u->group), &u->timer, bytes * 1000000000u / rate, on_throttled);
+    advance_after(u, bytes * 1000000000u / rate);
 }
 
 static void append_range(struct catchup *u, const struct log_entry *entries, unsigned n, size_t bytes)
@@ -267,7 +279,7 @@ static void start(struct group *g, struct message *message)
     g->catchup = u;
     LOG(g->consensus->options.logger, LOG_INFO, "catch-up from files", "group=%s leader=%u from=%llu to=%llu",
         g->name, u->from, (unsigned long long)u->next, (unsigned long long)target_index(u));
-    advance(u);
+    advance_after(u, 0);
 }
 
 /* The newest snapshot counts; the fetch goes on towards it. */

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MS = 1000000, PORT = 9292, FAULTS_MS = 6000, HEAL_MS = 30000 };
+enum { MS = 1000000, PORT = 9292, FAULTS_MS = 10000, HEAL_MS = 30000 };
+
+struct profile;
 
 struct run {
     struct sim *sim;
@@ -20,7 +22,7 @@ struct run {
     uint64_t restart_at_ms[MAX_NODES]; /* of a node that is down */
     bool frozen[MAX_NODES];
     uint64_t acked_before;
-    bool transfers;
+    const struct profile *profile;
 };
 
 static uint64_t now_ms(const struct run *r)
@@ -79,11 +81,18 @@ static void heal(struct run *r)
 {
     sim_heal_all(r->sim);
     for (unsigned i = 0; i < r->cluster.n; i++) {
-        sim_disk_latency(r->hosts[i], 200000, 600000);
         if (r->frozen[i])
             sim_host_thaw(r->hosts[i]);
         r->frozen[i] = false;
     }
+}
+
+static void calm(struct run *r)
+{
+    heal(r);
+    sim_network_latency(r->sim, 30000, 150000);
+    for (unsigned i = 0; i < r->cluster.n; i++)
+        sim_disk_latency(r->hosts[i], 200000, 600000);
 }
 
 static void transfer(struct run *r)
@@ -93,43 +102,140 @@ static void transfer(struct run *r)
         group_transfer(leader->groups[0].group, 0, on_transferred, NULL);
 }
 
-static void fault(struct run *r)
+/* Leaders, also those that are not ready yet, are where faults hurt. */
+static unsigned victim(struct run *r)
 {
     unsigned a = (unsigned)sim_random(r->sim, r->cluster.n);
+    uint64_t term = 0;
+    if (sim_random(r->sim, 3) == 0)
+        return a;
+    for (unsigned i = 0; i < r->cluster.n; i++) {
+        const struct test_node *node = &r->cluster.nodes[i];
+        if (node->up && node->groups[0].role == GROUP_LEADER && node->groups[0].term > term) {
+            term = node->groups[0].term;
+            a = i;
+        }
+    }
+    return a;
+}
+
+static void freeze(struct run *r, unsigned a)
+{
+    if (!r->cluster.nodes[a].up || r->frozen[a])
+        return;
+    sim_host_freeze(r->hosts[a]);
+    r->frozen[a] = true;
+}
+
+static void slow_network(struct run *r)
+{
+    uint64_t worst = 1 + sim_random(r->sim, 40);
+    sim_network_latency(r->sim, 30000, worst * MS);
+}
+
+static void slow_disk(struct run *r, unsigned a)
+{
+    uint64_t worst = 1 + sim_random(r->sim, 300);
+    sim_disk_latency(r->hosts[a], 200000, worst * MS);
+}
+
+enum fault {
+    FAULT_KILL,
+    FAULT_POWER,
+    FAULT_POWER_ALL,
+    FAULT_ISOLATE,
+    FAULT_CUT,
+    FAULT_DISK,
+    FAULT_NETWORK,
+    FAULT_RESET,
+    FAULT_FREEZE,
+    FAULT_TRANSFER,
+    FAULT_CALM,
+    FAULT_HEAL,
+    FAULTS
+};
+
+/* What happens how often, and how far apart: a bit of everything; elections on slow disks; leaders cut off on
+ * a slow network. */
+struct profile {
+    unsigned weights[FAULTS];
+    unsigned gap_ms;
+    unsigned disk_ms;    /* worst, from the start */
+    unsigned network_ms; /* likewise */
+};
+static const struct profile profiles[] = {
+    {{1, 3, 1, 3, 2, 1, 1, 1, 1, 1, 1, 4}, 120, 0, 0},
+    {{1, 8, 2, 2, 1, 3, 0, 1, 0, 1, 0, 4}, 60, 150, 2},
+    {{0, 2, 0, 6, 4, 1, 3, 1, 1, 2, 0, 8}, 60, 5, 25},
+};
+enum { PROFILES = sizeof profiles / sizeof profiles[0] };
+
+static enum fault draw_fault(struct run *r)
+{
+    unsigned total = 0;
+    for (unsigned f = 0; f < FAULTS; f++)
+        total += r->profile->weights[f];
+    uint64_t at = sim_random(r->sim, total);
+    unsigned f = 0;
+    while (at >= r->profile->weights[f])
+        at -= r->profile->weights[f++];
+    return (enum fault)f;
+}
+
+static void cut(struct run *r, unsigned a)
+{
     unsigned b = (unsigned)sim_random(r->sim, r->cluster.n);
-    switch (sim_random(r->sim, 12)) {
-    case 0:
-        bring_down(r, a, false);
-        break;
-    case 1:
-    case 2:
-        bring_down(r, a, true);
-        break;
-    case 3:
-        power_loss(r);
-        break;
-    case 4:
-        sim_host_isolate(r->hosts[a]);
-        break;
-    case 5:
-        if (a != b)
-            sim_link_cut(r->hosts[a], r->hosts[b]);
-        break;
-    case 6:
-        sim_disk_latency(r->hosts[a], 5 * MS, 200ull * MS);
-        break;
-    case 7:
+    if (a == b)
+        return;
+    if (sim_random(r->sim, 2))
+        sim_link_cut(r->hosts[a], r->hosts[b]);
+    else
+        sim_link_cut(r->hosts[b], r->hosts[a]);
+}
+
+static void reset_links(struct run *r, unsigned a)
+{
+    for (unsigned b = 0; b < r->cluster.n; b++)
         if (a != b)
             sim_link_reset(r->hosts[a], r->hosts[b]);
+}
+
+static void fault(struct run *r)
+{
+    unsigned a = victim(r);
+    switch (draw_fault(r)) {
+    case FAULT_KILL:
+        bring_down(r, a, false);
         break;
-    case 8:
-        if (r->cluster.nodes[a].up && !r->frozen[a]) {
-            sim_host_freeze(r->hosts[a]);
-            r->frozen[a] = true;
-        }
+    case FAULT_POWER:
+        bring_down(r, a, true);
         break;
-    case 9:
+    case FAULT_POWER_ALL:
+        power_loss(r);
+        break;
+    case FAULT_ISOLATE:
+        sim_host_isolate(r->hosts[a]);
+        break;
+    case FAULT_CUT:
+        cut(r, a);
+        break;
+    case FAULT_DISK:
+        slow_disk(r, a);
+        break;
+    case FAULT_NETWORK:
+        slow_network(r);
+        break;
+    case FAULT_RESET:
+        reset_links(r, a);
+        break;
+    case FAULT_FREEZE:
+        freeze(r, a);
+        break;
+    case FAULT_TRANSFER:
         transfer(r);
+        break;
+    case FAULT_CALM:
+        calm(r);
         break;
     default:
         heal(r);
@@ -177,6 +283,9 @@ static void set_up(struct run *r, uint64_t seed, unsigned n, unsigned guards)
     r->sim = sim_create(seed);
     cluster_init_bare(&r->cluster, n, 1);
     r->cluster.guards = guards;
+    r->profile = &profiles[seed % PROFILES];
+    if (r->profile->network_ms)
+        sim_network_latency(r->sim, 30000, r->profile->network_ms * (uint64_t)MS);
     r->cluster.entry_memory_bytes = sim_random(r->sim, 2) ? 64 << 10 : 1 << 20;
     r->cluster.segment_bytes = 1 << 20;
     for (unsigned i = 0; i < n; i++) {
@@ -184,6 +293,8 @@ static void set_up(struct run *r, uint64_t seed, unsigned n, unsigned guards)
         snprintf(node->host, sizeof node->host, "n%u", i + 1);
         node->port = PORT;
         r->hosts[i] = sim_host_create(r->sim, node->host);
+        if (r->profile->disk_ms)
+            sim_disk_latency(r->hosts[i], 200000, r->profile->disk_ms * (uint64_t)MS);
         start(r, i);
     }
 }
@@ -205,7 +316,7 @@ static const char *run_faults(struct run *r)
         restart_due(r, false);
         if (now_ms(r) >= next_fault_ms) {
             fault(r);
-            next_fault_ms = now_ms(r) + 5 + sim_random(r->sim, 120);
+            next_fault_ms = now_ms(r) + 1 + sim_random(r->sim, 2 * r->profile->gap_ms);
         }
     }
     return r->cluster.violation[0] ? r->cluster.violation : NULL;
@@ -213,7 +324,7 @@ static const char *run_faults(struct run *r)
 
 static const char *run_healing(struct run *r)
 {
-    heal(r);
+    calm(r);
     restart_due(r, true);
     r->acked_before = r->cluster.acked;
     uint64_t end_ms = now_ms(r) + HEAL_MS;
@@ -250,7 +361,7 @@ static void print_state(struct run *r)
 static bool run_seed(uint64_t seed, unsigned guards, bool expect_trouble)
 {
     static struct run r;
-    set_up(&r, seed, seed % 4 == 3 ? 5 : 3, guards);
+    set_up(&r, seed, seed % 8 >= 6 ? 5 : 3, guards);
     const char *what = run_faults(&r);
     if (!what)
         what = run_healing(&r);
