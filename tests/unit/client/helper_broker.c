@@ -233,6 +233,8 @@ static void on_produce(struct broker_session *s, const struct frame_head *head, 
         verdict = b->on_produce(b, request->partition, &h);
     if (verdict == BROKER_LOSE_REQUEST) {
         s->cut = true;
+    } else if (verdict == BROKER_SAY_NOTHING) {
+        request->acks = 0;
     } else if (rc != 0 || verdict < 0) {
         status.error = rc != 0 ? rc : verdict;
     } else if (check_leader(s, p, &status)) {

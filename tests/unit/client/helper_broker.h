@@ -54,7 +54,12 @@ struct broker {
     uint64_t pushed_bytes;
     uint64_t credit_bytes; /* granted in all */
 };
-enum { BROKER_LOSE_REQUEST = 1, BROKER_LOSE_ANSWER = 2 }; /* the connection is cut before, after the append */
+enum {
+    BROKER_LOSE_REQUEST = 1, /* the connection is cut before the append */
+    BROKER_LOSE_ANSWER = 2,  /* after it */
+    BROKER_SAY_NOTHING =
+        3, /* nothing is appended or answered, as by a leader that is cut off from its quorum */
+};
 
 void broker_init(struct broker *b, uint32_t partitions);
 void broker_close(struct broker *b);

@@ -211,6 +211,31 @@ static void notices_a_frozen_leader_by_its_silence(void **state)
     teardown(f);
 }
 
+static int say_nothing_at_node_1(struct broker *b, uint32_t partition, const struct batch_header *h)
+{
+    (void)h;
+    return b->partitions[partition].leader == 1 ? BROKER_SAY_NOTHING : 0;
+}
+
+/* It answers pings, so it is not silent; but others know of a newer leader. */
+static void leaves_a_leader_that_is_cut_off_from_its_quorum(void **state)
+{
+    static const char *const options[] = {"batch.bytes", "1k", NULL};
+    struct fixture *f = setup(1, options);
+
+    (void)state;
+    produce(f, 0);
+    f->n.broker.on_produce = say_nothing_at_node_1;
+    for (int i = 1; i < 300; i++)
+        produce(f, i);
+    network_run(&f->n, 500 * MS);
+    broker_move_leader(&f->n.broker, 0, 2);
+    await_reports(f, 300, 800);
+    assert_int_equal(f->r.failed, 0);
+    assert_log(f, 0, 0, 300);
+    teardown(f);
+}
+
 static int refuse_second(struct broker *b, uint32_t partition, const struct batch_header *h)
 {
     (void)partition, (void)h;
@@ -432,6 +457,7 @@ int main(void)
         cmocka_unit_test(follows_a_hint_at_once),
         cmocka_unit_test(survives_a_dead_leader_within_milliseconds_of_the_election),
         cmocka_unit_test(notices_a_frozen_leader_by_its_silence),
+        cmocka_unit_test(leaves_a_leader_that_is_cut_off_from_its_quorum),
         cmocka_unit_test(keeps_the_order_when_one_of_several_in_flight_fails),
         cmocka_unit_test(gives_up_at_the_delivery_timeout_and_says_what_is_certain),
         cmocka_unit_test(goes_on_after_a_batch_that_is_too_large),
