@@ -22,6 +22,7 @@ struct run {
     uint64_t restart_at_ms[MAX_NODES]; /* of a node that is down */
     bool frozen[MAX_NODES];
     uint64_t acked_before;
+    uint64_t newest_term; /* that has had a leader */
     const struct profile *profile;
 };
 
@@ -152,6 +153,8 @@ enum fault {
     FAULT_TRANSFER,
     FAULT_CALM,
     FAULT_HEAL,
+    FAULT_ROTATE,
+    FAULT_SPLIT,
     FAULTS
 };
 
@@ -162,11 +165,14 @@ struct profile {
     unsigned gap_ms;
     unsigned disk_ms;    /* worst, from the start */
     unsigned network_ms; /* likewise */
+    bool betrayed;       /* who has just voted a leader in may lose power at once */
 };
 static const struct profile profiles[] = {
-    {{1, 3, 1, 3, 2, 1, 1, 1, 1, 1, 1, 4}, 120, 0, 0},
-    {{1, 8, 2, 2, 1, 3, 0, 1, 0, 1, 0, 4}, 60, 150, 2},
-    {{0, 2, 0, 6, 4, 1, 3, 1, 1, 2, 0, 8}, 60, 5, 25},
+    {{1, 3, 1, 3, 2, 1, 1, 1, 1, 1, 1, 4, 0, 0}, 120, 0, 0},
+    {{1, 8, 2, 2, 1, 3, 0, 1, 0, 1, 0, 4, 1, 1}, 60, 150, 2},
+    {{0, 2, 0, 6, 4, 1, 3, 1, 1, 2, 0, 8, 2, 0}, 60, 5, 25},
+    {{0, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 10, 0}, 100, 60, 10},      /* one after the other cut off */
+    {{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 6}, 200, 120, 1, true}, /* two that do not see each other */
 };
 enum { PROFILES = sizeof profiles / sizeof profiles[0] };
 
@@ -198,6 +204,26 @@ static void reset_links(struct run *r, unsigned a)
     for (unsigned b = 0; b < r->cluster.n; b++)
         if (a != b)
             sim_link_reset(r->hosts[a], r->hosts[b]);
+}
+
+/* Who was cut off is back at the moment when another one is cut off. */
+static void rotate(struct run *r, unsigned a)
+{
+    heal(r);
+    sim_host_isolate(r->hosts[a]);
+}
+
+/* Two candidates that don't hear of each other, and a voter that may lose its memory in between. */
+static void split(struct run *r)
+{
+    unsigned voter = (unsigned)sim_random(r->sim, r->cluster.n);
+    heal(r);
+    for (unsigned i = 0; i < r->cluster.n; i++)
+        for (unsigned k = 0; k < r->cluster.n; k++)
+            if (i != k && i != voter && k != voter)
+                sim_link_cut(r->hosts[i], r->hosts[k]);
+    if (sim_random(r->sim, 2))
+        bring_down(r, voter, true);
 }
 
 static void fault(struct run *r)
@@ -237,6 +263,12 @@ static void fault(struct run *r)
     case FAULT_CALM:
         calm(r);
         break;
+    case FAULT_ROTATE:
+        rotate(r, a);
+        break;
+    case FAULT_SPLIT:
+        split(r);
+        break;
     default:
         heal(r);
     }
@@ -266,6 +298,19 @@ static void restart_due(struct run *r, bool all)
 static void step(struct run *r, uint64_t ns)
 {
     sim_run_for(r->sim, ns);
+}
+
+static void betray_new_leader(struct run *r)
+{
+    for (unsigned i = 0; i < r->cluster.n; i++) {
+        const struct test_group *t = &r->cluster.nodes[i].groups[0];
+        if (!r->cluster.nodes[i].up || t->role != GROUP_LEADER || t->term <= r->newest_term)
+            continue;
+        r->newest_term = t->term;
+        for (unsigned k = 0; k < r->cluster.n; k++)
+            if (k != i && sim_random(r->sim, 2))
+                bring_down(r, k, true);
+    }
 }
 
 /* ---- one run ---- */
@@ -314,6 +359,8 @@ static const char *run_faults(struct run *r)
         step(r, sim_random(r->sim, 1000000));
         propose(r);
         restart_due(r, false);
+        if (r->profile->betrayed)
+            betray_new_leader(r);
         if (now_ms(r) >= next_fault_ms) {
             fault(r);
             next_fault_ms = now_ms(r) + 1 + sim_random(r->sim, 2 * r->profile->gap_ms);
