@@ -322,6 +322,17 @@ static void log_started(struct node *n)
         n->config.peer_count > 0 ? n->config.peer_count : 1);
 }
 
+/* Reachable from elsewhere, but telling everybody to connect to themselves. */
+static void warn_of_loopback(struct node *n)
+{
+    const struct node_config *c = &n->config;
+    bool wildcard = strcmp(c->listen_host, "0.0.0.0") == 0 || strcmp(c->listen_host, "::") == 0;
+    bool loopback = strncmp(c->advertise_host, "127.", 4) == 0 || strcmp(c->advertise_host, "localhost") == 0;
+    if (wildcard && loopback)
+        LOG(n->logger, LOG_WARN, "clients on other machines can't use this address: set advertise-host",
+            "advertise=%s", c->advertise_host);
+}
+
 int node_start(struct env *env, const struct node_config *config, struct node **node, char *message,
                size_t message_size)
 {
@@ -339,6 +350,7 @@ int node_start(struct env *env, const struct node_config *config, struct node **
     node_metrics_add(s.node);
     s.node->started = true;
     log_started(s.node);
+    warn_of_loopback(s.node);
     *node = s.node;
     return 0;
 }

@@ -96,7 +96,8 @@ void node_stop(struct node *n, bool planned, void (*stopped)(void *data), void *
     n->stopped_data = data;
     if (n->server_open)
         server_stop_listening(&n->server);
-    if (planned && n->cluster != NULL && n->config.shutdown_timeout_ms > 0 && !n->failed) {
+    bool others = n->config.peer_count > 1;
+    if (planned && others && n->cluster != NULL && n->config.shutdown_timeout_ms > 0 && !n->failed) {
         LOG(n->logger, LOG_INFO, "stopping: handing leaderships over", "timeout_ms=%" PRIu64,
             n->config.shutdown_timeout_ms);
         cluster_hand_over(n->cluster, n->config.shutdown_timeout_ms, on_handed_over, n);
