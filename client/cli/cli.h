@@ -15,6 +15,7 @@ enum cli_exit {
     CLI_USAGE = 2,       /* the command line is wrong */
     CLI_UNREACHABLE = 3, /* no node of the cluster answered */
     CLI_DATA_LOSS = 4,   /* a check found lost, duplicated, reordered or damaged data */
+    CLI_INTERRUPTED = 130,
 };
 
 /* ---- options ---- */
@@ -71,7 +72,9 @@ void cli_error(const struct cli_command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 bool cli_is_terminal(FILE *out);
-/* Escape sequences, or "" when `out` is no terminal or NO_COLOR is set. */
+/* One that does not know escape sequences. */
+bool cli_is_dumb_terminal(void);
+/* Escape sequences, or "" when `out` is no terminal, a dumb one, or NO_COLOR is set. */
 enum cli_colour { CLI_PLAIN, CLI_BOLD, CLI_DIM, CLI_RED, CLI_GREEN, CLI_YELLOW, CLI_CYAN };
 const char *cli_colour(FILE *out, enum cli_colour colour);
 

@@ -1,7 +1,8 @@
 /* flotilla demo: an order fan-out through the death of a node, with an independent check of what came out. */
 #include "client/cli/commands.h"
 #include "client/cli/demo_source.h"
-#include "client/cli/local.h"
+#include "client/cli/demo_view.h"
+#include "client/cli/guard.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -15,7 +16,7 @@ enum {
     RESTART_AFTER_MS = 3000,
     TICK_MS = 200,
     STATUS_TIMEOUT_MS = 250,
-    PLAIN_EVERY_TICKS = 5
+    SECONDS_MIN = 5 /* however few messages: time to see the kill */
 };
 
 static const char topic_name[] = "order.created";
@@ -29,18 +30,16 @@ struct demo {
     struct demo_file file;
     struct flotilla_client *client;
     char bootstrap[256];
+    struct guard guard;
+    struct demo_view view;
     bool json;
-    bool live; /* redraw in place */
-    unsigned victim;
+    bool keep;
+    unsigned victim; /* 0: none yet */
     uint64_t killed_ns;
+    bool recovery_told;
     bool restarted;
-    uint32_t leads[NODES + 1]; /* by node, of the demo's topic */
-    uint64_t started_ns;
-    uint64_t last_acknowledged;
-    uint64_t last_tick_ns;
-    double rate;
-    unsigned ticks;
-    unsigned drawn_lines;
+    uint32_t leads[NODES + 1]; /* by node, of the demo's topic; [0]: led by nobody */
+    struct demo_node_view nodes[NODES];
 };
 
 static bool all_partitions_led(const struct flotilla_topic_info *info, uint32_t *leads)
@@ -69,117 +68,13 @@ static void observe(struct demo *d)
     flotilla_result_free(list);
 }
 
-/* ---- the view ---- */
-
-static const char *node_text(const struct demo *d, unsigned id, char *out, size_t size)
-{
-    if (local_node_state(&d->cluster, id, NULL) == LOCAL_DOWN) {
-        snprintf(out, size, "%skilled%s", cli_colour(stdout, CLI_RED), cli_colour(stdout, CLI_PLAIN));
-    } else {
-        snprintf(out, size, "%sup%s, leads %" PRIu32, cli_colour(stdout, CLI_GREEN),
-                 cli_colour(stdout, CLI_PLAIN), d->leads[id]);
-    }
-    return out;
-}
-
-static void print_progress_line(struct demo *d)
-{
-    char acknowledged[32], text[64];
-    const struct fleet *f = &d->fleet;
-    printf("%5.1f s  acknowledged %9s  %7.0f/s ", (double)(cli_now_ns() - d->started_ns) / 1e9,
-           cli_count(acknowledged, sizeof(acknowledged), f->ledger.acknowledged), d->rate);
-    for (unsigned i = 0; i < GROUPS; i++) {
-        printf(" %s %" PRIu64, groups[i], (uint64_t)f->reader[i].ledger.distinct);
-    }
-    for (unsigned id = 1; id <= NODES; id++) {
-        printf("  [%u %s]", id, node_text(d, id, text, sizeof(text)));
-    }
-    putchar('\n');
-}
-
-static void bar(uint64_t done, uint64_t all)
-{
-    enum { WIDTH = 40 };
-    unsigned filled = all > 0 ? (unsigned)(done * WIDTH / all) : 0;
-    for (unsigned i = 0; i < WIDTH; i++) {
-        fputs(i < filled ? "━" : "·", stdout);
-    }
-}
-
-static void draw_row(struct demo *d, const char *name, uint64_t done, const char *more)
-{
-    char count[32];
-    printf("  %-15s ", name);
-    bar(done, d->fleet.count);
-    printf(" %9s%s\033[K\n", cli_count(count, sizeof(count), done), more);
-    d->drawn_lines++;
-}
-
-static void draw(struct demo *d)
-{
-    char text[64], rate[64];
-    const struct fleet *f = &d->fleet;
-    if (d->drawn_lines > 0) {
-        printf("\033[%uA", d->drawn_lines);
-    }
-    d->drawn_lines = 0;
-    printf("  nodes          ");
-    for (unsigned id = 1; id <= NODES; id++) {
-        printf(" %s%u%s %s   ", cli_colour(stdout, CLI_BOLD), id, cli_colour(stdout, CLI_PLAIN),
-               node_text(d, id, text, sizeof(text)));
-    }
-    printf("\033[K\n");
-    d->drawn_lines++;
-    snprintf(rate, sizeof(rate), "  %.0f/s", d->rate);
-    draw_row(d, "acknowledged", f->ledger.acknowledged, rate);
-    for (unsigned i = 0; i < GROUPS; i++) {
-        draw_row(d, groups[i], f->reader[i].ledger.distinct, "");
-    }
-    if (d->killed_ns != 0) {
-        double recovered = fleet_first_recovery_ms(f);
-        printf("  %skill -9 of node %u%s", cli_colour(stdout, CLI_RED), d->victim,
-               cli_colour(stdout, CLI_PLAIN));
-        printf(recovered >= 0 ? ", next acknowledgement after %.1f ms"
-                              : ", waiting for the next acknowledgement",
-               recovered);
-        printf("%s\033[K\n", d->restarted ? "; node restarted" : "");
-        d->drawn_lines++;
-    }
-    fflush(stdout);
-}
-
 static void show(struct demo *d, bool last)
 {
-    uint64_t now = cli_now_ns(), acknowledged = d->fleet.ledger.acknowledged;
-    if (now > d->last_tick_ns) {
-        d->rate = (double)(acknowledged - d->last_acknowledged) * 1e9 / (double)(now - d->last_tick_ns);
+    for (unsigned id = 1; id <= NODES; id++) {
+        d->nodes[id - 1].down = local_node_state(&d->cluster, id, NULL) == LOCAL_DOWN;
+        d->nodes[id - 1].leads = d->leads[id];
     }
-    d->last_tick_ns = now;
-    d->last_acknowledged = acknowledged;
-    if (d->json) {
-        return;
-    }
-    if (d->live) {
-        draw(d);
-    } else if (last || d->ticks % PLAIN_EVERY_TICKS == 0) {
-        print_progress_line(d);
-        fflush(stdout);
-    }
-    d->ticks++;
-}
-
-static void say(const struct demo *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(const struct demo *d, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    if (!d->json && !d->live) {
-        printf("%5.1f s  ", (double)(cli_now_ns() - d->started_ns) / 1e9);
-        vprintf(format, arguments);
-        putchar('\n');
-        fflush(stdout);
-    }
-    va_end(arguments);
+    demo_view_show(&d->view, &d->fleet, d->nodes, NODES, last);
 }
 
 /* ---- the fault ---- */
@@ -209,8 +104,8 @@ static bool kill_busiest(struct demo *d)
     }
     fleet_mark_fault(&d->fleet, affected);
     d->killed_ns = cli_now_ns();
-    say(d, "kill -9 of node %u, which led %" PRIu32 " of %d partitions", d->victim, d->leads[d->victim],
-        PARTITIONS);
+    demo_view_say(&d->view, "kill -9 of node %u, which led %" PRIu32 " of %d partitions", d->victim,
+                  d->leads[d->victim], PARTITIONS);
     return true;
 }
 
@@ -221,9 +116,23 @@ static bool restart_victim(struct demo *d)
         cli_error(d->command, "%s", d->cluster.error);
         return false;
     }
-    say(d, "node %u restarted; first acknowledgement after the kill had come after %.1f ms", d->victim,
-        fleet_first_recovery_ms(&d->fleet));
+    demo_view_say(&d->view, "node %u started again", d->victim);
     return true;
+}
+
+static void tell_recovery(struct demo *d)
+{
+    double recovery_ms = fleet_first_recovery_ms(&d->fleet);
+    if (!d->recovery_told && recovery_ms >= 0) {
+        d->recovery_told = true;
+        demo_view_say(&d->view, "records for its partitions are acknowledged again, %.1f ms after the kill",
+                      recovery_ms);
+    }
+}
+
+static bool restart_is_due(const struct demo *d)
+{
+    return d->killed_ns != 0 && !d->restarted && cli_now_ns() - d->killed_ns > RESTART_AFTER_MS * 1000000ull;
 }
 
 static bool steer(struct demo *d)
@@ -233,22 +142,23 @@ static bool steer(struct demo *d)
         cli_sleep_ms(TICK_MS);
         if (d->killed_ns == 0 && d->fleet.ledger.acknowledged >= d->fleet.count / 2) {
             ok = kill_busiest(d);
-        } else if (d->killed_ns != 0 && !d->restarted &&
-                   cli_now_ns() - d->killed_ns > RESTART_AFTER_MS * 1000000ull) {
+        } else if (restart_is_due(d)) {
             ok = restart_victim(d);
         }
+        tell_recovery(d);
         observe(d);
         show(d, false);
     }
-    return ok;
+    return ok && (d->killed_ns == 0 || d->restarted || restart_victim(d));
 }
 
 /* ---- the verdict ---- */
 
 struct result {
-    struct ledger_verdict total; /* the worst over the groups */
+    struct ledger_verdict total; /* summed over the groups */
     uint64_t read[GROUPS];
-    bool clean;
+    bool clean;    /* nothing acknowledged was lost, repeated, reordered or altered */
+    bool complete; /* and everything was acknowledged */
 };
 
 static struct result judge(const struct demo *d)
@@ -264,8 +174,14 @@ static struct result judge(const struct demo *d)
         r.total.altered += v.altered;
         r.clean = r.clean && ledger_clean(&v);
     }
-    r.clean = r.clean && r.total.acknowledged == d->fleet.count && d->fleet.ledger.failed == 0;
+    r.complete = r.total.acknowledged == d->fleet.count;
     return r;
+}
+
+/* null: there was no kill, or no acknowledgement after it. */
+static json_t *milliseconds_json(double milliseconds)
+{
+    return milliseconds >= 0 ? json_real(milliseconds) : json_null();
 }
 
 static void print_json(const struct demo *d, const struct result *r)
@@ -275,11 +191,11 @@ static void print_json(const struct demo *d, const struct result *r)
         json_object_set_new(read, groups[i], json_integer((json_int_t)r->read[i]));
     }
     json_t *root = json_pack(
-        "{s:I, s:o, s:I, s:I, s:I, s:I, s:f, s:f, s:I}", "acked", (json_int_t)r->total.acknowledged, "read",
+        "{s:I, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:I}", "acked", (json_int_t)r->total.acknowledged, "read",
         read, "lost", (json_int_t)r->total.lost, "duplicated", (json_int_t)r->total.duplicated,
         "out_of_order", (json_int_t)r->total.out_of_order, "altered", (json_int_t)r->total.altered,
-        "failover_ms", fleet_first_recovery_ms(&d->fleet), "failover_last_ms",
-        fleet_last_recovery_ms(&d->fleet), "killed_node", (json_int_t)d->victim);
+        "failover_ms", milliseconds_json(fleet_first_recovery_ms(&d->fleet)), "failover_last_ms",
+        milliseconds_json(fleet_last_recovery_ms(&d->fleet)), "killed_node", (json_int_t)d->victim);
     json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(root);
@@ -290,6 +206,27 @@ static void count_row(struct cli_table *t, const char *name, uint64_t count)
     char text[32];
     cli_table_cell(t, "%s", name);
     cli_table_cell(t, "%s", cli_count(text, sizeof(text), count));
+}
+
+static void milliseconds_row(struct cli_table *t, const char *name, double milliseconds)
+{
+    cli_table_cell(t, "%s", name);
+    cli_table_cell(t, milliseconds >= 0 ? "%.1f ms" : "-", milliseconds);
+}
+
+static void print_conclusion(const struct result *r, uint64_t count)
+{
+    bool good = r->clean && r->complete;
+    printf("\n%s", cli_colour(stdout, good ? CLI_GREEN : CLI_RED));
+    if (!r->clean) {
+        fputs("ACKNOWLEDGED DATA WAS LOST OR DAMAGED.", stdout);
+    } else if (!r->complete) {
+        printf("Nothing acknowledged was lost, but %" PRIu64 " messages were not acknowledged.",
+               count - r->total.acknowledged);
+    } else {
+        fputs("Nothing acknowledged was lost.", stdout);
+    }
+    printf("%s\n", cli_colour(stdout, CLI_PLAIN));
 }
 
 static void print_table(const struct demo *d, const struct result *r)
@@ -307,16 +244,15 @@ static void print_table(const struct demo *d, const struct result *r)
     count_row(t, "duplicated", r->total.duplicated);
     count_row(t, "out of order", r->total.out_of_order);
     count_row(t, "altered", r->total.altered);
-    cli_table_cell(t, "kill -9 of node %u to the next acknowledgement, ms", d->victim);
-    cli_table_cell(t, "%.1f", fleet_first_recovery_ms(&d->fleet));
-    cli_table_cell(t, "the same, slowest of its partitions, ms");
-    cli_table_cell(t, "%.1f", fleet_last_recovery_ms(&d->fleet));
+    if (d->victim != 0) {
+        snprintf(name, sizeof(name), "kill -9 of node %u to the next acknowledgement", d->victim);
+        milliseconds_row(t, name, fleet_first_recovery_ms(&d->fleet));
+        milliseconds_row(t, "the same for the slowest of its partitions", fleet_last_recovery_ms(&d->fleet));
+    }
     putchar('\n');
     cli_table_print(t, stdout);
     cli_table_destroy(t);
-    printf("\n%s%s%s\n", cli_colour(stdout, r->clean ? CLI_GREEN : CLI_RED),
-           r->clean ? "Nothing acknowledged was lost." : "DATA WAS LOST OR DAMAGED.",
-           cli_colour(stdout, CLI_PLAIN));
+    print_conclusion(r, d->fleet.count);
 }
 
 /* ---- */
@@ -324,8 +260,8 @@ static void print_table(const struct demo *d, const struct result *r)
 static bool prepare(struct demo *d)
 {
     char error[512] = "";
-    say(d, "starting %d nodes", NODES);
-    if (!local_scratch(&d->cluster, NODES)) {
+    demo_view_say(&d->view, "starting %d nodes", NODES);
+    if (!(d->keep ? local_scratch_kept : local_scratch)(&d->cluster, NODES)) {
         cli_error(d->command, "%s", d->cluster.error);
         return false;
     }
@@ -339,8 +275,9 @@ static bool prepare(struct demo *d)
         cli_error(d->command, "%s", error);
         return false;
     }
-    say(d, "created %s: %d partitions, %d replicas; sending %" PRIu64 " messages to %d groups", topic_name,
-        PARTITIONS, NODES, d->fleet.count, GROUPS);
+    demo_view_say(&d->view,
+                  "created %s: %d partitions, %d replicas; sending %" PRIu64 " messages to %d groups",
+                  topic_name, PARTITIONS, NODES, d->fleet.count, GROUPS);
     return true;
 }
 
@@ -355,12 +292,11 @@ static int report(struct demo *d, bool ok)
     if (error[0] != 0) {
         cli_error(d->command, "%s", error);
     }
-    return !r.clean ? CLI_DATA_LOSS : ok && error[0] == 0 ? CLI_OK : CLI_FAILED;
+    return !r.clean ? CLI_DATA_LOSS : ok && r.complete && error[0] == 0 ? CLI_OK : CLI_FAILED;
 }
 
 static int run_demo(struct demo *d)
 {
-    d->started_ns = d->last_tick_ns = cli_now_ns();
     if (!prepare(d)) {
         return CLI_FAILED;
     }
@@ -377,8 +313,44 @@ static int run_demo(struct demo *d)
     d->fleet.stop = d->fleet.stop || !ok;
     fleet_join(&d->fleet);
     show(d, true);
+    demo_view_close(&d->view);
     int status = report(d, ok);
     fleet_close(&d->fleet);
+    return status;
+}
+
+static bool choose_source(struct demo *d, const char *path, uint64_t rate)
+{
+    char reason[512];
+    d->fleet.source = demo_orders;
+    if (path != NULL) {
+        if (!demo_file_load(&d->file, path, reason, sizeof(reason))) {
+            cli_error(d->command, "%s", reason);
+            return false;
+        }
+        d->fleet.source = demo_file_source(&d->file);
+        d->fleet.count = d->file.lines;
+    }
+    uint64_t slowest = 1 + d->fleet.count / SECONDS_MIN;
+    d->fleet.rate = rate < slowest ? rate : slowest;
+    return true;
+}
+
+static int run_guarded(struct demo *d)
+{
+    if (!guard_start(&d->guard, &d->cluster, d->keep, demo_view_restore_terminal)) {
+        cli_error(d->command, "cannot start threads");
+        return CLI_FAILED;
+    }
+    demo_view_init(&d->view, d->json);
+    int status = run_demo(d);
+    flotilla_client_destroy(d->client);
+    guard_stop(&d->guard);
+    if (d->keep) {
+        fprintf(stderr, "the cluster runs on: flotilla local status --dir %s\n", d->cluster.directory);
+    } else if (d->cluster.directory[0] != 0) {
+        local_destroy(&d->cluster);
+    }
     return status;
 }
 
@@ -387,46 +359,25 @@ static int run(const struct cli_command *self, int argc, char **argv)
     struct demo *d = calloc(1, sizeof(*d));
     const char *path = NULL;
     int64_t messages = 200000, rate = 12500;
-    bool keep = false;
     if (d == NULL) {
         abort();
     }
     struct cli_option options[] = {
         {"file", 'f', CLI_TEXT, &path, "PATH", "send this file line by line instead of orders", 0, 0},
         {"messages", 'n', CLI_NUMBER, &messages, "N", "how many orders", 100, 100000000},
-        {"rate", 'r', CLI_NUMBER, &rate, "N", "messages per second", 1, 10000000},
-        {"keep", 'k', CLI_FLAG, &keep, NULL, "leave the cluster running and say where it is", 0, 0},
+        {"rate", 'r', CLI_NUMBER, &rate, "N", "messages per second, at most", 1, 10000000},
+        {"keep", 'k', CLI_FLAG, &d->keep, NULL, "leave the cluster running and say where it is", 0, 0},
         {"json", 0, CLI_FLAG, &d->json, NULL, "one line of JSON at the end instead of the view", 0, 0},
     };
-    char **rest = NULL, reason[512];
+    char **rest = NULL;
     int count = 0;
     int status = cli_parse(self, options, 5, argc, argv, &rest, 0, &count, 0);
-    if (status >= 0) {
-        free(d);
-        return status;
+    if (status < 0) {
+        d->command = self;
+        d->fleet.count = (uint64_t)messages;
+        status = choose_source(d, path, (uint64_t)rate) ? run_guarded(d) : CLI_FAILED;
+        demo_file_close(&d->file);
     }
-    d->command = self;
-    d->live = !d->json && cli_is_terminal(stdout);
-    d->fleet.source = demo_orders;
-    d->fleet.count = (uint64_t)messages;
-    d->fleet.rate = (uint64_t)rate;
-    if (path != NULL) {
-        if (!demo_file_load(&d->file, path, reason, sizeof(reason))) {
-            cli_error(self, "%s", reason);
-            free(d);
-            return CLI_FAILED;
-        }
-        d->fleet.source = demo_file_source(&d->file);
-        d->fleet.count = d->file.lines;
-    }
-    status = run_demo(d);
-    flotilla_client_destroy(d->client);
-    if (keep) {
-        fprintf(stderr, "the cluster runs on: flotilla local status --dir %s\n", d->cluster.directory);
-    } else if (d->cluster.directory[0] != 0) {
-        local_destroy(&d->cluster);
-    }
-    demo_file_close(&d->file);
     free(d);
     return status;
 }

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -356,8 +357,14 @@ static void node_arguments(const struct local_cluster *c, const struct local_nod
     }
 }
 
-static _Noreturn void become_node(char **arguments, const char *log)
+static _Noreturn void become_node(char **arguments, const char *log, bool owned, pid_t owner)
 {
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL); /* the tool blocks signals that its nodes must take */
+    if (owned && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != owner)) {
+        _exit(127);
+    }
     setsid();
     int in = open("/dev/null", O_RDONLY);
     int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
@@ -386,9 +393,9 @@ bool local_start_node(struct local_cluster *c, unsigned id)
     local_node_path(c, id, "pid", pid_path, sizeof(pid_path));
     struct arguments a = {{NULL}, 0};
     node_arguments(c, n, &a);
-    pid_t pid = fork();
+    pid_t self = getpid(), pid = fork();
     if (pid == 0) {
-        become_node(a.items, log);
+        become_node(a.items, log, c->owned, self);
     }
     for (size_t i = 0; i < a.count; i++) {
         free(a.items[i]);
@@ -412,7 +419,7 @@ bool local_signal(struct local_cluster *c, unsigned id, int signal)
         return false;
     }
     if (local_node_state(c, id, &pid) == LOCAL_DOWN) {
-        return fail(c, "node %u does not run", id);
+        return fail(c, "node %u does not run; `flotilla local restart %u` starts it", id, id);
     }
     return kill(pid, signal) == 0 ||
            fail(c, "cannot signal node %u (pid %d): %s", id, (int)pid, strerror(errno));
@@ -538,7 +545,7 @@ bool local_wait_ready(struct local_cluster *c, int64_t timeout_ms)
     return ready;
 }
 
-bool local_scratch(struct local_cluster *c, unsigned count)
+static bool start_fresh(struct local_cluster *c, unsigned count, bool owned)
 {
     const char *base = getenv("TMPDIR");
     char directory[1024];
@@ -549,8 +556,19 @@ bool local_scratch(struct local_cluster *c, unsigned count)
         return fail(c, "cannot create %s: %s", directory, strerror(errno));
     }
     bool ok = local_create(c, directory, count, 0, NULL);
+    c->owned = owned;
     for (unsigned id = 1; ok && id <= count; id++) {
         ok = local_start_node(c, id);
     }
     return ok && local_wait_ready(c, 30000);
+}
+
+bool local_scratch(struct local_cluster *c, unsigned count)
+{
+    return start_fresh(c, count, true);
+}
+
+bool local_scratch_kept(struct local_cluster *c, unsigned count)
+{
+    return start_fresh(c, count, false);
 }

@@ -29,6 +29,7 @@ struct local_cluster {
     unsigned count;
     struct local_node nodes[LOCAL_NODES_MAX];
     char extra[LOCAL_NODES_MAX * 256]; /* further flotillad options, one a line */
+    bool owned;                        /* its nodes die with the thread that starts them */
     char error[512];                   /* what failed, after a false return */
 };
 
@@ -53,7 +54,9 @@ bool local_destroy(struct local_cluster *c);
 /* "127.0.0.1:9192,127.0.0.1:9202,..." */
 void local_bootstrap(const struct local_cluster *c, char *out, size_t size);
 void local_node_path(const struct local_cluster *c, unsigned id, const char *file, char *out, size_t size);
-/* A cluster of its own in a fresh temporary directory, started and ready, for `demo` and `bench`. */
+/* A cluster of its own in a fresh temporary directory, started and ready, for `demo`, `bench` and tests. Its
+ * nodes die with the calling thread, so that not even a kill -9 leaves them behind; or are kept. */
 bool local_scratch(struct local_cluster *c, unsigned count);
+bool local_scratch_kept(struct local_cluster *c, unsigned count);
 
 #endif

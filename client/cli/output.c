@@ -23,12 +23,18 @@ bool cli_is_terminal(FILE *out)
     return isatty(fileno(out)) == 1;
 }
 
+bool cli_is_dumb_terminal(void)
+{
+    const char *kind = getenv("TERM");
+    return kind == NULL || kind[0] == 0 || strcmp(kind, "dumb") == 0;
+}
+
 const char *cli_colour(FILE *out, enum cli_colour colour)
 {
     static const char *const codes[] = {"\033[0m",  "\033[1m",  "\033[2m", "\033[31m",
                                         "\033[32m", "\033[33m", "\033[36m"};
     const char *no_colour = getenv("NO_COLOR");
-    if (!cli_is_terminal(out) || (no_colour != NULL && no_colour[0] != 0)) {
+    if (!cli_is_terminal(out) || cli_is_dumb_terminal() || (no_colour != NULL && no_colour[0] != 0)) {
         return "";
     }
     return codes[colour];
