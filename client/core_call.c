@@ -36,11 +36,24 @@ static void call_end(struct core *core, struct core_call *call, int status, cons
     free(call);
 }
 
+/* Why the last connection failed, for a call that no node has answered. */
+static const char *call_silence(const struct core *core, char *out, size_t size)
+{
+    snprintf(out, size, "no node answered");
+    for (uint32_t i = 0; i < core->endpoint_count; i++) {
+        const struct core_endpoint *e = core->endpoints[i];
+        if (e->state != ENDPOINT_READY && e->reason[0] != '\0')
+            snprintf(out, size, "%s:%u: %s", e->host, e->port, e->reason);
+    }
+    return out;
+}
+
 static void call_expire(struct core *core, struct core_call *call)
 {
-    char message[2 * CORE_MESSAGE_SIZE];
+    char message[4 * CORE_MESSAGE_SIZE], silence[3 * CORE_MESSAGE_SIZE];
     int status = call->status != 0 ? call->status : ERR_TIMED_OUT;
-    const char *what = call->message[0] != '\0' ? call->message : "no node answered";
+    const char *what =
+        call->message[0] != '\0' ? call->message : call_silence(core, silence, sizeof(silence));
 
     if (call->request.endpoint != NULL) {
         call->maybe_applied = true;
