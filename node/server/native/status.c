@@ -2,6 +2,7 @@
 #include "node/server/native/dispatch.h"
 #include "node/server/native/node_info.h"
 #include "proto/error.h"
+#include <stdio.h>
 #include <string.h>
 
 /* ---- cluster ---- */
@@ -183,7 +184,10 @@ void native_describe_topic(struct request *r, const ProtobufCMessage *message)
     const Flotilla__DescribeTopicRequest *m = (const Flotilla__DescribeTopicRequest *)message;
     const struct topic_meta *topic = metadata_topic(cluster_metadata(r->server->cluster), m->name);
     if (topic == NULL) {
-        request_fail(r, topic_name_check(m->name) != 0 ? ERR_INVALID_TOPIC : ERR_UNKNOWN_TOPIC, NULL);
+        char text[300];
+        bool invalid = topic_name_check(m->name) != 0;
+        snprintf(text, sizeof(text), "there is no topic %.249s", m->name);
+        request_fail(r, invalid ? ERR_INVALID_TOPIC : ERR_UNKNOWN_TOPIC, invalid ? NULL : text);
         return;
     }
     Flotilla__Status status = status_make(0, NULL);
