@@ -194,10 +194,10 @@ static void on_metadata(struct broker_session *s, const struct frame_head *head,
 }
 
 /* What a leader does with an idempotent producer's sequence: 0 append, 1 a repeat, negative an error. */
-static int check_sequence(const struct broker_partition *p, const struct batch_header *h,
-                          int64_t *base_offset)
+static int check_sequence(const struct broker *b, const struct broker_partition *p,
+                          const struct batch_header *h, int64_t *base_offset)
 {
-    int32_t expected = 0;
+    int32_t expected = b->is_careless ? h->base_sequence : 0;
 
     if (h->producer_id < 0)
         return 0;
@@ -238,7 +238,7 @@ static void on_produce(struct broker_session *s, const struct frame_head *head, 
     } else if (rc != 0 || verdict < 0) {
         status.error = rc != 0 ? rc : verdict;
     } else if (check_leader(s, p, &status)) {
-        rc = check_sequence(p, &h, &m.base_offset);
+        rc = check_sequence(b, p, &h, &m.base_offset);
         if (rc == 0)
             m.base_offset = log_append(p, payload, size, &h)->base_offset;
         else if (rc < 0)
@@ -283,6 +283,8 @@ static void on_subscribe(struct broker_session *s, const struct frame_head *head
     if (check_leader(s, p, &status) &&
         (request->offset < p->start_offset || request->offset > p->next_offset))
         status.error = ERR_OFFSET_OUT_OF_RANGE;
+    if (s->broker->is_careless && request->offset > 0)
+        request->offset--;
     if (status.error == 0) {
         m.high_watermark = p->next_offset;
         m.log_start_offset = p->start_offset;

@@ -44,6 +44,8 @@ struct broker {
     uint16_t ports[BROKER_NODES];
     int64_t next_producer_id;
     bool gives_hints;
+    bool is_careless; /* takes any first sequence of a producer, and pushes a batch from before the asked
+                         offset */
     /* Asked before each produce: 0 to go on, an error to answer with, or one of these. */
     int (*on_produce)(struct broker *broker, uint32_t partition, const struct batch_header *header);
     void *data;

@@ -236,7 +236,7 @@ static void leaves_a_leader_that_is_cut_off_from_its_quorum(void **state)
     teardown(f);
 }
 
-static int refuse_second(struct broker *b, uint32_t partition, const struct batch_header *h)
+static int refuse_nth(struct broker *b, uint32_t partition, const struct batch_header *h)
 {
     (void)partition, (void)h;
     return b->produce_requests == *(unsigned *)b->data ? ERR_OVERLOADED : 0;
@@ -249,13 +249,33 @@ static void keeps_the_order_when_one_of_several_in_flight_fails(void **state)
     unsigned fails_at = 4;
 
     (void)state;
-    f->n.broker.on_produce = refuse_second;
+    f->n.broker.on_produce = refuse_nth;
     f->n.broker.data = &fails_at;
     for (int i = 0; i < 2000; i++)
         produce(f, i);
     await_reports(f, 2000, 2000);
     assert_int_equal(f->r.failed, 0);
     assert_log(f, 0, 0, 2000);
+    teardown(f);
+}
+
+/* A leader without memory of the producer takes any sequence as the first: it must see the first batch first.
+ */
+static void the_first_batch_of_a_sequence_goes_alone(void **state)
+{
+    static const char *const options[] = {"batch.bytes", "1k", "linger.ms", "0", NULL};
+    struct fixture *f = setup(1, options);
+    unsigned fails_at = 1;
+
+    (void)state;
+    f->n.broker.is_careless = true;
+    f->n.broker.on_produce = refuse_nth;
+    f->n.broker.data = &fails_at;
+    for (int i = 0; i < 1000; i++)
+        produce(f, i);
+    await_reports(f, 1000, 2000);
+    assert_int_equal(f->r.failed, 0);
+    assert_log(f, 0, 0, 1000);
     teardown(f);
 }
 
@@ -459,6 +479,7 @@ int main(void)
         cmocka_unit_test(notices_a_frozen_leader_by_its_silence),
         cmocka_unit_test(leaves_a_leader_that_is_cut_off_from_its_quorum),
         cmocka_unit_test(keeps_the_order_when_one_of_several_in_flight_fails),
+        cmocka_unit_test(the_first_batch_of_a_sequence_goes_alone),
         cmocka_unit_test(gives_up_at_the_delivery_timeout_and_says_what_is_certain),
         cmocka_unit_test(goes_on_after_a_batch_that_is_too_large),
         cmocka_unit_test(ends_when_it_is_fenced),
