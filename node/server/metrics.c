@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PLAIN_COUNTERS = 10, HISTOGRAMS = 2 };
+enum { PLAIN_COUNTERS = 11, HISTOGRAMS = 2 };
 
 struct server_metrics {
     struct metric requests[SERVER_REQUEST_TYPES];
@@ -55,6 +55,8 @@ static void add_plain(struct server *s)
          &c->protocol_errors},
         {"flotilla_connection_pauses_total", "Times that reading from a client stopped: too much unanswered.",
          "", &c->pauses},
+        {"flotilla_requests_parked_total", "Times that a request waited for its partition to have a leader.",
+         "", &c->parked},
         {"flotilla_client_received_bytes_total", "Bytes received from clients.", "", &c->received_bytes},
         {"flotilla_client_sent_bytes_total", "Bytes sent to clients.", "", &c->sent_bytes},
         {"flotilla_pushed_bytes_total", "Record bytes pushed to subscribers.", "", &c->pushed_bytes},

@@ -21,6 +21,7 @@ struct server_counters {
     uint64_t refused;
     uint64_t protocol_errors;
     uint64_t pauses; /* reading stopped because of unanswered bytes */
+    uint64_t parked; /* requests that waited out a change of leader */
     uint64_t received_bytes;
     uint64_t sent_bytes;
     uint64_t pushed_bytes;

@@ -69,6 +69,7 @@ void parking_add(struct request *r, uint64_t group_id)
 {
     struct server *s = r->server;
     r->parked_group = group_id;
+    s->counters.parked++;
     r->cancel = on_gone;
     struct queue *before = queue_last(&s->parked);
     while (before != &s->parked && QUEUE_ENTRY(before, struct request, parked)->sequence > r->sequence)
