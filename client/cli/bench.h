@@ -4,6 +4,7 @@
 #define CLI_BENCH_H
 
 #include "client/cli/connect.h"
+#include "client/cli/guard.h"
 #include "client/cli/local.h"
 
 /* One line of the report. `ratio` is 0 when there is nothing to compare with. */
@@ -53,6 +54,7 @@ struct bench_cluster {
     const struct cli_command *command;
     struct cli_target target;
     struct local_cluster local;
+    struct guard guard;
     bool scratch;
     char bootstrap[256];
     struct flotilla_client *client;

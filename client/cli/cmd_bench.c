@@ -19,6 +19,10 @@ bool bench_cluster_open(struct bench_cluster *b, const struct cli_command *comma
     b->scratch = target->bootstrap == NULL && getenv("FLOTILLA_BOOTSTRAP") == NULL;
     if (b->scratch) {
         fprintf(stderr, "starting a scratch cluster of %d nodes\n", NODES);
+        if (!guard_start(&b->guard, &b->local, false, NULL)) {
+            cli_error(command, "cannot start threads");
+            return false;
+        }
         if (!local_scratch(&b->local, NODES)) {
             cli_error(command, "%s", b->local.error);
             return false;
@@ -33,7 +37,10 @@ bool bench_cluster_open(struct bench_cluster *b, const struct cli_command *comma
 void bench_cluster_close(struct bench_cluster *b)
 {
     flotilla_client_destroy(b->client);
-    if (b->scratch && b->local.directory[0] != 0) {
+    if (b->scratch) {
+        guard_stop(&b->guard);
+    }
+    if (b->local.directory[0] != 0) {
         local_destroy(&b->local);
     }
 }

@@ -29,12 +29,15 @@ bool guard_start(struct guard *g, struct local_cluster *cluster, bool keep, void
             sigaddset(&g->signals, wanted[i]);
         }
     }
-    return pthread_sigmask(SIG_BLOCK, &g->signals, NULL) == 0 &&
-           pthread_create(&g->thread, NULL, watch, g) == 0;
+    g->started =
+        pthread_sigmask(SIG_BLOCK, &g->signals, NULL) == 0 && pthread_create(&g->thread, NULL, watch, g) == 0;
+    return g->started;
 }
 
 void guard_stop(struct guard *g)
 {
-    pthread_cancel(g->thread);
-    pthread_join(g->thread, NULL);
+    if (g->started) {
+        pthread_cancel(g->thread);
+        pthread_join(g->thread, NULL);
+    }
 }

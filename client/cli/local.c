@@ -385,6 +385,9 @@ bool local_start_node(struct local_cluster *c, unsigned id)
     if (n == NULL) {
         return false;
     }
+    if (c->going) {
+        return fail(c, "the cluster is being destroyed");
+    }
     if (local_node_state(c, id, NULL) != LOCAL_DOWN) {
         return fail(c, "node %u runs already", id);
     }
@@ -462,6 +465,7 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 
 bool local_destroy(struct local_cluster *c)
 {
+    c->going = true;
     local_stop(c, true, 10000);
     return nftw(c->directory, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 ||
            fail(c, "cannot remove %s: %s", c->directory, strerror(errno));

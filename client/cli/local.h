@@ -30,6 +30,7 @@ struct local_cluster {
     struct local_node nodes[LOCAL_NODES_MAX];
     char extra[LOCAL_NODES_MAX * 256]; /* further flotillad options, one a line */
     bool owned;                        /* its nodes die with the thread that starts them */
+    _Atomic bool going;                /* being destroyed: nobody starts a node again */
     char error[512];                   /* what failed, after a false return */
 };
 
