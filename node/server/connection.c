@@ -73,31 +73,20 @@ static void on_finish_timeout(struct env_timer *timer)
     connection_close(container_of(timer, struct connection, timer));
 }
 
-static void finish(struct connection *c, bool linger)
-{
-    c->state = CONNECTION_FINISHING;
-    c->lingers = linger;
-    if (!linger)
-        env_stream_read_stop(c->stream);
-    else if (c->paused)
-        env_stream_read_resume(c->stream);
-    env_timer_start(c->server->env, &c->timer, CONNECTION_FINISH_TIMEOUT_MS * MS, on_finish_timeout);
-    /* With nothing to send, the flush at the end of the turn closes it. */
-    connection_flush_later(c);
-}
-
 void connection_finish(struct connection *c)
 {
-    if (connection_is_open(c))
-        finish(c, false);
+    if (!connection_is_open(c))
+        return;
+    c->state = CONNECTION_FINISHING;
+    if (c->paused)
+        env_stream_read_resume(c->stream);
+    env_timer_start(c->server->env, &c->timer, CONNECTION_FINISH_TIMEOUT_MS * MS, on_finish_timeout);
+    connection_flush_later(c); /* notices when there is nothing to send */
 }
 
 void connection_said_all(struct connection *c)
 {
-    if (c->lingers)
-        env_timer_start(c->server->env, &c->timer, CONNECTION_LINGER_MS * MS, on_finish_timeout);
-    else
-        connection_close(c);
+    env_timer_start(c->server->env, &c->timer, CONNECTION_LINGER_MS * MS, on_finish_timeout);
 }
 
 void connection_fail(struct connection *c, int error, const char *message)
@@ -106,7 +95,7 @@ void connection_fail(struct connection *c, int error, const char *message)
         return;
     c->server->counters.protocol_errors++;
     request_send_error(c, 0, error, message);
-    finish(c, true);
+    connection_finish(c);
 }
 
 static void finish_when_drained(struct connection *c)

@@ -43,7 +43,6 @@ struct connection {
     size_t charged_bytes; /* of unanswered requests */
     bool paused;
     bool parsing;
-    bool lingers; /* reads and drops what still comes, so that a reset does not overtake the last words */
     struct env_task resume;
 
     /* output */
@@ -66,11 +65,11 @@ struct connection {
 struct connection *connection_create(struct server *s, struct env_stream *stream);
 /* At once. Requests under way lose their connection; the memory goes when the stream has closed. */
 void connection_close(struct connection *c);
-/* Sends what is gathered, then closes. */
+/* Sends what is gathered, then closes: when the client does, or after a moment. Until then what still comes
+ * is read and dropped, because a socket closed with unread bytes would reset the connection, and the client
+ * would never read the last answers. */
 void connection_finish(struct connection *c);
-/* Tells the client why in an ERROR frame, then closes. It may be in the middle of sending: a socket closed
- * with unread bytes would reset the connection, and the client would never read why. So these are read and
- * dropped for a moment. */
+/* Tells the client why in an ERROR frame, then finishes. */
 void connection_fail(struct connection *c, int error, const char *message);
 /* The node stops: no new requests; closes once all are answered. */
 void connection_drain(struct connection *c);
