@@ -15,21 +15,54 @@ struct scene {
     char bootstrap[256];
     const char *topic;
     uint64_t seed; /* printed; from SCENE_SEED, else the clock */
+    bool judged;
 };
 
-/* Three nodes, a topic, and `count` orders at `rate` a second on their way to two readers. */
+struct scene_options {
+    const char *topic;
+    uint32_t partitions;
+    uint64_t count; /* orders */
+    uint64_t rate;  /* a second */
+    /* All of it may be left out. */
+    const char *const *config;       /* of the topic: name, value, ... */
+    size_t config_count;             /* pairs */
+    const char *const *node_options; /* "--name=value" for every node */
+    size_t node_option_count;
+    void (*prepare)(struct scene *s); /* the directories are there, no node runs yet */
+};
+
+/* Three nodes, a topic, and `count` orders at `rate` a second on their way to two readers.
+ *
+ * A scene whose test failed is taken down before the next one starts and at the program's end; its files
+ * stay, and where is said. */
 struct scene *scene_start(const char *topic, uint32_t partitions, uint64_t count, uint64_t rate);
+struct scene *scene_start_with(const struct scene_options *options);
 /* Waits until so many are acknowledged, fails the test after a minute without one. */
 void scene_wait_acknowledged(struct scene *s, uint64_t count);
 /* Waits for producer and readers, asserts that nothing was lost, duplicated, reordered or altered and that
- * every message was acknowledged in the end, then takes the cluster down. */
+ * every message was acknowledged in the end. */
+void scene_judge(struct scene *s);
+/* Judges, takes the cluster down, and fails the test when a node's log tells of a sanitizer's finding or a
+ * failed assertion. */
 void scene_end(struct scene *s);
+/* Reads the topic again from its beginning and judges that; needs a scene that has been judged. */
+void scene_audit(struct scene *s);
 /* Waits until every node is up and every partition has its leader and all replicas in sync. */
 void scene_wait_settled(struct scene *s);
 unsigned scene_leader(struct scene *s, uint32_t partition);
 unsigned scene_random(struct scene *s, unsigned below);
 void scene_kill(struct scene *s, unsigned node);
 void scene_start_node(struct scene *s, unsigned node);
+/* SIGTERM, and waits. */
+void scene_stop_node(struct scene *s, unsigned node);
+/* Waits until this node leads the partition. */
+void scene_wait_leader(struct scene *s, uint32_t partition, unsigned node);
+
+/* The size of a node's log file, as a place to look from. */
+long scene_log_size(struct scene *s, unsigned node);
+/* Whether `text` stands in a node's log behind `from`. */
+bool scene_log_has(struct scene *s, unsigned node, long from, const char *text);
+void scene_wait_log(struct scene *s, unsigned node, long from, const char *text);
 
 /* Waits until `condition(data)` holds; fails the test with `what` after `timeout_ms`. */
 void wait_until(bool (*condition)(void *data), void *data, int64_t timeout_ms, const char *what);
