@@ -4,7 +4,8 @@
  *
  * Sabotage: with a guard off, some seed must be caught, or the simulator proves nothing.
  *
- *     sim_consensus [runs] [first seed] [guards]      VERBOSE=1 shows the nodes' log lines */
+ *     sim_consensus [runs] [first seed] [guards]      VERBOSE=1 shows the nodes' log lines
+ *     sim_consensus sabotage */
 #include "env_sim.h"
 #include "helper_cluster.h"
 #include <stdio.h>
@@ -23,6 +24,8 @@ struct run {
     bool frozen[MAX_NODES];
     uint64_t acked_before;
     uint64_t newest_term; /* that has had a leader */
+    uint64_t newest_ready_term;
+    unsigned isolated; /* by the last rotation */
     const struct profile *profile;
 };
 
@@ -158,21 +161,29 @@ enum fault {
     FAULTS
 };
 
-/* What happens how often, and how far apart: a bit of everything; elections on slow disks; leaders cut off on
- * a slow network. */
+/* Faults at the worst moment: who has just voted a leader in loses power; or all do when a leader has just
+ * committed its first entry, and it is the last one to be back. */
+enum betrayal { NO_BETRAYAL, BETRAY_THE_ELECTED, BETRAY_THE_COMMITTED };
+
+/* What happens how often, and how far apart. */
 struct profile {
     unsigned weights[FAULTS];
     unsigned gap_ms;
     unsigned disk_ms;    /* worst, from the start */
     unsigned network_ms; /* likewise */
-    bool betrayed;       /* who has just voted a leader in may lose power at once */
+    enum betrayal betrayal;
 };
 static const struct profile profiles[] = {
-    {{1, 3, 1, 3, 2, 1, 1, 1, 1, 1, 1, 4, 0, 0}, 120, 0, 0},
-    {{1, 8, 2, 2, 1, 3, 0, 1, 0, 1, 0, 4, 1, 1}, 60, 150, 2},
-    {{0, 2, 0, 6, 4, 1, 3, 1, 1, 2, 0, 8, 2, 0}, 60, 5, 25},
-    {{0, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 10, 0}, 100, 60, 10},      /* one after the other cut off */
-    {{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 6}, 200, 120, 1, true}, /* two that do not see each other */
+    /* a bit of everything */
+    {{1, 3, 1, 3, 2, 1, 1, 1, 1, 1, 1, 4, 0, 0}, 120, 0, 0, NO_BETRAYAL},
+    /* elections on slow disks */
+    {{1, 8, 2, 2, 1, 3, 0, 1, 0, 1, 0, 4, 1, 1}, 60, 150, 2, NO_BETRAYAL},
+    /* leaders cut off on a slow network */
+    {{0, 2, 0, 6, 4, 1, 3, 1, 1, 2, 0, 8, 2, 0}, 60, 5, 25, NO_BETRAYAL},
+    /* one node after the other cut off */
+    {{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 12, 0}, 300, 20, 10, BETRAY_THE_COMMITTED},
+    /* two nodes that do not see each other, and a third one that both need */
+    {{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 6}, 200, 120, 1, BETRAY_THE_ELECTED},
 };
 enum { PROFILES = sizeof profiles / sizeof profiles[0] };
 
@@ -211,6 +222,7 @@ static void rotate(struct run *r, unsigned a)
 {
     heal(r);
     sim_host_isolate(r->hosts[a]);
+    r->isolated = a;
 }
 
 /* Two candidates that don't hear of each other, and a voter that may lose its memory in between. */
@@ -300,16 +312,46 @@ static void step(struct run *r, uint64_t ns)
     sim_run_for(r->sim, ns);
 }
 
-static void betray_new_leader(struct run *r)
+static void betray_elected(struct run *r, unsigned leader)
+{
+    for (unsigned k = 0; k < r->cluster.n; k++)
+        if (k != leader && sim_random(r->sim, 2))
+            bring_down(r, k, true);
+}
+
+/* Whoever was cut off comes back with its stale suffix just as a leader is elected, and the follower that has
+ * voted for it is cut off instead. */
+static void swap_followers(struct run *r, unsigned leader)
+{
+    unsigned voter = (unsigned)sim_random(r->sim, r->cluster.n);
+    if (voter != leader && voter != r->isolated)
+        rotate(r, voter);
+}
+
+static void betray_committed(struct run *r, unsigned leader)
+{
+    if (sim_random(r->sim, 2))
+        return;
+    power_loss(r);
+    r->restart_at_ms[leader] = now_ms(r) + 1000;
+}
+
+static void betray(struct run *r)
 {
     for (unsigned i = 0; i < r->cluster.n; i++) {
         const struct test_group *t = &r->cluster.nodes[i].groups[0];
-        if (!r->cluster.nodes[i].up || t->role != GROUP_LEADER || t->term <= r->newest_term)
+        if (!r->cluster.nodes[i].up || t->role != GROUP_LEADER)
             continue;
-        r->newest_term = t->term;
-        for (unsigned k = 0; k < r->cluster.n; k++)
-            if (k != i && sim_random(r->sim, 2))
-                bring_down(r, k, true);
+        if (t->term > r->newest_term && r->profile->betrayal == BETRAY_THE_ELECTED)
+            betray_elected(r, i);
+        else if (t->term > r->newest_term)
+            swap_followers(r, i);
+        else if (t->ready && t->term > r->newest_ready_term && r->profile->betrayal == BETRAY_THE_COMMITTED) {
+            r->newest_ready_term = t->term;
+            betray_committed(r, i);
+        }
+        if (t->term > r->newest_term)
+            r->newest_term = t->term;
     }
 }
 
@@ -359,8 +401,8 @@ static const char *run_faults(struct run *r)
         step(r, sim_random(r->sim, 1000000));
         propose(r);
         restart_due(r, false);
-        if (r->profile->betrayed)
-            betray_new_leader(r);
+        if (r->profile->betrayal)
+            betray(r);
         if (now_ms(r) >= next_fault_ms) {
             fault(r);
             next_fault_ms = now_ms(r) + 1 + sim_random(r->sim, 2 * r->profile->gap_ms);
@@ -427,8 +469,26 @@ static bool run_seed(uint64_t seed, unsigned guards, bool expect_trouble)
     return ok;
 }
 
+/* A guard is off: one of these runs must be caught. */
+static bool sabotage(enum consensus_guard guard, const char *name, uint64_t profile, unsigned runs)
+{
+    for (unsigned i = 0; i < runs; i++) {
+        uint64_t seed = i * PROFILES + profile;
+        if (!run_seed(seed, GUARD_ALL & ~(unsigned)guard, true)) {
+            printf("without %s: caught with seed %llu\n", name, (unsigned long long)seed);
+            return true;
+        }
+    }
+    printf("without %s: NOT caught in %u runs\n", name, runs);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "sabotage") == 0) {
+        bool caught = sabotage(GUARD_HOLD_UNTIL_DURABLE, "hold-until-durable", 4, 100);
+        return !(sabotage(GUARD_ACK_CAP, "the acknowledgement cap", 3, 100) && caught);
+    }
     unsigned runs = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 20;
     uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
     unsigned guards = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 0) : GUARD_ALL;
