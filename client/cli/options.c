@@ -16,9 +16,12 @@ struct unit {
 static bool parse_with_units(const char *text, const struct unit *units, size_t count, int64_t *value)
 {
     char *end;
+    if (!isdigit((unsigned char)text[0])) {
+        return false; /* strtod would take " 1", "nan" and "inf" */
+    }
     errno = 0;
     double number = strtod(text, &end);
-    if (end == text || errno != 0 || number < 0) {
+    if (errno != 0) {
         return false;
     }
     for (size_t i = 0; i < count; i++) {
@@ -258,6 +261,10 @@ int cli_parse(const struct cli_command *command, const struct cli_option *option
         }
         if (code == ':') {
             cli_error(command, "%s needs a value", argv[optind - 1]);
+            return CLI_USAGE;
+        }
+        if (code == '?' && optopt >= LONG_BASE) {
+            cli_error(command, "--%s takes no value", options[optopt - LONG_BASE].name);
             return CLI_USAGE;
         }
         if (code == '?') {

@@ -90,6 +90,19 @@ void cli_table_cell(struct cli_table *t, const char *format, ...)
     table_add(t, text);
 }
 
+/* Nothing stands after a row's last word: neither padding nor separators. */
+static void print_row(const struct cli_table *t, FILE *out, char *const *cells, const int *width)
+{
+    size_t count = t->columns;
+    while (count > 1 && cells[count - 1][0] == 0) {
+        count--;
+    }
+    for (size_t i = 0; i < count; i++) {
+        int pad = i + 1 == count && !t->right[i] ? 0 : width[i];
+        fprintf(out, t->right[i] ? "%s%*s" : "%s%-*s", i > 0 ? "  " : "", pad, cells[i]);
+    }
+}
+
 void cli_table_print(const struct cli_table *t, FILE *out)
 {
     int *width = calloc(t->columns, sizeof(*width));
@@ -102,14 +115,10 @@ void cli_table_print(const struct cli_table *t, FILE *out)
             width[i % t->columns] = length;
         }
     }
-    for (size_t i = 0; i < t->cells; i++) {
-        size_t column = i % t->columns;
-        bool last = column + 1 == t->columns;
-        bool heading = i < t->columns;
-        int pad = last && !t->right[column] ? 0 : width[column];
-        fprintf(out, t->right[column] ? "%s%*s%s" : "%s%-*s%s", heading ? cli_colour(out, CLI_BOLD) : "", pad,
-                t->text[i], heading ? cli_colour(out, CLI_PLAIN) : "");
-        fputs(last ? "\n" : "  ", out);
+    for (size_t i = 0; i + t->columns <= t->cells; i += t->columns) {
+        fputs(i == 0 ? cli_colour(out, CLI_BOLD) : "", out);
+        print_row(t, out, &t->text[i], width);
+        fprintf(out, "%s\n", i == 0 ? cli_colour(out, CLI_PLAIN) : "");
     }
     free(width);
 }
