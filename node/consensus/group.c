@@ -183,6 +183,28 @@ static void finish_open(struct group *g, int status, const char *message)
         group_after(g);
 }
 
+static int open_log(struct group *g);
+
+static void on_closed_for_reopen(void *data)
+{
+    struct group *g = data;
+    g->log = NULL;
+    int rv = g->closing ? ERR_CANCELED : open_log(g);
+    if (rv != 0)
+        finish_open(g, rv, "can't open the replica's log again");
+}
+
+/* Recovery believes sealed segments until they are read. Now one has been, and is damaged: the log has put
+ * that into the journal, and distrusts everything when it is opened again. */
+static void reopen_damaged(struct group *g)
+{
+    g->reopened = true;
+    group_stop_core(g);
+    env_task_cancel(group_env(g), &g->fail_task);
+    g->failed_status = 0;
+    log_close(g->log, false, on_closed_for_reopen, g);
+}
+
 static void start_replica(struct group *g)
 {
     char message[256] = "";
@@ -191,6 +213,10 @@ static void start_replica(struct group *g)
         return;
     }
     int rv = group_start_core(g, message, sizeof message);
+    if (rv == ERR_CORRUPT && !g->reopened) {
+        reopen_damaged(g);
+        return;
+    }
     if (rv == 0 && g->campaign_until_ms != 0)
         election_tick(g);
     finish_open(g, rv, message);
@@ -266,6 +292,26 @@ static void on_log_open(struct log_open_req *req, int status, struct log *log,
         start_replica(g);
 }
 
+static int open_log(struct group *g)
+{
+    const struct consensus_options *o = &g->consensus->options;
+    struct log_options options = {
+        .env = o->env,
+        .logger = o->logger,
+        .flusher = o->flusher,
+        .journal = o->journal,
+        .group_id = g->id,
+        .directory = g->directory,
+        .segment_bytes = g->segment_bytes,
+        .segment_ms = g->segment_ms,
+        .cache_bytes = g->cache_bytes,
+        .max_batch_bytes = o->max_batch_bytes,
+        .failed = on_log_failed,
+        .data = g,
+    };
+    return log_open(&options, &g->open_req, on_log_open);
+}
+
 static struct group *group_create(struct consensus *c, const struct group_options *o)
 {
     struct group *g = memory_zalloc(sizeof *g);
@@ -301,21 +347,10 @@ int group_open(struct consensus *c, const struct group_options *o, struct group 
     g->opened = cb;
     if (o->campaign_at_once)
         g->campaign_until_ms = env_now_ms(c->options.env) + CAMPAIGN_FOR_MS;
-    struct log_options options = {
-        .env = c->options.env,
-        .logger = c->options.logger,
-        .flusher = c->options.flusher,
-        .journal = c->options.journal,
-        .group_id = o->group_id,
-        .directory = g->directory,
-        .segment_bytes = o->segment_bytes,
-        .segment_ms = o->segment_ms,
-        .cache_bytes = o->cache_bytes,
-        .max_batch_bytes = c->options.max_batch_bytes,
-        .failed = on_log_failed,
-        .data = g,
-    };
-    int rv = log_open(&options, &g->open_req, on_log_open);
+    g->segment_bytes = o->segment_bytes;
+    g->segment_ms = o->segment_ms;
+    g->cache_bytes = o->cache_bytes;
+    int rv = open_log(g);
     if (rv != 0)
         group_free(g);
     else

@@ -60,6 +60,9 @@ struct group {
     const struct group_callbacks *callbacks;
     void *data;
     struct log *log;
+    uint64_t segment_bytes;
+    uint64_t segment_ms;
+    uint64_t cache_bytes;
 
     /* ---- life ---- */
     bool running; /* the core is started */
@@ -69,6 +72,8 @@ struct group {
     bool close_asked; /* inside of group_after */
     bool close_clean;
     bool opening;
+    bool opened_again; /* its log, to have every byte checked */
+    bool reopened; /* after damage that only loading has found */
     int failed_status;
     char failed_message[256];
     bool failed_told;

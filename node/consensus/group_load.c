@@ -1,7 +1,7 @@
 /* What the core gets to know at start: hard state and snapshot from the journal, entries from the log.
  *
  * Ordinarily the log begins at or before the snapshot's next entry and ends at or after the snapshot. Damage
- * can break that, and then the simplest safe thing is done (docs/decisions/0007):
+ * can break that, and then the simplest safe thing is done (docs/decisions/0013):
  *
  *   the log ends before the snapshot   the core starts as of the log's end; entries up to the snapshot are
  * fetched from a leader again, but not applied twice (apply_floor) a gap, or nothing to start from    the log
