@@ -20,7 +20,7 @@ enum {
     CRC_BEGIN = 21,
     SEQUENCE_STRIKES = 3,       /* refusals of the oldest batch before its sequence is given up */
     REQUEST_TIMEOUT_MS = 30000, /* how long a leader may try to reach a quorum before it says so */
-    STUCK_MS = 1000,            /* without an ack for so long, other nodes are asked who leads */
+    STUCK_MS = 200, /* without an ack for so long, the nodes are asked who leads, and again as often */
 };
 
 struct core_producer_partition {
@@ -36,6 +36,7 @@ struct core_producer_partition {
     unsigned count;
     unsigned sent;        /* of these: handed to a connection and unanswered */
     uint64_t answered_ns; /* the last sign of progress while something is in flight */
+    uint64_t doubted_ns;  /* when other nodes were last asked because of no progress */
     bool recovering;
     bool renew;  /* needs a fresh producer id */
     bool proven; /* a batch of this sequence is in the leader's log */
@@ -550,6 +551,13 @@ static void partition_send(struct core *core, struct core_producer_partition *p,
     }
 }
 
+static uint64_t partition_next_doubt(const struct core_producer_partition *p)
+{
+    uint64_t since = p->answered_ns > p->doubted_ns ? p->answered_ns : p->doubted_ns;
+
+    return since + STUCK_MS * CORE_MS;
+}
+
 static const struct core_batch *partition_oldest_sent(const struct core_producer_partition *p)
 {
     const struct core_batch *batch = TAILQ_FIRST(&p->in_flight);
@@ -567,8 +575,10 @@ static void partition_leave_old_leader(struct core *core, struct core_producer_p
 
     if (p->sent == 0 || p->producer->acks == 0)
         return;
-    if (core->now - p->answered_ns >= STUCK_MS * CORE_MS)
+    if (core->now >= partition_next_doubt(p)) {
+        p->doubted_ns = core->now;
         core_metadata_need(core);
+    }
     if (core->now - p->answered_ns >= 2 * REQUEST_TIMEOUT_MS * CORE_MS) {
         core_endpoint_fail(partition_oldest_sent(p)->sent_to, ERR_CONNECTION_LOST,
                            "owes an answer to a produce of %s/%u", p->topic->name, p->index);
@@ -649,8 +659,7 @@ static void partition_run(struct core *core, struct core_work *work)
     else if (accumulator_peek(a, p->shared, &created) != WAITING_NONE)
         next = earlier(next, created + (uint64_t)p->producer->settings.delivery_timeout_ms * CORE_MS);
     if (p->sent > 0) {
-        uint64_t stuck = p->answered_ns + STUCK_MS * CORE_MS;
-        next = earlier(next, stuck > core->now ? stuck : core->now + STUCK_MS * CORE_MS / 4);
+        next = earlier(next, partition_next_doubt(p));
     }
     if (next == UINT64_MAX)
         core_timer_clear(&core->timers, &p->timer);
