@@ -26,6 +26,7 @@ struct run {
     uint64_t newest_term; /* that has had a leader */
     uint64_t newest_ready_term;
     unsigned isolated; /* by the last rotation */
+    bool trims;
     const struct profile *profile;
 };
 
@@ -288,6 +289,15 @@ static void fault(struct run *r)
 
 /* ---- load ---- */
 
+/* Retention: what a replica that was away needs may be gone. */
+static void trim(struct run *r)
+{
+    unsigned i = (unsigned)sim_random(r->sim, r->cluster.n);
+    struct test_node *node = &r->cluster.nodes[i];
+    if (node->up && !r->frozen[i] && node->groups[0].open && !node->groups[0].failed)
+        group_trim(node->groups[0].group, node->groups[0].next_offset);
+}
+
 static void propose(struct run *r)
 {
     for (unsigned i = 0; i < r->cluster.n; i++) {
@@ -374,7 +384,8 @@ static void set_up(struct run *r, uint64_t seed, unsigned n, unsigned guards)
     if (r->profile->network_ms)
         sim_network_latency(r->sim, 30000, r->profile->network_ms * (uint64_t)MS);
     r->cluster.entry_memory_bytes = sim_random(r->sim, 2) ? 64 << 10 : 1 << 20;
-    r->cluster.segment_bytes = 1 << 20;
+    r->trims = sim_random(r->sim, 2);
+    r->cluster.segment_bytes = r->trims ? 64 << 10 : 1 << 20;
     for (unsigned i = 0; i < n; i++) {
         struct test_node *node = &r->cluster.nodes[i];
         snprintf(node->host, sizeof node->host, "n%u", i + 1);
@@ -401,6 +412,8 @@ static const char *run_faults(struct run *r)
         step(r, sim_random(r->sim, 1000000));
         propose(r);
         restart_due(r, false);
+        if (r->trims && sim_random(r->sim, 200) == 0)
+            trim(r);
         if (r->profile->betrayal)
             betray(r);
         if (now_ms(r) >= next_fault_ms) {

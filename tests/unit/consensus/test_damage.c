@@ -30,12 +30,12 @@ static void kill_node(unsigned i)
     cluster.nodes[i].logger = NULL;
 }
 
-static int set_up(void **state)
+static int set_up_with(uint64_t entry_memory_bytes)
 {
-    (void)state;
     sim = sim_create(42);
     cluster_init_bare(&cluster, 3, 1);
     cluster.segment_bytes = 256 * 1024;
+    cluster.entry_memory_bytes = entry_memory_bytes;
     for (unsigned i = 0; i < 3; i++) {
         struct test_node *node = &cluster.nodes[i];
         snprintf(node->host, sizeof node->host, "n%u", i + 1);
@@ -44,6 +44,19 @@ static int set_up(void **state)
         start(i);
     }
     return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return set_up_with(0);
+}
+
+/* With snapshots far behind the damage: the log is cut before the snapshot. */
+static int set_up_snapshots(void **state)
+{
+    (void)state;
+    return set_up_with(64 * 1024);
 }
 
 static int tear_down(void **state)
@@ -87,26 +100,36 @@ static bool is_repaired(void *data)
     return settled(NULL) && !is_damaged(*(unsigned *)data);
 }
 
-static void note_first_segment(void *data, const char *name)
+struct segments {
+    char first[64];
+    char last[64];
+};
+
+static void note_segment(void *data, const char *name)
 {
-    char *first = data;
+    struct segments *s = data;
     size_t length = strlen(name);
-    if (!first[0] && length > 4 && strcmp(name + length - 4, ".log") == 0)
-        snprintf(first, 64, "%s", name);
+    if (length < 5 || strcmp(name + length - 4, ".log") != 0)
+        return;
+    if (!s->first[0])
+        snprintf(s->first, sizeof s->first, "%s", name);
+    snprintf(s->last, sizeof s->last, "%s", name);
 }
 
-/* A bit in the middle of the oldest segment. The node must be down; a process is needed to look at its disk.
- */
+/* A bit of the oldest segment; or, with snapshots, of the newest one: an older one would not even be read.
+ * The node must be down; a process is needed to look at its disk. */
 static void damage(unsigned i)
 {
-    char first[64] = "", directory[300], path[400];
+    struct segments segments = {"", ""};
+    char directory[300], path[400];
     snprintf(directory, sizeof directory, "%s/g0", cluster.nodes[i].dir);
     struct env *env = sim_host_restart(hosts[i]);
-    assert_int_equal(env_dir_list(env, directory, note_first_segment, first), 0);
-    assert_true(first[0]);
+    assert_int_equal(env_dir_list(env, directory, note_segment, &segments), 0);
+    assert_true(segments.first[0]);
     sim_host_kill(hosts[i]);
-    snprintf(path, sizeof path, "%s/%s", directory, first);
-    assert_int_equal(sim_disk_flip(hosts[i], path, 5000), 0);
+    snprintf(path, sizeof path, "%s/%s", directory,
+             cluster.entry_memory_bytes ? segments.last : segments.first);
+    assert_int_equal(sim_disk_flip(hosts[i], path, 3000), 0);
 }
 
 static unsigned a_follower(void)
@@ -187,7 +210,9 @@ static void test_a_failing_disk_stops_one_replica_only(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                                                           \
+    cmocka_unit_test_setup_teardown(name, set_up, tear_down),                                                \
+        cmocka_unit_test_setup_teardown(name, set_up_snapshots, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_is_repaired_from_the_leader),
         TEST(test_does_not_vote),
