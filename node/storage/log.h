@@ -117,11 +117,15 @@ struct log_append_req {
 };
 
 /* Appends n >= 1 entries; their indexes must continue the log and each data batch's base offset must be the
- * end offset (ASSERTed: callers check bytes from the network before). References the slices; does not copy
+ * end offset (ASSERTed: callers check bytes from the network before). A
+ * new term begins with a barrier or change, so a data entry's term is that of the entry before it (also
+ * ASSERTed; only in a log whose last term is 0, unknown, any will do). References the slices; does not copy
  * them. `cb` with 0 once they are durable. */
 void log_append(struct log *log, struct log_append_req *req, const struct log_entry *entries, unsigned n,
                 void (*cb)(struct log_append_req *req, int status));
-/* Drops the entries from `index` on. Callbacks of appends in flight there still fire, in order. */
+/* Drops the entries from `index` on. Callbacks of appends in flight there still fire, in order. Finding the
+ * place may read the file (blocking, a bounded piece of it) when the entry is not in the tail cache any more.
+ */
 void log_truncate_suffix(struct log *log, uint64_t index);
 /* Retention: moves the start offset up to `offset` (never beyond `limit_index`'s entry) and deletes whole
  * segments below. */
@@ -130,7 +134,9 @@ void log_truncate_prefix(struct log *log, int64_t offset, uint64_t limit_index);
  * limit), never beyond `limit_offset`. */
 int64_t log_retention_offset(struct log *log, int64_t retention_bytes, int64_t oldest_timestamp_ms,
                              int64_t limit_offset);
-/* Empties the log; it goes on at the given place (snapshot install). */
+/* Empties the log; it goes on at the given place (snapshot install). A crash on the way leaves an empty log
+ * or the oldest segments of the old one: the snapshot that covers them must be durable in the journal before.
+ */
 void log_reset(struct log *log, uint64_t next_index, uint64_t previous_term, int64_t next_offset);
 /* New settings from a topic's configuration. */
 void log_configure(struct log *log, uint64_t segment_bytes, uint64_t segment_ms);

@@ -15,11 +15,16 @@ struct tail_entry *tail_at(const struct tail *t, size_t i)
     return &t->ring[(t->head + i) & (t->capacity - 1)];
 }
 
+static uint64_t tail_cost(const struct tail_entry *e)
+{
+    return e->bytes.size + sizeof(*e);
+}
+
 static void tail_pop_oldest(struct tail *t)
 {
     struct tail_entry *e = tail_at(t, 0);
 
-    t->bytes -= e->bytes.size;
+    t->bytes -= tail_cost(e);
     slice_unref(&e->bytes);
     t->head++;
     t->count--;
@@ -53,7 +58,7 @@ void tail_push(struct tail *t, const struct place *at, int64_t next_offset, stru
         tail_grow(t);
     t->count++;
     *tail_at(t, t->count - 1) = (struct tail_entry){*at, next_offset, bytes};
-    t->bytes += bytes.size;
+    t->bytes += tail_cost(tail_at(t, t->count - 1));
 }
 
 struct tail_entry *tail_find(const struct tail *t, uint64_t index)
@@ -84,7 +89,7 @@ void tail_truncate(struct tail *t, uint64_t index)
 {
     while (t->count > 0 && tail_at(t, t->count - 1)->at.index >= index) {
         struct tail_entry *e = tail_at(t, t->count - 1);
-        t->bytes -= e->bytes.size;
+        t->bytes -= tail_cost(e);
         slice_unref(&e->bytes);
         t->count--;
     }

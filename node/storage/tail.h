@@ -18,7 +18,7 @@ struct tail {
     size_t capacity; /* a power of two, or 0 */
     size_t head;
     size_t count;
-    uint64_t bytes;
+    uint64_t bytes; /* of the batches and of the ring's entries */
 };
 
 void tail_init(struct tail *t);

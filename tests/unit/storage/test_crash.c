@@ -418,6 +418,11 @@ static void live_and_crash(struct crash_test *t)
             sim_run_for(t->sim, prng_below(&t->prng, prng_below(&t->prng, 10) == 0 ? 1500 * MS : 2 * MS));
     }
     sim_run_for(t->sim, prng_below(&t->prng, 3 * MS));
+    if (prng_below(&t->prng, 4) == 0) {
+        /* A shutdown in good order, which the crash may still catch anywhere. */
+        log_close(t->life.log, true, NULL, NULL);
+        sim_run_for(t->sim, prng_below(&t->prng, 10 * MS));
+    }
     if (prng_below(&t->prng, 4) == 0)
         sim_host_kill(t->host);
     else
