@@ -8,6 +8,36 @@
 
 enum { ERROR_SIZE = 512 };
 
+/* What a node led that has just died has no leader until the others notice; without a majority for good. */
+static uint32_t leaderless(const struct flotilla_cluster_info *info)
+{
+    uint32_t count = info->leaderless;
+    for (size_t i = 0; i < info->node_count; i++) {
+        count += info->nodes[i]->alive ? 0 : info->nodes[i]->leads;
+    }
+    return count;
+}
+
+static size_t nodes_alive(const struct flotilla_cluster_info *info)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < info->node_count; i++) {
+        count += info->nodes[i]->alive != 0;
+    }
+    return count;
+}
+
+/* The last one known, unless it is down. */
+static uint32_t controller(const struct flotilla_cluster_info *info)
+{
+    for (size_t i = 0; i < info->node_count; i++) {
+        if (info->nodes[i]->id == info->controller_id && !info->nodes[i]->alive) {
+            return 0;
+        }
+    }
+    return info->controller_id;
+}
+
 static void print_cluster_json(const struct flotilla_cluster_info *info)
 {
     json_t *nodes = json_array();
@@ -21,8 +51,8 @@ static void print_cluster_json(const struct flotilla_cluster_info *info)
     }
     json_t *root =
         json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "cluster_id", info->cluster_id, "controller",
-                  (json_int_t)info->controller_id, "topics", (json_int_t)info->topics, "partitions",
-                  (json_int_t)info->partitions, "leaderless", (json_int_t)info->leaderless,
+                  (json_int_t)controller(info), "topics", (json_int_t)info->topics, "partitions",
+                  (json_int_t)info->partitions, "leaderless", (json_int_t)leaderless(info),
                   "under_replicated", (json_int_t)info->under_replicated, "nodes", nodes);
     json_dumpf(root, stdout, JSON_COMPACT);
     putchar('\n');
@@ -38,11 +68,12 @@ static void print_cluster(const struct flotilla_cluster_info *info)
 {
     static const char *const headings[] = {"NODE", "STATE", "ADDRESS", "LEADS", "PREFERRED", "REPLICAS"};
     static const bool right[] = {true, false, false, true, true, true};
-    printf("cluster %s, controller %" PRIu32 ", %" PRIu32 " topics, %" PRIu32 " partitions", info->cluster_id,
-           info->controller_id, info->topics, info->partitions);
+    printf("cluster %s, ", info->cluster_id);
+    printf(controller(info) != 0 ? "controller %" PRIu32 : "no controller", controller(info));
+    printf(", %" PRIu32 " topics, %" PRIu32 " partitions", info->topics, info->partitions);
     printf(", %s%" PRIu32 " without leader, %" PRIu32 " under-replicated%s\n\n",
-           info->leaderless + info->under_replicated > 0 ? cli_colour(stdout, CLI_YELLOW) : "",
-           info->leaderless, info->under_replicated, cli_colour(stdout, CLI_PLAIN));
+           leaderless(info) + info->under_replicated > 0 ? cli_colour(stdout, CLI_YELLOW) : "",
+           leaderless(info), info->under_replicated, cli_colour(stdout, CLI_PLAIN));
     struct cli_table *table = cli_table_create(headings, right, 6);
     for (size_t i = 0; i < info->node_count; i++) {
         const struct flotilla_node_info *n = info->nodes[i];
@@ -55,6 +86,12 @@ static void print_cluster(const struct flotilla_cluster_info *info)
     }
     cli_table_print(table, stdout);
     cli_table_destroy(table);
+    if (2 * nodes_alive(info) <= info->node_count) {
+        printf("\n%sOnly %zu of %zu nodes are up: that is no majority, and nothing is acknowledged until one "
+               "more is back.%s\n",
+               cli_colour(stdout, CLI_RED), nodes_alive(info), info->node_count,
+               cli_colour(stdout, CLI_PLAIN));
+    }
 }
 
 static int status(const struct cli_command *self, int argc, char **argv)

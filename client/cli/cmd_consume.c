@@ -2,45 +2,35 @@
 #include "client/cli/commands.h"
 #include "client/cli/connect.h"
 #include "client/cli/format.h"
+#include "client/cli/interrupt.h"
 
+#include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { ERROR_SIZE = 512, POLL_MS = 100 };
+enum { ERROR_SIZE = 512, POLL_MS = 100, COMMIT_EVERY_NS = 1000000000, COMMIT_TIMEOUT_MS = 5000 };
 
 struct consume {
     const struct cli_command *command;
     const struct cli_target *target;
+    struct flotilla_client *client;
     const char *topic;
     const char *format;
+    const char *group; /* NULL: none */
     int64_t partition;
     int64_t count; /* 0: no limit */
     bool exit_at_end;
     enum flotilla_start start;
     int64_t start_value;
     int64_t printed;
+    uint64_t committed_ns;
+    int output_errno;  /* why standard output takes no more; 0: it does */
     size_t partitions; /* to read */
     bool *at_end;      /* by partition */
     size_t partition_slots;
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int signal)
-{
-    (void)signal;
-    interrupted = 1;
-}
-
-static void catch_interrupts(void)
-{
-    struct sigaction action = {.sa_handler = on_interrupt};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
 
 static bool parse_time(const char *text, int64_t *milliseconds)
 {
@@ -63,11 +53,11 @@ static bool parse_time(const char *text, int64_t *milliseconds)
 }
 
 /* beginning | end | OFFSET | TIME; nothing: the group's committed offset, or the end without a group. */
-static bool parse_from(struct consume *c, const char *from, bool has_group)
+static bool parse_from(struct consume *c, const char *from)
 {
     char *end;
     if (from == NULL) {
-        c->start = has_group        ? FLOTILLA_START_COMMITTED
+        c->start = c->group != NULL ? FLOTILLA_START_COMMITTED
                    : c->exit_at_end ? FLOTILLA_START_BEGINNING
                                     : FLOTILLA_START_END;
     } else if (strcmp(from, "beginning") == 0) {
@@ -136,8 +126,30 @@ static void print_batch(struct consume *c, struct flotilla_batch *batch)
         }
         c->printed++;
     }
-    /* What was printed must be out before its offset is committed. */
-    fflush(stdout);
+    errno = 0;
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        c->output_errno = errno != 0 ? errno : EIO;
+    }
+}
+
+/* "orders/1: offset 99 is out of range: there are 0 to 41" */
+static int partition_failed(const struct consume *c, const struct flotilla_batch *batch)
+{
+    int status = flotilla_batch_status(batch), timeout_ms = (int)c->target->timeout_ms;
+    int32_t partition = flotilla_batch_partition(batch);
+    int64_t first = 0, end = 0;
+    if (status == FLOTILLA_ERR_OFFSET_OUT_OF_RANGE && c->start == FLOTILLA_START_OFFSET &&
+        flotilla_offset_list(c->client, c->topic, partition, FLOTILLA_OFFSET_BEGINNING, timeout_ms, &first,
+                             NULL, 0) == 0 &&
+        flotilla_offset_list(c->client, c->topic, partition, FLOTILLA_OFFSET_END, timeout_ms, &end, NULL,
+                             0) == 0) {
+        cli_error(c->command,
+                  "%s/%" PRId32 ": offset %" PRId64 " is out of range: it holds %" PRId64
+                  " up to, not including, %" PRId64,
+                  c->topic, partition, c->start_value, first, end);
+        return CLI_FAILED;
+    }
+    return cli_failed(c->command, c->target, status, flotilla_batch_message(batch));
 }
 
 static int take_batch(struct consume *c, struct flotilla_batch *batch)
@@ -149,34 +161,70 @@ static int take_batch(struct consume *c, struct flotilla_batch *batch)
         if (partition >= 0 && (size_t)partition < c->partition_slots) {
             c->at_end[partition] = false;
         }
-        return flotilla_batch_status(batch) == 0
-                   ? CLI_OK
-                   : cli_failed(c->command, c->target, flotilla_batch_status(batch),
-                                flotilla_batch_message(batch));
+        return flotilla_batch_status(batch) == 0 ? CLI_OK : partition_failed(c, batch);
     case FLOTILLA_BATCH_END:
         if (partition >= 0 && (size_t)partition < c->partition_slots) {
             c->at_end[partition] = true;
         }
         return CLI_OK;
     default:
-        return cli_failed(c->command, c->target, flotilla_batch_status(batch), flotilla_batch_message(batch));
+        return partition_failed(c, batch);
     }
+}
+
+/* Only what is out is committed: a record that the next command in the pipe has not been given is read again.
+ */
+static void commit_now_and_then(struct consume *c, struct flotilla_consumer *consumer)
+{
+    uint64_t now = cli_now_ns();
+    if (c->group != NULL && now - c->committed_ns >= COMMIT_EVERY_NS) {
+        c->committed_ns = now;
+        flotilla_consumer_commit_async(consumer, NULL, NULL);
+    }
+}
+
+/* A closed pipe is how `consume | head` ends. */
+static int output_failed(const struct consume *c)
+{
+    if (c->output_errno == EPIPE) {
+        return CLI_OK;
+    }
+    cli_error(c->command, "cannot write to standard output: %s", strerror(c->output_errno));
+    return CLI_FAILED;
+}
+
+static int last_commit(struct consume *c, struct flotilla_consumer *consumer, int status)
+{
+    char error[ERROR_SIZE] = "";
+    if (c->group == NULL) {
+        return status;
+    }
+    int rc = flotilla_consumer_commit(consumer, COMMIT_TIMEOUT_MS, error, sizeof(error));
+    if (rc != 0) {
+        cli_error(c->command,
+                  "the offsets of group %s are not committed, so it will read the last records again: %s",
+                  c->group, error[0] != 0 ? error : flotilla_error_text(rc));
+        return status == CLI_OK ? CLI_FAILED : status;
+    }
+    return status;
 }
 
 static int read_all(struct consume *c, struct flotilla_consumer *consumer)
 {
     int status = CLI_OK;
-    while (status == CLI_OK && !interrupted && !enough(c) && !(c->exit_at_end && all_at_end(c))) {
+    c->committed_ns = cli_now_ns();
+    while (status == CLI_OK && interrupt_count() == 0 && !enough(c) && !(c->exit_at_end && all_at_end(c))) {
         struct flotilla_batch *batch = flotilla_consumer_poll(consumer, POLL_MS);
         if (batch != NULL) {
             status = take_batch(c, batch);
             flotilla_batch_release(batch);
         }
-        if (ferror(stdout)) {
-            return CLI_FAILED; /* the reader of our output has gone */
+        if (c->output_errno != 0) {
+            return output_failed(c);
         }
+        commit_now_and_then(c, consumer);
     }
-    return status;
+    return last_commit(c, consumer, status);
 }
 
 static int consume(struct consume *c, const struct flotilla_options *options)
@@ -187,6 +235,7 @@ static int consume(struct consume *c, const struct flotilla_options *options)
     if (client == NULL) {
         return CLI_USAGE;
     }
+    c->client = client;
     int status = learn_partitions(c, client);
     if (status == CLI_OK) {
         int rc = flotilla_consumer_create(&consumer, client, options, error, sizeof(error));
@@ -202,16 +251,26 @@ static int consume(struct consume *c, const struct flotilla_options *options)
     return status;
 }
 
+static bool set_options(const struct consume *c, struct flotilla_options *library)
+{
+    /* An offset that does not exist must not silently become another. */
+    const char *reset = c->start == FLOTILLA_START_OFFSET ? "error" : "earliest";
+    return cli_set(c->command, library, "report.end", c->exit_at_end ? "true" : "false") &&
+           cli_set(c->command, library, "offset.reset", reset) &&
+           cli_set(c->command, library, "commit.interval.ms", "0") &&
+           (c->group == NULL || cli_set(c->command, library, "group", c->group));
+}
+
 static int run(const struct cli_command *self, int argc, char **argv)
 {
     struct cli_target target = CLI_TARGET_DEFAULT;
     struct consume c = {
         .command = self, .target = &target, .format = "%s\\n", .partition = FLOTILLA_PARTITION_ALL};
-    const char *from = NULL, *group = NULL;
+    const char *from = NULL;
     struct cli_option options[] = {
         {"from", 'o', CLI_TEXT, &from, "WHERE",
          "beginning, end, OFFSET, UTC TIME, or -5m; default: committed, or end", 0, 0},
-        {"group", 'G', CLI_TEXT, &group, "NAME", "go on where this group stopped, and commit", 0, 0},
+        {"group", 'G', CLI_TEXT, &c.group, "NAME", "go on where this group stopped, and commit", 0, 0},
         {"partition", 'p', CLI_NUMBER, &c.partition, "N", "only this one", 0, INT32_MAX},
         {"count", 'c', CLI_NUMBER, &c.count, "N", "stop after so many records", 1, INT64_MAX},
         {"exit-at-end", 'e', CLI_FLAG, &c.exit_at_end, NULL, "stop when everything committed has been read",
@@ -231,16 +290,12 @@ static int run(const struct cli_command *self, int argc, char **argv)
         return CLI_USAGE;
     }
     c.topic = rest[0];
-    if (!parse_from(&c, from, group != NULL)) {
+    if (!parse_from(&c, from)) {
         return CLI_USAGE;
     }
-    catch_interrupts();
+    interrupt_catch();
     struct flotilla_options *library = flotilla_options_create();
-    status = CLI_USAGE;
-    if (cli_set(self, library, "report.end", c.exit_at_end ? "true" : "false") &&
-        (group == NULL || cli_set(self, library, "group", group))) {
-        status = consume(&c, library);
-    }
+    status = set_options(&c, library) ? consume(&c, library) : CLI_USAGE;
     flotilla_options_destroy(library);
     return status;
 }

@@ -10,34 +10,54 @@
 #include <unistd.h>
 
 #define DEFAULT_DIRECTORY ".flotilla"
+enum { NODES_DEFAULT = 3 };
 
 static const char DIRECTORY_HELP[] = "the cluster's directory";
 
-/* Every `local` command but `start` works on a cluster that exists, and some on one of its nodes. */
+/* Every `local` command but `start` works on a cluster that exists; what else it takes: */
+enum { TAKES_NODE = 1, TAKES_JSON = 2, TAKES_NOW = 4, TAKES_LINES = 8 };
+
 struct local_target {
     struct local_cluster cluster;
     unsigned node; /* 0 when the command takes none */
     bool json;
     bool now;
+    bool follow;
     int64_t lines;
 };
 
-static int parse_target(const struct cli_command *self, int argc, char **argv, bool takes_node,
+static int parse_options(const struct cli_command *self, int argc, char **argv, unsigned takes,
+                         struct local_target *t, const char **directory, char ***rest)
+{
+    struct cli_option options[5];
+    size_t n = 0;
+    int count = 0, positional = takes & TAKES_NODE ? 1 : 0;
+    options[n++] = (struct cli_option){"dir", 'd', CLI_TEXT, directory, "DIR", DIRECTORY_HELP, 0, 0};
+    if (takes & TAKES_JSON) {
+        options[n++] = (struct cli_option){
+            "json", 0, CLI_FLAG, &t->json, NULL, "one line of JSON instead of a table", 0, 0};
+    }
+    if (takes & TAKES_NOW) {
+        options[n++] =
+            (struct cli_option){"now", 0, CLI_FLAG, &t->now, NULL, "kill -9 instead of a planned stop", 0, 0};
+    }
+    if (takes & TAKES_LINES) {
+        options[n++] = (struct cli_option){
+            "lines", 'n', CLI_NUMBER, &t->lines, "N", "how many of the last lines", 1, 1000000};
+        options[n++] = (struct cli_option){
+            "follow", 'f', CLI_FLAG, &t->follow, NULL, "go on with what is logged from now on", 0, 0};
+    }
+    return cli_parse(self, options, n, argc, argv, rest, positional, &count, positional);
+}
+
+static int parse_target(const struct cli_command *self, int argc, char **argv, unsigned takes,
                         struct local_target *t)
 {
     const char *directory = DEFAULT_DIRECTORY;
     char **rest = NULL;
-    int count = 0;
     memset(t, 0, sizeof(*t));
     t->lines = 20;
-    struct cli_option options[] = {
-        {"dir", 'd', CLI_TEXT, &directory, "DIR", DIRECTORY_HELP, 0, 0},
-        {"json", 0, CLI_FLAG, &t->json, NULL, "one line of JSON instead of a table", 0, 0},
-        {"now", 0, CLI_FLAG, &t->now, NULL, "kill -9 instead of a planned stop", 0, 0},
-        {"lines", 'n', CLI_NUMBER, &t->lines, "N", "how many of the last lines", 1, 1000000},
-    };
-    int status =
-        cli_parse(self, options, 4, argc, argv, &rest, takes_node ? 1 : 0, &count, takes_node ? 1 : 0);
+    int status = parse_options(self, argc, argv, takes, t, &directory, &rest);
     if (status >= 0) {
         return status;
     }
@@ -45,7 +65,7 @@ static int parse_target(const struct cli_command *self, int argc, char **argv, b
         cli_error(self, "%s", t->cluster.error);
         return CLI_FAILED;
     }
-    if (takes_node) {
+    if (takes & TAKES_NODE) {
         char *end;
         unsigned long id = strtoul(rest[0], &end, 10);
         if (*end != 0 || id < 1 || id > t->cluster.count) {
@@ -125,14 +145,28 @@ static void print_status(const struct local_cluster *c)
     cli_table_destroy(table);
 }
 
+/* A cluster keeps the shape it was laid out with. */
+static void warn_about_ignored(const struct cli_command *self, const struct local_cluster *c, int64_t nodes,
+                               int64_t port_base, const struct cli_list *node_options)
+{
+    if ((nodes != 0 && nodes != c->count) || (port_base != 0 && port_base != c->nodes[0].client_port) ||
+        node_options->count > 0) {
+        cli_error(self,
+                  "%s holds a cluster of %u nodes from port %u already; it is started as it is, and "
+                  "--nodes, --port-base and --node-option do not change it. `flotilla local destroy "
+                  "--dir %s` makes room for another",
+                  c->directory, c->count, c->nodes[0].client_port, c->directory);
+    }
+}
+
 static int start(const struct cli_command *self, int argc, char **argv)
 {
     const char *directory = DEFAULT_DIRECTORY;
-    int64_t nodes = 3, port_base = 0, timeout_ms = 30000;
+    int64_t nodes = 0, port_base = 0, timeout_ms = 30000;
     bool json = false;
     struct cli_list node_options = {NULL, 0};
     struct cli_option options[] = {
-        {"nodes", 'n', CLI_NUMBER, &nodes, "N", "how many nodes", 1, LOCAL_NODES_MAX},
+        {"nodes", 'n', CLI_NUMBER, &nodes, "N", "how many nodes (default: 3)", 1, LOCAL_NODES_MAX},
         {"dir", 'd', CLI_TEXT, &directory, "DIR", DIRECTORY_HELP, 0, 0},
         {"port-base", 'p', CLI_NUMBER, &port_base, "PORT",
          "first port; ten are set aside per node (default: a free range)", 1024, 65000},
@@ -149,8 +183,12 @@ static int start(const struct cli_command *self, int argc, char **argv)
     if (status >= 0) {
         return status;
     }
-    bool ok =
-        local_load(&c, directory) || local_create(&c, directory, (unsigned)nodes, port_base, &node_options);
+    bool exists = local_load(&c, directory);
+    if (exists) {
+        warn_about_ignored(self, &c, nodes, port_base, &node_options);
+    }
+    bool ok = exists || local_create(&c, directory, nodes != 0 ? (unsigned)nodes : NODES_DEFAULT, port_base,
+                                     &node_options);
     cli_list_free(&node_options);
     for (unsigned id = 1; ok && id <= c.count; id++) {
         ok = local_node_state(&c, id, NULL) != LOCAL_DOWN || local_start_node(&c, id);
@@ -166,7 +204,7 @@ static int start(const struct cli_command *self, int argc, char **argv)
 static int status(const struct cli_command *self, int argc, char **argv)
 {
     struct local_target t;
-    int parsed = parse_target(self, argc, argv, false, &t);
+    int parsed = parse_target(self, argc, argv, TAKES_JSON, &t);
     if (parsed >= 0) {
         return parsed;
     }
@@ -177,7 +215,7 @@ static int status(const struct cli_command *self, int argc, char **argv)
 static int environment(const struct cli_command *self, int argc, char **argv)
 {
     struct local_target t;
-    int parsed = parse_target(self, argc, argv, false, &t);
+    int parsed = parse_target(self, argc, argv, 0, &t);
     if (parsed >= 0) {
         return parsed;
     }
@@ -194,7 +232,7 @@ static int environment(const struct cli_command *self, int argc, char **argv)
 static int signal_node(const struct cli_command *self, int argc, char **argv, int signal, bool wait)
 {
     struct local_target t;
-    int parsed = parse_target(self, argc, argv, true, &t);
+    int parsed = parse_target(self, argc, argv, TAKES_NODE, &t);
     if (parsed >= 0) {
         return parsed;
     }
@@ -223,7 +261,7 @@ static int resume_node(const struct cli_command *self, int argc, char **argv)
 static int restart_node(const struct cli_command *self, int argc, char **argv)
 {
     struct local_target t;
-    int parsed = parse_target(self, argc, argv, true, &t);
+    int parsed = parse_target(self, argc, argv, TAKES_NODE | TAKES_NOW, &t);
     if (parsed >= 0) {
         return parsed;
     }
@@ -245,7 +283,7 @@ static int restart_node(const struct cli_command *self, int argc, char **argv)
 static int stop(const struct cli_command *self, int argc, char **argv)
 {
     struct local_target t;
-    int parsed = parse_target(self, argc, argv, false, &t);
+    int parsed = parse_target(self, argc, argv, TAKES_NOW, &t);
     if (parsed >= 0) {
         return parsed;
     }
@@ -256,7 +294,7 @@ static int stop(const struct cli_command *self, int argc, char **argv)
 static int destroy(const struct cli_command *self, int argc, char **argv)
 {
     struct local_target t;
-    int parsed = parse_target(self, argc, argv, false, &t);
+    int parsed = parse_target(self, argc, argv, 0, &t);
     if (parsed >= 0) {
         return parsed;
     }
@@ -270,14 +308,14 @@ static int destroy(const struct cli_command *self, int argc, char **argv)
 static int logs(const struct cli_command *self, int argc, char **argv)
 {
     struct local_target t;
-    int parsed = parse_target(self, argc, argv, true, &t);
+    int parsed = parse_target(self, argc, argv, TAKES_NODE | TAKES_LINES, &t);
     if (parsed >= 0) {
         return parsed;
     }
     char path[4300], count[32];
     local_node_path(&t.cluster, t.node, "log", path, sizeof(path));
     snprintf(count, sizeof(count), "%" PRId64, t.lines);
-    execlp("tail", "tail", "-n", count, path, (char *)NULL);
+    execlp("tail", "tail", "-n", count, t.follow ? "-F" : "--", path, (char *)NULL);
     cli_error(self, "cannot run tail; the log is in %s", path);
     return CLI_FAILED;
 }
@@ -309,4 +347,5 @@ const struct cli_command cmd_local_destroy = {"local destroy", "",
                                               "Kill all nodes and remove the cluster's directory",
                                               "  flotilla local destroy --dir /tmp/fleet", destroy};
 const struct cli_command cmd_local_logs = {"local logs", "NODE", "The last lines that a node has logged",
-                                           "  flotilla local logs 1 -n 50", logs};
+                                           "  flotilla local logs 1 -n 50\n  flotilla local logs 2 --follow",
+                                           logs};

@@ -1,13 +1,21 @@
 /* flotilla produce: lines in, records out. */
 #include "client/cli/commands.h"
 #include "client/cli/connect.h"
+#include "client/cli/interrupt.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ERROR_SIZE = 512, HEADERS_MAX = 32, PROGRESS_EVERY_NS = 1000000000 };
+enum {
+    ERROR_SIZE = 512,
+    HEADERS_MAX = 32,
+    PROGRESS_EVERY_NS = 1000000000,
+    FLUSH_STEP_MS = 200,
+    INTERRUPTS_MAX = 2 /* the first one ends the input, the second the wait for acknowledgements */
+};
 
 struct produce {
     const struct cli_command *command;
@@ -111,7 +119,7 @@ static int send_all(struct produce *p, struct flotilla_producer *producer, FILE 
     size_t capacity = 0;
     ssize_t size;
     int status = 0;
-    while (status == 0 && (size = getline(&line, &capacity, in)) >= 0) {
+    while (status == 0 && interrupt_count() == 0 && (size = getline(&line, &capacity, in)) >= 0) {
         if (size > 0 && line[size - 1] == '\n') {
             size--;
         }
@@ -125,6 +133,25 @@ static int send_all(struct produce *p, struct flotilla_producer *producer, FILE 
     return status;
 }
 
+static int wait_for_all(struct produce *p, struct flotilla_producer *producer)
+{
+    int status;
+    do {
+        status = flotilla_producer_flush(producer, FLUSH_STEP_MS);
+        show_progress(p, false);
+    } while (status == FLOTILLA_ERR_TIMED_OUT && interrupt_count() < INTERRUPTS_MAX);
+    return status;
+}
+
+static void print_json(const struct produce *p)
+{
+    json_t *root = json_pack("{s:s, s:I, s:I, s:I}", "topic", p->topic, "sent", (json_int_t)p->sent,
+                             "acknowledged", (json_int_t)p->delivered, "failed", (json_int_t)p->failed);
+    json_dumpf(root, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(root);
+}
+
 static int report(struct produce *p, const struct cli_target *target, struct flotilla_producer *producer,
                   int status)
 {
@@ -132,15 +159,18 @@ static int report(struct produce *p, const struct cli_target *target, struct flo
     if (status != 0) {
         flotilla_producer_last_error(producer, error, sizeof(error));
     }
-    int flushed = flotilla_producer_flush(producer, -1);
+    int flushed = wait_for_all(p, producer);
     show_progress(p, true);
     if (target->json) {
-        printf("{\"topic\":\"%s\",\"sent\":%" PRIu64 ",\"acknowledged\":%" PRIu64 ",\"failed\":%" PRIu64
-               "}\n",
-               p->topic, p->sent, p->delivered, p->failed);
+        print_json(p);
     }
     if (status != 0) {
         return cli_failed(p->command, target, status, error);
+    }
+    if (interrupt_count() > 0) {
+        cli_error(p->command, "interrupted: %" PRIu64 " records sent, %" PRIu64 " acknowledged", p->sent,
+                  p->delivered);
+        return CLI_INTERRUPTED;
     }
     if (p->failed > 0 || flushed != 0) {
         cli_error(p->command, "%" PRIu64 " of %" PRIu64 " records were not acknowledged: %s",
@@ -176,7 +206,9 @@ static int run(const struct cli_command *self, int argc, char **argv)
 {
     struct cli_target target = CLI_TARGET_DEFAULT;
     struct produce p = {.command = self, .partition = FLOTILLA_PARTITION_ANY};
-    const char *file = NULL, *acks = "all", *compression = "none", *delivery_timeout = "120000";
+    const char *file = NULL, *acks = "all", *compression = "none";
+    int64_t delivery_timeout_ms = 120000;
+    char delivery_timeout[32];
     struct cli_list headers = {NULL, 0};
     struct cli_option options[] = {
         {"file", 'f', CLI_TEXT, &file, "PATH", "read lines from here instead of standard input", 0, 0},
@@ -187,7 +219,8 @@ static int run(const struct cli_command *self, int argc, char **argv)
         {"acks", 'a', CLI_TEXT, &acks, "all|1|0", "what an acknowledgement stands for", 0, 0},
         {"rate", 'r', CLI_NUMBER, &p.rate, "N", "records per second, at most", 1, 100000000},
         {"compression", 'z', CLI_TEXT, &compression, "CODEC", "none, gzip, snappy, lz4 or zstd", 0, 0},
-        {"delivery-timeout", 0, CLI_TEXT, &delivery_timeout, "MS", "give a record up after so long", 0, 0},
+        {"delivery-timeout", 0, CLI_DURATION, &delivery_timeout_ms, "TIME", "give a record up after so long",
+         100, 3600000},
         CLI_TARGET_OPTIONS(target),
     };
     char **rest = NULL;
@@ -202,6 +235,8 @@ static int run(const struct cli_command *self, int argc, char **argv)
         cli_error(self, "cannot read %s: %s", file, strerror(errno));
         return CLI_FAILED;
     }
+    interrupt_catch();
+    snprintf(delivery_timeout, sizeof(delivery_timeout), "%" PRId64, delivery_timeout_ms);
     struct flotilla_options *library = flotilla_options_create();
     status = CLI_USAGE;
     if (take_headers(&p, &headers) && cli_set(self, library, "acks", acks) &&

@@ -34,11 +34,13 @@ int cli_failed(const struct cli_command *command, const struct cli_target *targe
     case FLOTILLA_ERR_CONNECTION_REFUSED:
     case FLOTILLA_ERR_CONNECTION_LOST:
     case FLOTILLA_ERR_UNREACHABLE:
-    case FLOTILLA_ERR_TIMED_OUT:
         cli_error(
             command,
             "no node of %s answers: %s. Is the cluster running? --bootstrap or FLOTILLA_BOOTSTRAP names it",
             cli_bootstrap(target), text);
+        return CLI_UNREACHABLE;
+    case FLOTILLA_ERR_TIMED_OUT:
+        cli_error(command, "%s", text);
         return CLI_UNREACHABLE;
     default:
         cli_error(command, "%s", text);

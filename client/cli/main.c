@@ -50,7 +50,7 @@ static void print_overview(FILE *out)
         "--bootstrap HOST:PORT,... or FLOTILLA_BOOTSTRAP from the environment (default 127.0.0.1:9192).\n\n"
         "Exit status: 0 done; 1 refused or failed; 2 wrong command line; 3 no node answered; 4 lost, "
         "duplicated,\n"
-        "reordered or damaged data was found.\n");
+        "reordered or damaged data was found; 130 interrupted before the end.\n");
 }
 
 /* The words of `name` that argv begins with; 0 when it begins with another command. */
@@ -106,9 +106,35 @@ static int unknown_command(int argc, char **argv)
     return CLI_USAGE;
 }
 
+static const struct cli_command *find_command(int argc, char **argv, int *words)
+{
+    for (size_t i = 0; cli_commands[i] != NULL; i++) {
+        *words = words_matched(cli_commands[i]->name, argc, argv);
+        if (*words > 0) {
+            return cli_commands[i];
+        }
+    }
+    return NULL;
+}
+
+/* `flotilla help topic create` is `flotilla topic create --help`. */
+static int help_on(int argc, char **argv)
+{
+    char *arguments[] = {argv[0], (char[]){"--help"}, NULL};
+    int words = 0;
+    const struct cli_command *command = find_command(argc, argv, &words);
+    if (command != NULL) {
+        return command->run(command, 2, arguments);
+    }
+    return argc == 1 && print_group(argv[0]) ? CLI_OK : unknown_command(argc, argv);
+}
+
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    if (argc > 2 && strcmp(argv[1], "help") == 0) {
+        return help_on(argc - 2, argv + 2);
+    }
     if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
         strcmp(argv[1], "-h") == 0) {
         print_overview(stdout);
@@ -118,11 +144,10 @@ int main(int argc, char **argv)
         printf("flotilla %s\n", FLOTILLA_VERSION);
         return CLI_OK;
     }
-    for (size_t i = 0; cli_commands[i] != NULL; i++) {
-        int words = words_matched(cli_commands[i]->name, argc - 1, argv + 1);
-        if (words > 0) {
-            return cli_commands[i]->run(cli_commands[i], argc - words, argv + words);
-        }
+    int words = 0;
+    const struct cli_command *command = find_command(argc - 1, argv + 1, &words);
+    if (command != NULL) {
+        return command->run(command, argc - words, argv + words);
     }
     if (argc == 2 || strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0) {
         if (print_group(argv[1])) {
