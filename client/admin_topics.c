@@ -1,6 +1,9 @@
 /* Administration of topics. */
 #include "client/client_internal.h"
 
+/* A leader that does not answer at once leaves its offsets unknown. */
+enum { NODE_TIMEOUT_MS = 1000 };
+
 static uint32_t server_timeout_ms(int timeout_ms)
 {
     /* Leaves the answer time to travel. */
@@ -251,8 +254,11 @@ static void describe_ask_leaders(struct flotilla_client *client, struct flotilla
     for (size_t i = 0; i < topic->partition_count; i++) {
         Flotilla__DescribeTopicResponse *m = NULL;
         uint32_t leader = partitions[i]->leader_id;
+        uint64_t limit_ns = client_now_ns() + client_timeout_ns(NODE_TIMEOUT_MS);
+        if (deadline_ns < limit_ns)
+            limit_ns = deadline_ns;
         if (leader == 0 || is_asked_before(partitions, i) ||
-            describe_ask(client, topic->name, CORE_NODE, leader, deadline_ns, topic, &m, NULL, 0) != 0)
+            describe_ask(client, topic->name, CORE_NODE, leader, limit_ns, topic, &m, NULL, 0) != 0)
             continue;
         for (size_t j = 0; j < m->n_partitions && j < topic->partition_count; j++)
             if (m->partitions[j]->leader_id == leader && m->partitions[j]->log_start_offset >= 0 &&

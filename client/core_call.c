@@ -58,6 +58,8 @@ static void call_expire(struct core *core, struct core_call *call)
     if (call->request.endpoint != NULL) {
         call->maybe_applied = true;
         status = ERR_TIMED_OUT;
+    } else if (call->status == 0) {
+        status = ERR_UNREACHABLE;
     }
     snprintf(message, sizeof(message), "gave up after %llu ms: %s",
              (unsigned long long)((core->now - call->started_ns) / CORE_MS), what);
