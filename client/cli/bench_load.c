@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { FLUSH_TIMEOUT_MS = 60000, CONSUME_IDLE_MS = 5000 };
 
@@ -70,6 +71,14 @@ static int send_one_in_flight(struct load_run *run, struct flotilla_producer *pr
     return status;
 }
 
+static void wait_until(uint64_t due_ns)
+{
+    struct timespec due = {(time_t)(due_ns / 1000000000u), (long)(due_ns % 1000000000u)};
+    while (cli_now_ns() < due_ns) {
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+    }
+}
+
 static int send_open_loop(struct load_run *run, struct flotilla_producer *producer, const char *topic,
                           char *value)
 {
@@ -78,9 +87,7 @@ static int send_open_loop(struct load_run *run, struct flotilla_producer *produc
     int status = 0;
     for (uint64_t i = 0; status == 0 && i < records; i++) {
         uint64_t due = begin + (uint64_t)((double)i * 1e9 / (double)run->load->rate);
-        while (cli_now_ns() + 500000u < due) {
-            cli_sleep_ms(1);
-        }
+        wait_until(due);
         status = send_record(producer, topic, run->load, value, due);
     }
     return status;
