@@ -9,8 +9,9 @@
 
 enum {
     STAGGER_MS = 30,
-    NUDGES_PER_TURN = 64, /* a dead node may have led a thousand groups: other work goes on in between */
-    IMPATIENT_MS = 20,    /* election time-out of a voter that knows no leader */
+    NUDGES_PER_TURN = 64,   /* a dead node may have led a thousand groups: other work goes on in between */
+    IMPATIENT_MS = 20,      /* election time-out of a voter that knows no leader */
+    CAMPAIGN_FOR_MS = 5000, /* how long a new group's preferred leader insists */
 };
 
 static void on_nudge_timer(struct env_timer *timer);
@@ -129,4 +130,10 @@ void election_tick(struct group *g)
         g->raft.follower_state.randomized_election_timeout = 1;
     else if (g->raft.state == RAFT_CANDIDATE && g->raft.candidate_state.in_pre_vote)
         g->raft.candidate_state.randomized_election_timeout = IMPATIENT_MS;
+}
+
+void election_campaign(struct group *g)
+{
+    g->campaign_until_ms = env_now_ms(group_env(g)) + CAMPAIGN_FOR_MS;
+    election_tick(g);
 }

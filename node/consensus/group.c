@@ -217,8 +217,8 @@ static void start_replica(struct group *g)
         reopen_damaged(g);
         return;
     }
-    if (rv == 0 && g->campaign_until_ms != 0)
-        election_tick(g);
+    if (rv == 0 && g->campaign_at_once)
+        election_campaign(g);
     finish_open(g, rv, message);
 }
 
@@ -338,15 +338,13 @@ static struct group *group_create(struct consensus *c, const struct group_option
 int group_open(struct consensus *c, const struct group_options *o, struct group **group,
                void (*cb)(void *data, struct group *group, int status, const char *message))
 {
-    enum { CAMPAIGN_FOR_MS = 5000 };
     if (consensus_group(c, o->group_id))
         return ERR_EXISTS;
     if (o->replica_count == 0 || o->replica_count > CONFIGURATION_MAX_SERVERS)
         return ERR_INVALID_ARGUMENT;
     struct group *g = group_create(c, o);
     g->opened = cb;
-    if (o->campaign_at_once)
-        g->campaign_until_ms = env_now_ms(c->options.env) + CAMPAIGN_FOR_MS;
+    g->campaign_at_once = o->campaign_at_once;
     g->segment_bytes = o->segment_bytes;
     g->segment_ms = o->segment_ms;
     g->cache_bytes = o->cache_bytes;

@@ -72,7 +72,6 @@ struct group {
     bool close_asked; /* inside of group_after */
     bool close_clean;
     bool opening;
-    bool opened_again; /* its log, to have every byte checked */
     bool reopened; /* after damage that only loading has found */
     int failed_status;
     char failed_message[256];
@@ -146,6 +145,7 @@ struct group {
     bool told_ready;
     uint32_t told_leader;
     uint64_t announced_commit; /* highest that a leader has told */
+    bool campaign_at_once;
     uint64_t campaign_until_ms;
     struct queue nudge; /* in consensus.nudges */
     uint64_t nudge_at_ms;
@@ -295,6 +295,8 @@ void repair_advance(struct group *g);
 /* ---- election.c ---- */
 
 void election_tick(struct group *g);
+/* The core has just started, and this node is to lead the new group. */
+void election_campaign(struct group *g);
 void election_forget(struct group *g);
 
 /* ---- catchup.c ---- */
