@@ -60,6 +60,19 @@ static struct env_work *next_job(struct work_pool *pool)
     return list_pop(&pool->waiting);
 }
 
+/* With the lock held. The loop is woken without it, or it would run right into the lock. */
+static void finish_job(struct work_pool *pool, struct env_work *job)
+{
+    bool wake = pool->finished.first == NULL; /* otherwise the loop has been woken and has not come yet */
+    list_push(&pool->finished, job);
+    pool->idle++;
+    if (!wake)
+        return;
+    pthread_mutex_unlock(&pool->lock);
+    uv_async_send(&pool->wake);
+    pthread_mutex_lock(&pool->lock);
+}
+
 static void *worker_main(void *arg)
 {
     struct work_pool *pool = arg;
@@ -69,11 +82,7 @@ static void *worker_main(void *arg)
         pthread_mutex_unlock(&pool->lock);
         job->work(job);
         pthread_mutex_lock(&pool->lock);
-        bool wake = pool->finished.first == NULL; /* otherwise the loop has been woken and has not come yet */
-        list_push(&pool->finished, job);
-        pool->idle++;
-        if (wake)
-            uv_async_send(&pool->wake);
+        finish_job(pool, job);
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -131,8 +140,8 @@ void work_pool_submit(struct work_pool *pool, struct env_work *job)
     bool grow = pool->waiting_count > pool->idle && pool->threads < MAX_THREADS;
     if (grow)
         pool->idle++;
-    pthread_cond_signal(&pool->work_or_end);
     pthread_mutex_unlock(&pool->lock);
+    pthread_cond_signal(&pool->work_or_end); /* a worker that wakes finds the lock free */
 
     if (grow && !start_thread(pool)) {
         ASSERT(pool->threads > 0); /* with fewer threads it is slower, with none it would hang */
