@@ -2,6 +2,7 @@
 #include "node/env/env.h"
 #include "node/server/config.h"
 #include "node/server/node.h"
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +68,15 @@ static void raise_file_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Batches come and go in buffers of some 100 KiB. Given back to the kernel and taken again each time, every
+ * page of them would cost a fault and be cleared anew: a third of a loaded node's time. */
+static void keep_freed_memory(void)
+{
+    enum { KEEP_BYTES = 32 * 1024 * 1024 };
+    mallopt(M_MMAP_THRESHOLD, KEEP_BYTES);
+    mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
+}
+
 static int run(const struct node_config *config)
 {
     struct daemon d = {.env = env_uv_create(0), .status = EXIT_STOPPED};
@@ -74,6 +84,7 @@ static int run(const struct node_config *config)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN); /* survives the terminal that it was started from */
     raise_file_limit();
+    keep_freed_memory();
     if (node_start(d.env, config, &d.node, message, sizeof(message)) != 0) {
         fprintf(stderr, "flotillad: %s\n", message);
         env_destroy(d.env);
