@@ -131,10 +131,8 @@ static void unlock_and_wake(struct accumulator *a, bool wake)
 
 static void batch_recycle(struct accumulator *a, struct core_batch *batch)
 {
-    core_wire_unref(batch->wire);
-    batch->wire = NULL;
     if (a->spare_count >= MAX_SPARE_BATCHES ||
-        batch->builder.records.capacity > 4 * (size_t)a->settings.batch_bytes) {
+        batch->builder.bytes.capacity > 4 * (size_t)a->settings.batch_bytes) {
         batch_free(batch);
         return;
     }
@@ -558,11 +556,22 @@ bool accumulator_is_flushing(struct accumulator *a)
     return flushing;
 }
 
+/* The memory of a batch serves the next one, unless a dying connection still shows it to the kernel. */
+static void batch_reclaim(struct core_batch *batch)
+{
+    if (batch->wire != NULL && batch->wire->references == 1)
+        batch_builder_give(&batch->builder, &batch->wire->bytes);
+    core_wire_unref(batch->wire);
+    batch->wire = NULL;
+}
+
 void accumulator_complete(struct accumulator *a, struct core_batch *batch)
 {
     bool report_here = a->cb != NULL && a->settings.delivery_thread == DELIVER_FROM_IO;
+    bool is_waited_for;
     size_t kept = (size_t)batch->builder.count * REPORT_CHARGE;
 
+    batch_reclaim(batch);
     if (report_here)
         batch_report(a, batch);
     pthread_mutex_lock(&a->lock);
@@ -575,12 +584,12 @@ void accumulator_complete(struct accumulator *a, struct core_batch *batch)
     } else {
         a->buffered_bytes -= batch->charged_bytes - kept;
         batch->charged_bytes = kept;
-        core_wire_unref(batch->wire);
-        batch->wire = NULL;
         TAILQ_INSERT_TAIL(&a->done, batch, link);
     }
-    tell_changed(a);
+    is_waited_for = a->waiting > 0;
     pthread_mutex_unlock(&a->lock);
+    if (is_waited_for) /* without the lock, or who wakes would run right into it */
+        pthread_cond_broadcast(&a->changed);
 }
 
 void accumulator_fail(struct accumulator *a, int status, const char *message)

@@ -294,7 +294,7 @@ static int batch_finish(struct core_batch *batch, struct core_producer_partition
     }
     batch->wire = core_wire_create();
     batch->producer_id = options.producer_id;
-    return batch_builder_finish(&batch->builder, &options, &batch->wire->bytes);
+    return batch_builder_finish_into(&batch->builder, &options, &batch->wire->bytes);
 }
 
 static uint64_t batch_deadline(const struct core_producer_partition *p, const struct core_batch *batch)

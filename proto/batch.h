@@ -146,7 +146,7 @@ struct record {
  * then keeps its memory and its codec's context: use one builder for many batches. */
 struct codec_encoder;
 struct batch_builder {
-    struct bytes records;          /* private */
+    struct bytes bytes;            /* private: room for the header, then the records */
     struct codec_encoder *encoder; /* private; created when first needed */
     int64_t base_timestamp_ms;     /* private */
     int64_t max_timestamp_ms;      /* private */
@@ -164,6 +164,9 @@ struct batch_options {
 void batch_builder_init(struct batch_builder *b);
 void batch_builder_close(struct batch_builder *b);
 void batch_builder_reset(struct batch_builder *b);
+/* The records are not needed any more, and the next batch may be built in the memory of `memory`, which the
+ * builder takes over when it is larger than its own. Only a reset or close may follow. */
+void batch_builder_give(struct batch_builder *b, struct bytes *memory);
 void batch_builder_add(struct batch_builder *b, int64_t timestamp_ms, const void *key, size_t key_size,
                        const void *value, size_t value_size, const struct record_header *headers,
                        size_t header_count);
@@ -176,6 +179,10 @@ size_t batch_record_size_bound(size_t key_size, size_t value_size, const struct 
  * that is smaller. Returns 0, ERR_OUT_OF_MEMORY, or ERR_TOO_LARGE for more than a batch's length field can
  * say; `out` is then as it was. `count` must be >= 1. */
 int batch_builder_finish(struct batch_builder *b, const struct batch_options *options, struct bytes *out);
+/* The same into an empty `out`, which gets the builder's own memory instead of a copy when nothing is
+ * compressed, and gives its memory to the builder. Only a reset or close may follow. */
+int batch_builder_finish_into(struct batch_builder *b, const struct batch_options *options,
+                              struct bytes *out);
 
 /* Walks the records of a whole batch whose CRC has been checked; a control batch has none. Uncompressed
  * records are read where they stand, so the batch must outlive the reader; compressed ones are decompressed

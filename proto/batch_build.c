@@ -11,15 +11,25 @@ void batch_builder_init(struct batch_builder *b)
 
 void batch_builder_close(struct batch_builder *b)
 {
-    bytes_close(&b->records);
+    bytes_close(&b->bytes);
     codec_encoder_destroy(b->encoder);
     batch_builder_init(b);
 }
 
 void batch_builder_reset(struct batch_builder *b)
 {
-    bytes_clear(&b->records);
+    bytes_clear(&b->bytes);
     b->count = 0;
+}
+
+void batch_builder_give(struct batch_builder *b, struct bytes *memory)
+{
+    if (memory->capacity > b->bytes.capacity) {
+        bytes_close(&b->bytes);
+        b->bytes = *memory;
+        bytes_init(memory);
+    }
+    bytes_clear(&b->bytes);
 }
 
 /* Lengths and counts fit this many bytes: they are bounded by int32. */
@@ -95,8 +105,10 @@ void batch_builder_add(struct batch_builder *b, int64_t timestamp_ms, const void
                   nullable_size(key, key_size) + nullable_size(value, value_size) +
                   headers_size(headers, header_count);
 
-    bytes_reserve(&b->records, VARINT_MAX_SIZE + size);
-    unsigned char *at = b->records.data + b->records.size;
+    if (b->bytes.size == 0)
+        bytes_extend(&b->bytes, BATCH_HEADER_SIZE);
+    bytes_reserve(&b->bytes, VARINT_MAX_SIZE + size);
+    unsigned char *at = b->bytes.data + b->bytes.size;
     at = varint_store(at, (int64_t)size);
     *at++ = 0; /* attributes */
     at = varint_store(at, timestamp_delta);
@@ -104,54 +116,42 @@ void batch_builder_add(struct batch_builder *b, int64_t timestamp_ms, const void
     at = nullable_store(at, key, key_size);
     at = nullable_store(at, value, value_size);
     at = headers_store(at, headers, header_count);
-    b->records.size = (size_t)(at - b->records.data);
+    b->bytes.size = (size_t)(at - b->bytes.data);
     b->count++;
 }
 
 size_t batch_builder_size(const struct batch_builder *b)
 {
-    return BATCH_HEADER_SIZE + b->records.size;
+    return b->bytes.size > 0 ? b->bytes.size : BATCH_HEADER_SIZE;
 }
 
-/* Puts the records, compressed when that helps, behind the header's place. Sets the codec that was really
- * used. */
-static int batch_builder_put_records(struct batch_builder *b, enum batch_codec *codec, int level,
-                                     struct bytes *out)
+/* Puts the compressed records behind the header's place, or nothing when that would not make them smaller.
+ * Sets the codec that was really used. */
+static int batch_builder_compress(struct batch_builder *b, enum batch_codec *codec, int level,
+                                  struct bytes *out)
 {
     size_t start = out->size;
 
-    if (*codec != BATCH_NONE) {
-        if (b->encoder == NULL)
-            b->encoder = codec_encoder_create();
-        int rc = codec_compress(b->encoder, *codec, level, b->records.data, b->records.size, out);
-        if (rc != 0)
-            return rc;
-        if (out->size - start < b->records.size)
-            return 0;
-        out->size = start;
-        *codec = BATCH_NONE;
-    }
-    bytes_append(out, b->records.data, b->records.size);
-    return 0;
-}
-
-int batch_builder_finish(struct batch_builder *b, const struct batch_options *options, struct bytes *out)
-{
-    enum batch_codec codec = options->codec;
-    size_t start = out->size;
-
-    if (b->records.size > INT32_MAX - BATCH_HEADER_SIZE)
-        return ERR_TOO_LARGE;
+    if (*codec == BATCH_NONE)
+        return 0;
+    if (b->encoder == NULL)
+        b->encoder = codec_encoder_create();
     bytes_extend(out, BATCH_HEADER_SIZE);
-    int rc = batch_builder_put_records(b, &codec, options->level, out);
-    if (rc != 0) {
-        out->size = start;
-        return rc;
-    }
+    int rc = codec_compress(b->encoder, *codec, level, b->bytes.data + BATCH_HEADER_SIZE,
+                            b->bytes.size - BATCH_HEADER_SIZE, out);
+    if (rc == 0 && out->size - start < b->bytes.size)
+        return 0;
+    out->size = start;
+    *codec = BATCH_NONE;
+    return rc;
+}
 
+static void batch_builder_seal(const struct batch_builder *b, const struct batch_options *options,
+                               enum batch_codec codec, unsigned char *data, size_t size)
+{
     struct batch_header header = {
         .base_offset = 0,
-        .size = (uint32_t)(out->size - start),
+        .size = (uint32_t)size,
         .leader_epoch = -1,
         .attributes = (uint16_t)codec,
         .last_offset_delta = b->count - 1,
@@ -162,6 +162,40 @@ int batch_builder_finish(struct batch_builder *b, const struct batch_options *op
         .base_sequence = options->base_sequence,
         .record_count = b->count,
     };
-    batch_seal(out->data + start, &header);
+
+    batch_seal(data, &header);
+}
+
+int batch_builder_finish(struct batch_builder *b, const struct batch_options *options, struct bytes *out)
+{
+    enum batch_codec codec = options->codec;
+    size_t start = out->size;
+
+    if (b->bytes.size > INT32_MAX)
+        return ERR_TOO_LARGE;
+    int rc = batch_builder_compress(b, &codec, options->level, out);
+    if (rc != 0)
+        return rc;
+    if (codec == BATCH_NONE)
+        bytes_append(out, b->bytes.data, b->bytes.size);
+    batch_builder_seal(b, options, codec, out->data + start, out->size - start);
+    return 0;
+}
+
+int batch_builder_finish_into(struct batch_builder *b, const struct batch_options *options, struct bytes *out)
+{
+    enum batch_codec codec = options->codec;
+
+    if (b->bytes.size > INT32_MAX)
+        return ERR_TOO_LARGE;
+    int rc = batch_builder_compress(b, &codec, options->level, out);
+    if (rc != 0)
+        return rc;
+    if (codec == BATCH_NONE) {
+        struct bytes plain = b->bytes;
+        b->bytes = *out;
+        *out = plain;
+    }
+    batch_builder_seal(b, options, codec, out->data, out->size);
     return 0;
 }

@@ -87,7 +87,7 @@ static void step_add(struct bench *b)
     batch_builder_reset(&b->builder);
     for (int i = 0; i < RECORDS; i++)
         batch_builder_add(&b->builder, 1700000000000 + i, NULL, 0, b->value + i * 10, VALUE_SIZE, NULL, 0);
-    b->checksum += b->builder.records.size;
+    b->checksum += batch_builder_size(&b->builder);
 }
 
 static void step_add_keyed(struct bench *b)
@@ -98,7 +98,7 @@ static void step_add_keyed(struct bench *b)
     for (int i = 0; i < RECORDS; i++)
         batch_builder_add(&b->builder, 1700000000000 + i, b->value + i, KEY_SIZE, b->value + i * 10,
                           VALUE_SIZE, &header, 1);
-    b->checksum += b->builder.records.size;
+    b->checksum += batch_builder_size(&b->builder);
 }
 
 static void step_finish(struct bench *b)

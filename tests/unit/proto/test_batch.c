@@ -85,6 +85,33 @@ static void a_builder_is_reusable_and_appends(void **state)
     batch_builder_close(&b);
 }
 
+static void finishing_into_gives_the_same_bytes(void **state)
+{
+    struct bytes *batch = *state;
+    struct bytes into;
+    struct batch_builder b;
+
+    batch_builder_init(&b);
+    bytes_init(&into);
+    for (int codec = BATCH_NONE; codec <= BATCH_ZSTD; codec++) {
+        struct batch_options options = {(enum batch_codec)codec, 0, 77, 3, 1000};
+        for (int count = 1; count <= 100; count += 99) { /* one record does not compress */
+            for (int i = 0; i < count; i++)
+                batch_builder_add(&b, 5000, NULL, 0, "vvvvvvvvvvvvvvvvvvvvvvvv", 24, NULL, 0);
+            bytes_clear(batch);
+            assert_int_equal(batch_builder_finish(&b, &options, batch), 0);
+            assert_int_equal(batch_builder_finish_into(&b, &options, &into), 0);
+            assert_int_equal(into.size, batch->size);
+            assert_memory_equal(into.data, batch->data, batch->size);
+            bytes_clear(&into);
+            batch_builder_give(&b, &into);
+            batch_builder_reset(&b);
+        }
+    }
+    bytes_close(&into);
+    batch_builder_close(&b);
+}
+
 static void sizes_are_what_was_announced(void **state)
 {
     struct bytes *batch = *state;
@@ -350,6 +377,7 @@ int main(void)
         BATCH_TEST(every_codec_makes_a_valid_batch),
         BATCH_TEST(what_does_not_compress_stays_plain),
         BATCH_TEST(a_builder_is_reusable_and_appends),
+        BATCH_TEST(finishing_into_gives_the_same_bytes),
         BATCH_TEST(sizes_are_what_was_announced),
         BATCH_TEST(every_corrupt_byte_is_caught),
         BATCH_TEST(every_truncation_is_caught),
