@@ -49,6 +49,13 @@ void samples_close(struct samples *s);
 bool bench_disk_latency(const char *directory, size_t size, unsigned count, struct samples *s);
 double bench_disk_throughput(const char *directory, unsigned files, uint64_t bytes);
 
+/* The best that was seen of the disk: a disk that is busy with something else is a lenient yardstick. */
+struct bench_disk {
+    double p50_ms; /* 0: not measured */
+    double p99_ms;
+    double bytes_per_s;
+};
+
 /* The cluster under test: the one that --bootstrap names, or a scratch cluster of its own. */
 struct bench_cluster {
     const struct cli_command *command;
@@ -58,14 +65,16 @@ struct bench_cluster {
     bool scratch;
     char bootstrap[256];
     struct flotilla_client *client;
+    struct bench_disk disk;
 };
 bool bench_cluster_open(struct bench_cluster *b, const struct cli_command *command,
                         const struct cli_target *target);
 void bench_cluster_close(struct bench_cluster *b);
 /* Creates a topic of its own for one measurement; the name goes into `name`. */
 bool bench_topic(struct bench_cluster *b, const char *purpose, uint32_t partitions, char *name, size_t size);
-/* Where a scratch cluster's disk is, for the disk's own figures. */
-const char *bench_directory(const struct bench_cluster *b);
+/* Processor time that a scratch cluster's nodes have used; 0 for another cluster. */
+double bench_server_cpu_seconds(const struct bench_cluster *b);
+double bench_client_cpu_seconds(void);
 
 /* ---- the measurements ---- */
 
@@ -73,6 +82,7 @@ struct bench_load {
     uint32_t partitions;
     size_t record_size;
     double seconds;
+    uint64_t bytes; /* sustained: at most so many of values; 0: no bound */
     const char *acks;
     uint64_t rate; /* open loop, records per second; 0: as fast as they are taken */
     bool one_in_flight;
@@ -83,6 +93,8 @@ struct bench_load_result {
     double seconds;
     double records_per_s;
     double bytes_per_s;
+    double server_cpu_seconds;   /* of a scratch cluster; 0 otherwise */
+    double client_cpu_seconds;
     struct samples acknowledged; /* from the intended send time, with a rate or one in flight */
     struct samples received;     /* the same to a consumer, with e2e */
     char error[512];

@@ -97,8 +97,9 @@ static int send_sustained(struct load_run *run, struct flotilla_producer *produc
                           char *value)
 {
     uint64_t end = cli_now_ns() + (uint64_t)(run->load->seconds * 1e9);
+    uint64_t most = run->load->bytes > 0 ? run->load->bytes / run->load->record_size + 1 : UINT64_MAX;
     int status = 0;
-    for (uint64_t i = 0; status == 0 && (i % 64 != 0 || cli_now_ns() < end); i++) {
+    for (uint64_t i = 0; status == 0 && i < most && (i % 64 != 0 || cli_now_ns() < end); i++) {
         status = send_record(producer, topic, run->load, value, 0);
     }
     return status;
@@ -144,11 +145,14 @@ bool bench_produce(struct bench_cluster *b, const char *topic, const struct benc
         return false;
     }
     char *value = record_value(load->record_size);
+    double server_cpu = bench_server_cpu_seconds(b), client_cpu = bench_client_cpu_seconds();
     run.first_ns = cli_now_ns();
     status = load->one_in_flight ? send_one_in_flight(&run, producer, topic, value)
              : load->rate != 0   ? send_open_loop(&run, producer, topic, value)
                                  : send_sustained(&run, producer, topic, value);
     bool ok = finish_load(&run, producer, status);
+    result->server_cpu_seconds = bench_server_cpu_seconds(b) - server_cpu;
+    result->client_cpu_seconds = bench_client_cpu_seconds() - client_cpu;
     flotilla_producer_destroy(producer);
     free(value);
     return ok;
@@ -259,6 +263,7 @@ bool bench_consume(struct bench_cluster *b, const char *topic, struct bench_load
 {
     memset(result, 0, sizeof(*result));
     size_t partitions = partition_count(b, topic), ended = 0;
+    double server_cpu = bench_server_cpu_seconds(b), client_cpu = bench_client_cpu_seconds();
     uint64_t begin = cli_now_ns(), bytes = 0;
     struct flotilla_consumer *c =
         open_consumer(b, topic, FLOTILLA_START_BEGINNING, result->error, sizeof(result->error));
@@ -286,6 +291,8 @@ bool bench_consume(struct bench_cluster *b, const char *topic, struct bench_load
     free(at_end);
     flotilla_consumer_destroy(c);
     result->seconds = (double)(cli_now_ns() - begin) / 1e9;
+    result->server_cpu_seconds = bench_server_cpu_seconds(b) - server_cpu;
+    result->client_cpu_seconds = bench_client_cpu_seconds() - client_cpu;
     result->records_per_s = (double)result->records / result->seconds;
     result->bytes_per_s = (double)bytes / result->seconds;
     return ok;

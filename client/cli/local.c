@@ -549,12 +549,16 @@ bool local_wait_ready(struct local_cluster *c, int64_t timeout_ms)
     return ready;
 }
 
-static bool start_fresh(struct local_cluster *c, unsigned count, bool owned)
+const char *local_scratch_parent(void)
 {
     const char *base = getenv("TMPDIR");
+    return base != NULL && base[0] != 0 ? base : "/tmp";
+}
+
+static bool start_fresh(struct local_cluster *c, unsigned count, bool owned)
+{
     char directory[1024];
-    snprintf(directory, sizeof(directory), "%s/flotilla-XXXXXX",
-             base != NULL && base[0] != 0 ? base : "/tmp");
+    snprintf(directory, sizeof(directory), "%s/flotilla-XXXXXX", local_scratch_parent());
     if (mkdtemp(directory) == NULL) {
         memset(c, 0, sizeof(*c));
         return fail(c, "cannot create %s: %s", directory, strerror(errno));

@@ -55,6 +55,8 @@ bool local_destroy(struct local_cluster *c);
 /* "127.0.0.1:9192,127.0.0.1:9202,..." */
 void local_bootstrap(const struct local_cluster *c, char *out, size_t size);
 void local_node_path(const struct local_cluster *c, unsigned id, const char *file, char *out, size_t size);
+/* Where scratch clusters get their directories. */
+const char *local_scratch_parent(void);
 /* A cluster of its own in a fresh temporary directory, started and ready, for `demo`, `bench` and tests. Its
  * nodes die with the calling thread, so that not even a kill -9 leaves them behind; or are kept. */
 bool local_scratch(struct local_cluster *c, unsigned count);
