@@ -51,6 +51,11 @@ struct node_config {
     uint64_t shutdown_timeout_ms;
     uint32_t flush_threads;
     bool help, version, print_defaults; /* what the command line asked for instead of running */
+
+    /* Not settings, but what the simulator needs: its network does not reach the HTTP library, and with a
+     * guard of consensus switched off (a mask of enum consensus_guard) it must find what that prevents. */
+    bool http_off;
+    unsigned guards_off;
 };
 
 /* All settings at their defaults, those that depend on others left empty. */

@@ -152,6 +152,8 @@ static int listen_clients(struct start *s)
 static int listen_http(struct start *s)
 {
     struct node *n = s->node;
+    if (n->config.http_off)
+        return 0;
     n->endpoints.metrics = &n->metrics;
     const struct http_options options = {.env = n->env,
                                          .host = n->config.listen_host,
@@ -193,7 +195,7 @@ static int start_consensus(struct start *s)
                                               .link_queue_bytes = LINK_QUEUE_BYTES,
                                               .catchup_bytes_per_s = c->catchup_bytes_per_s,
                                               .max_batch_bytes = MAX_BATCH_BYTES,
-                                              .guards = GUARD_ALL,
+                                              .guards = GUARD_ALL & ~c->guards_off,
                                               .leader_changed = on_leader_changed,
                                               .peer_changed = on_peer_changed,
                                               .forwarded = on_forwarded,
