@@ -1,0 +1,296 @@
+#include "tests/sim/checks.h"
+#include "node/base/memory.h"
+#include "node/cluster/cluster.h"
+#include "node/cluster/group0.h"
+#include "node/cluster/internal.h"
+#include "proto/crc32c.h"
+#include "proto/error.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+struct checked_group {
+    uint64_t id;
+    char name[TOPIC_NAME_MAX + 16];
+    uint32_t *leaders; /* by term; 0: none seen */
+    uint64_t terms;
+    uint64_t ready_term;    /* of the newest ready leader seen */
+    int64_t high_watermark; /* the highest on a ready leader, in offsets; group 0: an index */
+    UT_hash_handle hh;
+};
+
+void checks_init(struct checks *c, struct sim_cluster *cluster, struct history *history)
+{
+    *c = (struct checks){.cluster = cluster, .history = history};
+}
+
+static struct checked_group *checked_get(struct checks *c, uint64_t id, const struct partition *p)
+{
+    struct checked_group *k;
+    HASH_FIND(hh, c->groups, &id, sizeof(id), k);
+    if (k != NULL)
+        return k;
+    k = memory_zalloc(sizeof(*k));
+    k->id = id;
+    if (p == NULL)
+        snprintf(k->name, sizeof(k->name), "group 0");
+    else
+        snprintf(k->name, sizeof(k->name), "%s/%u", partition_topic(p), partition_index(p));
+    HASH_ADD(hh, c->groups, id, sizeof(k->id), k);
+    return k;
+}
+
+/* ---- leaders ---- */
+
+static void check_leader(struct checks *c, struct checked_group *k, uint64_t term, uint32_t node)
+{
+    if (term >= k->terms) {
+        uint64_t terms = 2 * term + 16;
+        k->leaders = memory_realloc(k->leaders, terms * sizeof(*k->leaders));
+        memset(k->leaders + k->terms, 0, (terms - k->terms) * sizeof(*k->leaders));
+        k->terms = terms;
+    }
+    if (k->leaders[term] == 0)
+        counters_add(c->history->counters, "elections", 1);
+    else if (k->leaders[term] != node)
+        history_fail(c->history, "%s has two leaders in term %" PRIu64 ": nodes %u and %u", k->name, term,
+                     k->leaders[term], node);
+    k->leaders[term] = node;
+}
+
+static void check_high_watermark(struct checks *c, struct checked_group *k, uint64_t term, uint32_t node,
+                                 int64_t high_watermark)
+{
+    if (term < k->ready_term)
+        return; /* an old leader that does not know it yet */
+    if (high_watermark < k->high_watermark)
+        history_fail(c->history,
+                     "the high watermark of %s goes back from %" PRId64 " to %" PRId64
+                     " on node %u, ready leader of term %" PRIu64,
+                     k->name, k->high_watermark, high_watermark, node, term);
+    k->ready_term = term;
+    k->high_watermark = high_watermark;
+}
+
+static void check_group(void *data, struct sim_node *n, struct group *g, struct partition *p)
+{
+    struct checks *c = data;
+    if (group_role(g) != GROUP_LEADER)
+        return;
+    struct checked_group *k = checked_get(c, group_id(g), p);
+    check_leader(c, k, group_term(g), n->id);
+    if (group_is_ready_leader(g))
+        check_high_watermark(c, k, group_term(g), n->id,
+                             p != NULL ? partition_high_watermark(p) : (int64_t)group_commit_index(g));
+}
+
+void checks_step(struct checks *c)
+{
+    for (unsigned i = 0; i < c->cluster->count; i++) {
+        struct sim_node *n = &c->cluster->nodes[i];
+        if (n->node != NULL && !n->stopping)
+            cluster_each_group(n, check_group, c);
+    }
+}
+
+/* ---- convergence ---- */
+
+struct replicas {
+    struct checks *checks;
+    uint64_t group_id;
+    const char *name;
+    unsigned index;
+    unsigned count;
+    struct sim_node *nodes[CLUSTER_MAX_NODES];
+    struct group *groups[CLUSTER_MAX_NODES];
+    struct partition *partitions[CLUSTER_MAX_NODES]; /* all NULL for group 0 */
+};
+
+typedef bool (*replicas_cb)(struct replicas *r, void *data);
+
+static bool add_replica(struct replicas *r, struct sim_node *n)
+{
+    struct partition *p = NULL;
+    struct group *g = n->node->cluster->group0.group;
+    if (r->group_id != METADATA_GROUP_ID) {
+        p = broker_partition(n->node->broker, r->group_id);
+        g = p != NULL ? partition_group(p) : NULL;
+    }
+    r->nodes[r->count] = n;
+    r->groups[r->count] = g;
+    r->partitions[r->count++] = p;
+    return g != NULL;
+}
+
+struct every_group {
+    struct checks *checks;
+    replicas_cb each;
+    void *data;
+    char *why;
+    size_t why_size;
+    bool all;
+};
+
+static void visit(struct every_group *e, struct replicas *r, const uint32_t *nodes, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (add_replica(r, &e->checks->cluster->nodes[nodes[i] - 1]))
+            continue;
+        if (e->why != NULL)
+            snprintf(e->why, e->why_size, "node %u does not run %s/%u", nodes[i], r->name, r->index);
+        e->all = false;
+        return;
+    }
+    e->all = e->each(r, e->data);
+}
+
+static void visit_topic(void *data, const struct topic_meta *t)
+{
+    struct every_group *e = data;
+    for (uint32_t i = 0; i < t->partition_count && e->all; i++) {
+        const struct partition_meta *p = &t->partitions[i];
+        struct replicas r = {.checks = e->checks, .group_id = p->group_id, .name = t->name, .index = i};
+        visit(e, &r, p->replicas, p->replica_count);
+    }
+}
+
+/* Until one of them answers false. */
+static bool visit_all(struct every_group *e, struct sim_node *controller)
+{
+    static const uint32_t ids[CLUSTER_MAX_NODES] = {1, 2, 3, 4, 5, 6, 7};
+    struct replicas r = {.checks = e->checks, .group_id = METADATA_GROUP_ID, .name = "group 0"};
+    e->all = true;
+    visit(e, &r, ids, e->checks->cluster->count);
+    if (e->all)
+        metadata_each_topic(cluster_metadata(controller->node->cluster), visit_topic, e);
+    return e->all;
+}
+
+struct why {
+    char *text;
+    size_t size;
+};
+
+static bool stand_alike(struct replicas *r, void *data)
+{
+    struct why *why = data;
+    unsigned leaders = 0;
+    uint64_t last = log_last_index(group_log(r->groups[0]));
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct group *g = r->groups[i];
+        leaders += group_is_ready_leader(g);
+        if (log_last_index(group_log(g)) != last || log_durable_index(group_log(g)) != last ||
+            group_applied_index(g) != last) {
+            snprintf(why->text, why->size,
+                     "%s/%u: node %u (role %d, term %" PRIu64 ") has index %" PRIu64 " (durable %" PRIu64
+                     ", applied %" PRIu64 "), node %u (term %" PRIu64 ") has %" PRIu64,
+                     r->name, r->index, r->nodes[i]->id, (int)group_role(g), group_term(g),
+                     log_last_index(group_log(g)), log_durable_index(group_log(g)), group_applied_index(g),
+                     r->nodes[0]->id, group_term(r->groups[0]), last);
+            return false;
+        }
+    }
+    if (leaders != 1)
+        snprintf(why->text, why->size, "%s/%u has %u ready leaders", r->name, r->index, leaders);
+    return leaders == 1;
+}
+
+bool checks_converged(struct checks *c, char *why, size_t why_size)
+{
+    for (unsigned i = 0; i < c->cluster->count; i++) {
+        struct sim_node *n = &c->cluster->nodes[i];
+        if (cluster_node_works(n) && n->node->cluster != NULL && !n->node->cluster->is_opening)
+            continue;
+        snprintf(why, why_size, "node %u does not run", n->id);
+        return false;
+    }
+    struct sim_node *controller = cluster_controller_node(c->cluster);
+    if (controller == NULL) {
+        snprintf(why, why_size, "there is no controller");
+        return false;
+    }
+    struct why w = {why, why_size};
+    struct every_group e = {.checks = c, .each = stand_alike, .data = &w, .why = why, .why_size = why_size};
+    return visit_all(&e, controller);
+}
+
+/* ---- contents ---- */
+
+struct digest {
+    uint64_t index;
+    uint64_t term;
+    enum log_entry_kind kind;
+    uint32_t crc;
+};
+
+struct digests {
+    struct digest *all;
+    size_t count, capacity;
+};
+
+static int add_digest(void *data, const struct log_entry *entry)
+{
+    struct digests *d = data;
+    struct slice bytes = entry->bytes;
+    if (d->count == d->capacity) {
+        d->capacity = d->capacity == 0 ? 1024 : 2 * d->capacity;
+        d->all = memory_realloc(d->all, d->capacity * sizeof(*d->all));
+    }
+    d->all[d->count++] =
+        (struct digest){entry->index, entry->term, entry->kind, crc32c(0, bytes.data, bytes.size)};
+    slice_unref(&bytes);
+    return 0;
+}
+
+static bool load_digests(const struct replicas *r, unsigned i, uint64_t from, uint64_t to, struct digests *d)
+{
+    int rv = from > to ? 0 : log_load(group_log(r->groups[i]), from, to, add_digest, d);
+    if (rv != 0)
+        history_fail(r->checks->history, "%s/%u: the log of node %u can't be read: %s", r->name, r->index,
+                     r->nodes[i]->id, error_text(rv));
+    return rv == 0;
+}
+
+static void compare(const struct replicas *r, unsigned i, const struct digests *a, const struct digests *b)
+{
+    for (size_t k = 0; k < a->count && k < b->count; k++) {
+        const struct digest *x = &a->all[k], *y = &b->all[k];
+        if (x->index == y->index && x->term == y->term && x->kind == y->kind && x->crc == y->crc)
+            continue;
+        history_fail(r->checks->history,
+                     "%s/%u: nodes %u and %u have different entries at index %" PRIu64 ": terms %" PRIu64
+                     " and %" PRIu64,
+                     r->name, r->index, r->nodes[0]->id, r->nodes[i]->id, x->index, x->term, y->term);
+        return;
+    }
+}
+
+static bool compare_replicas(struct replicas *r, void *data)
+{
+    (void)data;
+    uint64_t from = 1, to = log_last_index(group_log(r->groups[0]));
+    for (unsigned i = 0; i < r->count; i++) {
+        uint64_t first = log_first_index(group_log(r->groups[i]));
+        from = first > from ? first : from;
+    }
+    struct digests reference = {0};
+    bool ok = load_digests(r, 0, from, to, &reference);
+    for (unsigned i = 1; i < r->count && ok; i++) {
+        struct digests other = {0};
+        ok = load_digests(r, i, from, to, &other);
+        compare(r, i, &reference, &other);
+        free(other.all);
+    }
+    counters_add(r->checks->history->counters, "replica_entries_compared", reference.count);
+    free(reference.all);
+    return ok;
+}
+
+void checks_compare_replicas(struct checks *c)
+{
+    struct sim_node *controller = cluster_controller_node(c->cluster);
+    struct every_group e = {.checks = c, .each = compare_replicas};
+    visit_all(&e, controller);
+}

@@ -1,0 +1,240 @@
+#include "tests/sim/cluster.h"
+#include "node/base/assert.h"
+#include "node/cluster/internal.h"
+#include "proto/error.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { MS = 1000000 };
+
+/* ---- starting ---- */
+
+static void configure(struct sim_node *n, const struct sim_cluster_options *options)
+{
+    struct node_config *c = &n->config;
+    config_defaults(c);
+    c->node_id = n->id;
+    c->http_off = true;
+    c->http_port = 0;
+    c->guards_off = options->guards_off;
+    c->client_port = CLUSTER_CLIENT_PORT;
+    c->peer_port = CLUSTER_PEER_PORT;
+    c->log_level = options->log_level;
+    c->offsets_partitions = 1;
+    c->heartbeat_ms = options->heartbeat_ms;
+    c->election_timeout_ms = options->election_timeout_ms;
+    c->entry_memory_bytes = options->entry_memory_bytes;
+    c->cache_bytes = options->cache_bytes;
+    c->shutdown_timeout_ms = 2000;
+    snprintf(c->data_dir, sizeof(c->data_dir), "/data");
+    c->peer_count = options->count;
+    for (unsigned i = 0; i < options->count; i++) {
+        c->peers[i].id = i + 1;
+        c->peers[i].port = CLUSTER_PEER_PORT;
+        snprintf(c->peers[i].host, sizeof(c->peers[i].host), "n%u", i + 1);
+    }
+}
+
+static void on_fatal(void *data, const char *message)
+{
+    struct sim_node *n = data;
+    (void)message;
+    n->failed = true;
+}
+
+static uint64_t now_ns(const struct sim_node *n)
+{
+    return sim_now_ns(n->cluster->sim);
+}
+
+/* A process that ended by itself: the init system starts it again. */
+static void end_process(struct sim_node *n, uint64_t down_ns)
+{
+    sim_host_kill(n->host);
+    n->node = NULL;
+    n->failed = n->stopped = n->stopping = n->frozen = false;
+    n->restart_ns = now_ns(n) + down_ns;
+}
+
+static bool start(struct sim_node *n)
+{
+    char message[1024] = "";
+    struct env *env = sim_host_env(n->host);
+    if (env == NULL)
+        env = sim_host_restart(n->host);
+    n->life++;
+    int rv = node_start(env, &n->config, &n->node, message, sizeof(message));
+    if (rv != 0) {
+        fprintf(stderr, "node %u does not start: %s\n", n->id, message);
+        counters_add(n->cluster->counters, "start_refused", 1);
+        end_process(n, 200 * MS);
+        return false;
+    }
+    node_on_fatal(n->node, on_fatal, n);
+    return true;
+}
+
+void cluster_init(struct sim_cluster *c, struct sim *sim, const struct sim_cluster_options *options,
+                  struct counters *counters)
+{
+    memset(c, 0, sizeof(*c));
+    c->sim = sim;
+    c->count = options->count;
+    c->counters = counters;
+    for (unsigned i = 0; i < c->count; i++) {
+        struct sim_node *n = &c->nodes[i];
+        char name[16];
+        snprintf(name, sizeof(name), "n%u", i + 1);
+        n->cluster = c;
+        n->id = i + 1;
+        n->host = sim_host_create(sim, name);
+        configure(n, options);
+        bool ok = start(n);
+        ASSERT(ok);
+    }
+}
+
+/* ---- ending ---- */
+
+static void count_metric(struct counters *counters, const struct metric *m)
+{
+    char name[COUNTER_NAME_SIZE];
+    if (m->kind != METRIC_COUNTER || *m->counter == 0)
+        return;
+    const char *quote = strchr(m->labels, '"');
+    if (strcmp(m->name, "flotilla_raft_guard_total") == 0 && quote != NULL)
+        snprintf(name, sizeof(name), "guard %.*s", (int)strcspn(quote + 1, "\""), quote + 1);
+    else
+        snprintf(name, sizeof(name), "%s", m->name + strlen("flotilla_"));
+    counters_add(counters, name, *m->counter);
+}
+
+/* Not while it stops: it may be gone already, and was counted when that began. */
+static void count(struct sim_node *n)
+{
+    if (n->node == NULL || n->stopping)
+        return;
+    QUEUE_FOREACH (q, &n->node->metrics.all)
+        count_metric(n->cluster->counters, QUEUE_ENTRY(q, struct metric, node));
+}
+
+void cluster_count(struct sim_cluster *c)
+{
+    for (unsigned i = 0; i < c->count; i++)
+        count(&c->nodes[i]);
+}
+
+void cluster_kill(struct sim_node *n, uint64_t down_ns)
+{
+    count(n);
+    end_process(n, down_ns);
+}
+
+void cluster_crash(struct sim_node *n, uint64_t down_ns)
+{
+    count(n);
+    sim_host_crash(n->host);
+    end_process(n, down_ns);
+}
+
+void cluster_crash_all(struct sim_cluster *c, uint64_t down_ns)
+{
+    for (unsigned i = 0; i < c->count; i++)
+        if (c->nodes[i].node != NULL)
+            cluster_crash(&c->nodes[i], sim_random(c->sim, down_ns));
+}
+
+static void on_stopped(void *data)
+{
+    struct sim_node *n = data;
+    n->stopped = true;
+}
+
+void cluster_stop(struct sim_node *n)
+{
+    if (n->stopping || n->failed)
+        return;
+    count(n);
+    n->stopping = true;
+    node_stop(n->node, true, on_stopped, n);
+}
+
+void cluster_freeze(struct sim_node *n)
+{
+    sim_host_freeze(n->host);
+    n->frozen = true;
+}
+
+void cluster_thaw(struct sim_node *n)
+{
+    sim_host_thaw(n->host);
+    n->frozen = false;
+}
+
+/* ---- between events ---- */
+
+void cluster_step(struct sim_cluster *c)
+{
+    for (unsigned i = 0; i < c->count; i++) {
+        struct sim_node *n = &c->nodes[i];
+        if (n->node == NULL) {
+            if (now_ns(n) >= n->restart_ns)
+                start(n);
+        } else if (n->stopped) {
+            end_process(n, sim_random(c->sim, 300) * MS);
+        } else if (n->failed) {
+            counters_add(c->counters, "node_gave_up", 1);
+            cluster_kill(n, 50 * MS + sim_random(c->sim, 500) * MS);
+        }
+    }
+}
+
+bool cluster_start_all(struct sim_cluster *c)
+{
+    bool all = true;
+    for (unsigned i = 0; i < c->count; i++)
+        if (c->nodes[i].node == NULL)
+            all = start(&c->nodes[i]) && all;
+    return all;
+}
+
+/* ---- looking into nodes ---- */
+
+bool cluster_node_works(const struct sim_node *n)
+{
+    return n->node != NULL && !n->frozen && !n->stopping && !n->failed;
+}
+
+struct each_group {
+    struct sim_node *node;
+    void (*each)(void *data, struct sim_node *n, struct group *g, struct partition *p);
+    void *data;
+};
+
+static void on_partition(void *data, struct partition *p)
+{
+    struct each_group *e = data;
+    struct group *g = partition_group(p);
+    if (g != NULL)
+        e->each(e->data, e->node, g, p);
+}
+
+void cluster_each_group(struct sim_node *n,
+                        void (*each)(void *data, struct sim_node *n, struct group *g, struct partition *p),
+                        void *data)
+{
+    struct each_group e = {n, each, data};
+    if (n->node->cluster != NULL && n->node->cluster->group0.group != NULL && !n->node->cluster->is_opening)
+        each(data, n, n->node->cluster->group0.group, NULL);
+    broker_each_partition(n->node->broker, on_partition, &e);
+}
+
+struct sim_node *cluster_controller_node(struct sim_cluster *c)
+{
+    for (unsigned i = 0; i < c->count; i++) {
+        struct sim_node *n = &c->nodes[i];
+        if (cluster_node_works(n) && n->node->cluster != NULL && n->node->cluster->group0.is_ready)
+            return n;
+    }
+    return NULL;
+}

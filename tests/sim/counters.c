@@ -1,0 +1,48 @@
+#include "tests/sim/counters.h"
+#include "node/base/assert.h"
+#include <inttypes.h>
+#include <string.h>
+
+static struct counter *find_or_add(struct counters *c, const char *name)
+{
+    unsigned i = 0;
+    while (i < c->count && strcmp(c->all[i].name, name) < 0)
+        i++;
+    if (i < c->count && strcmp(c->all[i].name, name) == 0)
+        return &c->all[i];
+    ASSERT(c->count < COUNTERS_MAX && strlen(name) < COUNTER_NAME_SIZE);
+    memmove(&c->all[i + 1], &c->all[i], (c->count - i) * sizeof(c->all[0]));
+    c->count++;
+    c->all[i] = (struct counter){.value = 0};
+    snprintf(c->all[i].name, sizeof(c->all[i].name), "%s", name);
+    return &c->all[i];
+}
+
+void counters_add(struct counters *c, const char *name, uint64_t value)
+{
+    find_or_add(c, name)->value += value;
+}
+
+uint64_t counters_get(const struct counters *c, const char *name)
+{
+    for (unsigned i = 0; i < c->count; i++)
+        if (strcmp(c->all[i].name, name) == 0)
+            return c->all[i].value;
+    return 0;
+}
+
+void counters_merge(struct counters *into, const struct counters *run)
+{
+    for (unsigned i = 0; i < run->count; i++) {
+        struct counter *counter = find_or_add(into, run->all[i].name);
+        counter->value += run->all[i].value;
+        counter->runs += run->all[i].value > 0;
+    }
+}
+
+void counters_print(const struct counters *c, FILE *out)
+{
+    for (unsigned i = 0; i < c->count; i++)
+        fprintf(out, "  %-46s %12" PRIu64 "  in %" PRIu64 " runs\n", c->all[i].name, c->all[i].value,
+                c->all[i].runs);
+}

@@ -1,0 +1,314 @@
+#include "tests/sim/nemesis.h"
+#include "node/base/assert.h"
+#include <inttypes.h>
+#include <string.h>
+
+enum { MS = 1000000 };
+
+static const struct {
+    const char *name;
+    unsigned weight;
+} table[] = {
+#define X(name, text, weight) {text, weight},
+    FAULT_TABLE(X)
+#undef X
+};
+
+const char *fault_name(enum fault f)
+{
+    return table[f].name;
+}
+
+static int fault_find(const char *text, size_t size)
+{
+    for (int i = 0; i < FAULTS; i++)
+        if (strlen(table[i].name) == size && memcmp(table[i].name, text, size) == 0)
+            return i;
+    return -1;
+}
+
+bool faults_parse(const char *text, unsigned *mask)
+{
+    *mask = 0;
+    if (strcmp(text, "all") == 0)
+        *mask = FAULTS_ALL;
+    if (strcmp(text, "all") == 0 || strcmp(text, "none") == 0)
+        return true;
+    while (*text != '\0') {
+        size_t size = strcspn(text, ",");
+        int f = fault_find(text, size);
+        if (f < 0)
+            return false;
+        *mask |= 1u << f;
+        text += size + (text[size] == ',');
+    }
+    return true;
+}
+
+static uint64_t draw(struct nemesis *n, uint64_t bound)
+{
+    return sim_random(n->sim, bound);
+}
+
+static uint64_t draw_down_ns(struct nemesis *n)
+{
+    return draw(n, draw(n, 2) == 0 ? 50 : 1000) * MS;
+}
+
+/* A node that works; leaders of group 0 and of partitions are where faults hurt, but all have their turn. */
+static struct sim_node *victim(struct nemesis *n)
+{
+    struct sim_node *controller = draw(n, 3) == 0 ? cluster_controller_node(n->cluster) : NULL;
+    if (controller != NULL)
+        return controller;
+    struct sim_node *any = &n->cluster->nodes[draw(n, n->cluster->count)];
+    return cluster_node_works(any) ? any : NULL;
+}
+
+/* ---- processes ---- */
+
+static void crash_some(struct nemesis *n)
+{
+    unsigned majority = n->cluster->count / 2 + 1;
+    unsigned first = (unsigned)draw(n, n->cluster->count);
+    for (unsigned i = 0; i < majority; i++) {
+        struct sim_node *node = &n->cluster->nodes[(first + i) % n->cluster->count];
+        if (node->node != NULL)
+            cluster_crash(node, draw_down_ns(n));
+    }
+}
+
+static void roll_next(struct nemesis *n)
+{
+    struct sim_node *node = &n->cluster->nodes[n->rolling - 1];
+    if (!cluster_node_works(node))
+        return;
+    cluster_stop(node);
+    n->rolling--;
+}
+
+/* ---- network ---- */
+
+static void cut_one_way(struct nemesis *n, struct sim_node *v)
+{
+    struct sim_node *other = &n->cluster->nodes[draw(n, n->cluster->count)];
+    if (other == v)
+        return;
+    if (draw(n, 2) == 0)
+        sim_link_cut(v->host, other->host);
+    else
+        sim_link_cut(other->host, v->host);
+}
+
+static void reset_links(struct nemesis *n, struct sim_node *v)
+{
+    for (unsigned i = 0; i < n->cluster->count; i++)
+        if (&n->cluster->nodes[i] != v)
+            sim_link_reset(v->host, n->cluster->nodes[i].host);
+    for (unsigned i = 0; i < WORKLOAD_MACHINES; i++)
+        sim_link_reset(v->host, n->workload->machines[i].host);
+}
+
+static void slow_network(struct nemesis *n)
+{
+    uint64_t worst_ms = 1 + draw(n, 40);
+    sim_network_latency(n->sim, 30000, worst_ms * MS);
+}
+
+/* ---- disk ---- */
+
+static void slow_disk(struct nemesis *n, struct sim_node *v)
+{
+    uint64_t worst_ms = draw(n, 8) == 0 ? 3000 : 1 + draw(n, 200);
+    sim_disk_latency(v->host, 200000, worst_ms * MS);
+}
+
+static void fill_disk(struct nemesis *n, struct sim_node *v)
+{
+    uint64_t free_bytes = 0;
+    if (env_free_space(sim_host_env(v->host), "/", &free_bytes) != 0)
+        return;
+    sim_disk_capacity(v->host, (UINT64_C(1) << 40) - free_bytes + draw(n, 200 * 1024));
+}
+
+static void heal_disk(struct sim_node *v)
+{
+    sim_disk_latency(v->host, 200000, 600000);
+    sim_disk_capacity(v->host, UINT64_C(1) << 40);
+    sim_disk_fail_syncs(v->host, 0);
+}
+
+static void break_syncs(struct nemesis *n, struct sim_node *v)
+{
+    if (n->faulty_disk != NULL)
+        sim_disk_fail_syncs(n->faulty_disk->host, 0);
+    n->faulty_disk = v;
+    sim_disk_fail_syncs(v->host, 1000 + (unsigned)draw(n, 20000));
+}
+
+/* ---- the rest ---- */
+
+static void heal_some(struct nemesis *n)
+{
+    sim_heal_all(n->sim);
+    sim_network_latency(n->sim, 30000, 150000);
+    for (unsigned i = 0; i < n->cluster->count; i++) {
+        struct sim_node *node = &n->cluster->nodes[i];
+        if (node->frozen)
+            cluster_thaw(node);
+        if (draw(n, 2) == 0)
+            heal_disk(node);
+    }
+}
+
+static void drain(struct nemesis *n, struct sim_node *v)
+{
+    if (n->draining != 0)
+        workload_drain(n->workload, n->draining, false);
+    n->draining = n->draining == 0 ? v->id : 0;
+    if (n->draining != 0)
+        workload_drain(n->workload, v->id, true);
+}
+
+static void step_clock(struct nemesis *n, struct sim_node *v)
+{
+    int64_t minutes = (int64_t)draw(n, 41) - 20;
+    sim_host_step_wall_clock(v->host, minutes * 60000);
+}
+
+static void strike(struct nemesis *n, enum fault f, struct sim_node *v)
+{
+    switch (f) {
+    case FAULT_CRASH:
+        cluster_crash(v, draw_down_ns(n));
+        break;
+    case FAULT_CRASH_ALL:
+        cluster_crash_all(n->cluster, 300 * MS);
+        break;
+    case FAULT_CRASH_SOME:
+        crash_some(n);
+        break;
+    case FAULT_KILL:
+        cluster_kill(v, draw_down_ns(n));
+        break;
+    case FAULT_STOP:
+        cluster_stop(v);
+        break;
+    case FAULT_ROLL:
+        n->rolling = n->cluster->count;
+        break;
+    case FAULT_FREEZE:
+        cluster_freeze(v);
+        break;
+    case FAULT_ISOLATE:
+        sim_host_isolate(v->host);
+        break;
+    case FAULT_CUT:
+        cut_one_way(n, v);
+        break;
+    case FAULT_RESET:
+        reset_links(n, v);
+        break;
+    case FAULT_NETWORK:
+        slow_network(n);
+        break;
+    case FAULT_DISK:
+        slow_disk(n, v);
+        break;
+    case FAULT_SPACE:
+        fill_disk(n, v);
+        break;
+    case FAULT_SYNC_ERROR:
+        break_syncs(n, v);
+        break;
+    case FAULT_CLOCK:
+        step_clock(n, v);
+        break;
+    case FAULT_CLIENT:
+        workload_kill_client(n->workload);
+        break;
+    case FAULT_GROW:
+        workload_grow_topic(n->workload);
+        break;
+    case FAULT_CHURN:
+        workload_churn_topic(n->workload);
+        break;
+    case FAULT_DRAIN:
+        drain(n, v);
+        break;
+    case FAULTS:
+        break;
+    }
+}
+
+static enum fault draw_fault(struct nemesis *n)
+{
+    unsigned total = 0;
+    for (unsigned f = 0; f < FAULTS; f++)
+        total += (n->faults >> f & 1) * table[f].weight;
+    uint64_t at = draw(n, total);
+    for (unsigned f = 0; f < FAULTS; f++) {
+        unsigned weight = (n->faults >> f & 1) * table[f].weight;
+        if (at < weight)
+            return (enum fault)f;
+        at -= weight;
+    }
+    ASSERT(false);
+    return FAULTS;
+}
+
+static void strike_one(struct nemesis *n)
+{
+    enum fault f = draw_fault(n);
+    struct sim_node *v = victim(n);
+    char name[COUNTER_NAME_SIZE];
+    if (v == NULL)
+        return;
+    if (n->verbose)
+        fprintf(stderr, "[%7" PRIu64 " ms] %s, node %u\n", sim_now_ns(n->sim) / MS, fault_name(f), v->id);
+    snprintf(name, sizeof(name), "fault %s", fault_name(f));
+    counters_add(n->counters, name, 1);
+    strike(n, f, v);
+}
+
+void nemesis_step(struct nemesis *n)
+{
+    if (n->rolling > 0)
+        roll_next(n);
+    if (sim_now_ns(n->sim) < n->next_ns)
+        return;
+    n->next_ns = sim_now_ns(n->sim) + (1 + draw(n, 2 * n->gap_ms)) * MS;
+    if (draw(n, 4) == 0)
+        heal_some(n);
+    else if (n->faults != 0)
+        strike_one(n);
+}
+
+void nemesis_heal(struct nemesis *n)
+{
+    n->rolling = 0;
+    sim_heal_all(n->sim);
+    sim_network_latency(n->sim, 30000, 150000);
+    for (unsigned i = 0; i < n->cluster->count; i++) {
+        if (n->cluster->nodes[i].frozen)
+            cluster_thaw(&n->cluster->nodes[i]);
+        heal_disk(&n->cluster->nodes[i]);
+    }
+    if (n->draining != 0)
+        workload_drain(n->workload, n->draining, false);
+    n->draining = 0;
+}
+
+/* Some runs have everything; most have a few kinds of faults, which then come in a row. */
+void nemesis_init(struct nemesis *n, struct sim_cluster *cluster, struct workload *workload, unsigned allowed)
+{
+    *n = (struct nemesis){
+        .sim = cluster->sim, .cluster = cluster, .workload = workload, .counters = cluster->counters};
+    n->faults = allowed;
+    if (draw(n, 4) != 0)
+        for (unsigned f = 0; f < FAULTS; f++)
+            if (draw(n, 2) == 0)
+                n->faults &= ~(1u << f);
+    n->gap_ms = 20 + (unsigned)draw(n, 200);
+    n->next_ns = sim_now_ns(n->sim) + n->gap_ms * (uint64_t)MS;
+}

@@ -1,0 +1,65 @@
+/* What goes wrong in a run, and when: drawn from the seed. */
+#ifndef SIM_NEMESIS_H
+#define SIM_NEMESIS_H
+
+#include "tests/sim/cluster.h"
+#include "tests/sim/workload.h"
+
+/* X(NAME, "name", weight): the weight among all faults in a run that has them. */
+#define FAULT_TABLE(X)                                                                                       \
+    X(CRASH, "crash", 4)           /* power loss of one node */                                              \
+    X(CRASH_ALL, "crash-all", 2)   /* of all at once */                                                      \
+    X(CRASH_SOME, "crash-some", 2) /* of a majority */                                                       \
+    X(KILL, "kill", 3)             /* kill -9 */                                                             \
+    X(STOP, "stop", 1)             /* planned stop and start */                                              \
+    X(ROLL, "roll", 1)             /* that of all nodes in turn */                                           \
+    X(FREEZE, "freeze", 2)         /* SIGSTOP */                                                             \
+    X(ISOLATE, "isolate", 3)       /* all links of a node */                                                 \
+    X(CUT, "cut", 3)               /* one direction of one link */                                           \
+    X(RESET, "reset", 2)           /* connections of a node */                                               \
+    X(NETWORK, "network", 1)       /* slow */                                                                \
+    X(DISK, "disk", 2)             /* slow, to the point of standing still */                                \
+    X(SPACE, "space", 1)           /* disk full */                                                           \
+    X(SYNC_ERROR, "sync-error", 1) /* failing syncs on one node */                                           \
+    X(CLOCK, "clock", 1)           /* wall clock steps */                                                    \
+    X(CLIENT, "client", 2)         /* kill -9 of a client */                                                 \
+    X(GROW, "grow", 1)             /* partitions are added */                                                \
+    X(CHURN, "churn", 2)           /* topics created and deleted */                                          \
+    X(DRAIN, "drain", 1)           /* leaderships moved away from a node */
+
+enum fault {
+#define X(name, text, weight) FAULT_##name,
+    FAULT_TABLE(X)
+#undef X
+        FAULTS
+};
+
+enum { FAULTS_ALL = (1 << FAULTS) - 1 };
+
+struct nemesis {
+    struct sim *sim;
+    struct sim_cluster *cluster;
+    struct workload *workload;
+    struct counters *counters;
+    unsigned faults; /* a mask of 1 << enum fault */
+    unsigned gap_ms; /* between two events, on average */
+    uint64_t next_ns;
+    unsigned rolling;             /* nodes that a rolling restart has before it */
+    struct sim_node *faulty_disk; /* at most one has failing syncs */
+    uint32_t draining;            /* node; 0: none */
+    bool verbose;
+};
+
+const char *fault_name(enum fault f);
+/* "crash,kill" or "all" or "none" to a mask; false when a name is unknown. */
+bool faults_parse(const char *text, unsigned *mask);
+
+/* Chooses what this run has of `allowed`. */
+void nemesis_init(struct nemesis *n, struct sim_cluster *cluster, struct workload *workload,
+                  unsigned allowed);
+/* Between events. */
+void nemesis_step(struct nemesis *n);
+/* Ends all faults, and starts all nodes. */
+void nemesis_heal(struct nemesis *n);
+
+#endif

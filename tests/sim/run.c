@@ -1,0 +1,177 @@
+#include "tests/sim/run.h"
+#include "node/base/assert.h"
+#include "node/base/memory.h"
+#include "tests/sim/checks.h"
+#include "tests/sim/nemesis.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MS = 1000000, START_MS = 20000, CALM_MS = 1000, CONVERGE_MS = 40000, AUDIT_MS = 20000 };
+
+struct run {
+    const struct run_options *options;
+    struct counters *counters;
+    struct sim *sim;
+    struct sim_cluster cluster;
+    struct history history;
+    struct workload workload;
+    struct nemesis nemesis;
+    struct checks checks;
+};
+
+static uint64_t now_ms(const struct run *r)
+{
+    return sim_now_ns(r->sim) / MS;
+}
+
+/* Lets the cluster go on a little; false once something is wrong. */
+static bool step(struct run *r)
+{
+    sim_run_for(r->sim, 1 + sim_random(r->sim, MS));
+    cluster_step(&r->cluster);
+    workload_step(&r->workload);
+    checks_step(&r->checks);
+    return r->history.violation[0] == '\0';
+}
+
+static bool step_until(struct run *r, uint64_t limit_ms, bool (*done)(const struct workload *w))
+{
+    uint64_t end_ms = now_ms(r) + limit_ms;
+    while (now_ms(r) < end_ms) {
+        if (!step(r))
+            return false;
+        if (done(&r->workload))
+            return true;
+    }
+    return false;
+}
+
+static void note(const struct run *r, const char *what)
+{
+    if (r->options->verbose)
+        fprintf(stderr, "[%7" PRIu64 " ms] %s\n", now_ms(r), what);
+}
+
+/* ---- the phases ---- */
+
+static void set_up(struct run *r, struct run_result *result)
+{
+    static const unsigned counts[] = {3, 3, 3, 3, 3, 3, 5, 5, 5, 7};
+    r->counters = &result->counters;
+    r->sim = sim_create(r->options->seed);
+    unsigned count = counts[sim_random(r->sim, sizeof(counts) / sizeof(counts[0]))];
+    static const struct {
+        uint64_t heartbeat_ms, election_timeout_ms;
+    } paces[] = {{100, 500}, {30, 200}, {20, 100}};
+    uint64_t pace = sim_random(r->sim, 3);
+    const struct sim_cluster_options options = {
+        .count = r->options->nodes != 0 ? r->options->nodes : count,
+        .heartbeat_ms = paces[pace].heartbeat_ms,
+        .election_timeout_ms = paces[pace].election_timeout_ms,
+        .entry_memory_bytes = sim_random(r->sim, 2) == 0 ? 256 * 1024 : 4 * 1024 * 1024,
+        .cache_bytes = sim_random(r->sim, 2) == 0 ? 64 * 1024 : 1024 * 1024,
+        .log_level = r->options->verbose ? LOG_DEBUG : LOG_WARN,
+        .guards_off = r->options->guards_off};
+    result->nodes = options.count;
+    history_init(&r->history, r->counters);
+    cluster_init(&r->cluster, r->sim, &options, r->counters);
+    checks_init(&r->checks, &r->cluster, &r->history);
+    workload_init(&r->workload, r->sim, &r->history, options.count);
+}
+
+static void start(struct run *r)
+{
+    if (!step_until(r, START_MS, workload_has_topics))
+        history_fail(&r->history, "no progress: the first topics are not there after %d s", START_MS / 1000);
+}
+
+static void run_faults(struct run *r)
+{
+    uint64_t duration_ms = 2000 + sim_random(r->sim, 8000);
+    if (r->options->duration_ms != 0)
+        duration_ms = r->options->duration_ms;
+    uint64_t end_ms = now_ms(r) + duration_ms;
+    workload_start(&r->workload);
+    nemesis_init(&r->nemesis, &r->cluster, &r->workload, r->options->faults);
+    r->nemesis.verbose = r->options->verbose;
+    while (now_ms(r) < end_ms && step(r))
+        nemesis_step(&r->nemesis);
+}
+
+static void look_for_failed(void *data, struct sim_node *n, struct group *g, struct partition *p)
+{
+    (void)n, (void)p;
+    if (group_role(g) == GROUP_FAILED)
+        *(bool *)data = true;
+}
+
+/* What an operator does with a node whose disk had failed, after it was mended. */
+static void restart_failed(struct run *r)
+{
+    for (unsigned i = 0; i < r->cluster.count; i++) {
+        struct sim_node *n = &r->cluster.nodes[i];
+        bool failed = false;
+        if (cluster_node_works(n))
+            cluster_each_group(n, look_for_failed, &failed);
+        if (!failed)
+            continue;
+        counters_add(r->counters, "node_restarted_after_disk_failure", 1);
+        cluster_kill(n, 0);
+    }
+}
+
+static void calm(struct run *r)
+{
+    note(r, "heal");
+    nemesis_heal(&r->nemesis);
+    restart_failed(r);
+    uint64_t end_ms = now_ms(r) + CALM_MS;
+    while (now_ms(r) < end_ms && step(r))
+        ;
+    workload_end(&r->workload);
+}
+
+static void converge(struct run *r)
+{
+    char why[256] = "";
+    uint64_t begin_ms = now_ms(r), end_ms = begin_ms + CONVERGE_MS;
+    note(r, "converge");
+    while (now_ms(r) < end_ms && step(r)) {
+        restart_failed(r);
+        if (!workload_is_idle(&r->workload))
+            snprintf(why, sizeof(why), "clients still wait for answers");
+        else if (checks_converged(&r->checks, why, sizeof(why))) {
+            counters_add(r->counters, "convergence_ms", now_ms(r) - begin_ms);
+            checks_compare_replicas(&r->checks);
+            return;
+        }
+    }
+    history_fail(&r->history, "no progress: %d s after all faults were mended %s", CONVERGE_MS / 1000, why);
+}
+
+static void audit(struct run *r)
+{
+    note(r, "audit");
+    workload_start_audit(&r->workload);
+    if (!step_until(r, AUDIT_MS, workload_audit_is_complete))
+        history_fail(&r->history, "no progress: a new reader does not reach the ends within %d s",
+                     AUDIT_MS / 1000);
+    workload_check_complete(&r->workload);
+}
+
+void run_seed(const struct run_options *options, struct run_result *result)
+{
+    static void (*const phases[])(struct run * r) = {start, run_faults, calm, converge, audit};
+    struct run *r = memory_zalloc(sizeof(*r));
+    r->options = options;
+    set_up(r, result);
+    for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]) && r->history.violation[0] == '\0'; i++)
+        phases[i](r);
+    cluster_count(&r->cluster);
+    counters_add(r->counters, "simulated_ms", now_ms(r));
+    snprintf(result->violation, sizeof(result->violation), "%s", r->history.violation);
+    result->hash = sim_hash(r->sim);
+    result->simulated_ms = now_ms(r);
+    result->complete = true;
+}

@@ -1,0 +1,230 @@
+#include "tests/sim/suite.h"
+#include "node/base/memory.h"
+#include <inttypes.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TAIL_BYTES = 6000, MAX_RUN_S = 240 };
+
+/* One run under way in a child. */
+struct job {
+    pid_t pid; /* 0: none */
+    struct run_options options;
+    struct run_result *result; /* shared with the child */
+    FILE *log;                 /* what it writes to stderr */
+    bool second;
+};
+
+struct suite {
+    const struct suite_options *options;
+    struct job jobs[SUITE_JOBS_MAX];
+    struct counters counters;
+    uint64_t simulated_ms;
+    unsigned done, failed;
+    unsigned next; /* counts the runs begun */
+    bool quiet;    /* failures are what is looked for */
+    struct first_run {
+        uint64_t hash;
+        bool known;
+    } * first; /* by seed, for the second time */
+};
+
+/* ---- the child ---- */
+
+/* The second run of a seed has other addresses and other bytes in fresh memory, so that whatever depends on
+ * them shows. */
+static void disturb_memory(bool second)
+{
+    mallopt(M_PERTURB, second ? 0x5a : 0xa5);
+    for (int i = 0; second && i < 1000; i++)
+        if (malloc((size_t)(16 + i * 37 % 4000)) == NULL)
+            abort();
+}
+
+_Noreturn static void run_child(const struct job *job)
+{
+    if (!job->options.verbose)
+        dup2(fileno(job->log), STDERR_FILENO);
+    disturb_memory(job->second);
+    alarm(MAX_RUN_S);
+    run_seed(&job->options, job->result);
+    fflush(NULL);
+    _exit(0); /* without a look for leaks: killed nodes leave their memory behind */
+}
+
+static void job_start(struct suite *s, struct job *job)
+{
+    unsigned per_seed = s->options->twice ? 2 : 1;
+    job->options = s->options->run;
+    job->options.seed += s->next / per_seed;
+    job->second = s->next % per_seed == 1;
+    s->next++;
+    memset(job->result, 0, sizeof(*job->result));
+    job->log = tmpfile();
+    if (job->log == NULL)
+        abort();
+    fflush(NULL);
+    job->pid = fork();
+    if (job->pid == 0)
+        run_child(job);
+    if (job->pid < 0)
+        abort();
+}
+
+/* ---- the parent ---- */
+
+static void print_log(FILE *log)
+{
+    static char tail[TAIL_BYTES + 1];
+    fseek(log, 0, SEEK_END);
+    long size = ftell(log);
+    fseek(log, size > TAIL_BYTES ? size - TAIL_BYTES : 0, SEEK_SET);
+    tail[fread(tail, 1, TAIL_BYTES, log)] = '\0';
+    printf("%s\n", tail);
+}
+
+static void describe_death(char *out, size_t size, int status)
+{
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        snprintf(out, size, "it took longer than %d s", MAX_RUN_S);
+    else if (WIFSIGNALED(status))
+        snprintf(out, size, "the process died of signal %d", WTERMSIG(status));
+    else
+        snprintf(out, size, "the process ended with status %d", WEXITSTATUS(status));
+}
+
+static void compare_hash(struct suite *s, const struct job *job, char *violation, size_t size)
+{
+    struct first_run *first = &s->first[job->options.seed - s->options->run.seed];
+    if (first->known && first->hash != job->result->hash && violation[0] == '\0')
+        snprintf(violation, size,
+                 "not deterministic: hash %016" PRIx64 " the one time, %016" PRIx64 " the other", first->hash,
+                 job->result->hash);
+    first->hash = job->result->hash;
+    first->known = true;
+}
+
+static void report(const struct suite *s, const struct job *job, const char *violation, bool died)
+{
+    const struct run_result *r = job->result;
+    const struct run_options *o = &job->options;
+    if (violation[0] == '\0') {
+        printf("seed %" PRIu64 " ok: %u nodes, %" PRIu64 " ms, %" PRIu64 " sent, %" PRIu64
+               " read, hash %016" PRIx64 "\n",
+               o->seed, r->nodes, r->simulated_ms, counters_get(&r->counters, "records_sent"),
+               counters_get(&r->counters, "records_read"), r->hash);
+        return;
+    }
+    printf("seed %" PRIu64 " FAILED: %s\n", o->seed, violation);
+    printf("  replay: sim --seed %" PRIu64 " --verbose", o->seed);
+    if (o->nodes != 0)
+        printf(" --nodes %u", o->nodes);
+    if (o->guards_off != 0)
+        printf(" --guards-off 0x%x", o->guards_off);
+    if (o->duration_ms != 0)
+        printf(" --duration-ms %" PRIu64, o->duration_ms);
+    if (o->faults != FAULTS_ALL) {
+        printf(" --faults none");
+        for (unsigned f = 0; f < FAULTS; f++)
+            if (o->faults >> f & 1)
+                printf(",%s", fault_name((enum fault)f));
+    }
+    printf("\n");
+    if (died && !s->options->run.verbose)
+        print_log(job->log);
+}
+
+static void job_end(struct suite *s, struct job *job, int status)
+{
+    char violation[400];
+    bool died = !job->result->complete;
+    job->pid = 0;
+    snprintf(violation, sizeof(violation), "%s", job->result->violation);
+    if (died)
+        describe_death(violation, sizeof(violation), status);
+    else if (s->options->twice)
+        compare_hash(s, job, violation, sizeof(violation));
+    s->done++;
+    s->failed += violation[0] != '\0';
+    s->simulated_ms += job->result->simulated_ms;
+    counters_merge(&s->counters, &job->result->counters);
+    if (!s->quiet)
+        report(s, job, violation, died);
+    fclose(job->log);
+    fflush(stdout);
+}
+
+static void wait_for_one(struct suite *s)
+{
+    int status;
+    pid_t pid = wait(&status);
+    for (unsigned i = 0; i < s->options->jobs; i++)
+        if (s->jobs[i].pid == pid && pid > 0)
+            job_end(s, &s->jobs[i], status);
+}
+
+static void run_all(struct suite *s)
+{
+    unsigned total = s->options->runs * (s->options->twice ? 2 : 1);
+    for (unsigned i = 0; i < s->options->jobs; i++)
+        s->jobs[i].result =
+            mmap(NULL, sizeof(struct run_result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    s->first = memory_zalloc(s->options->runs * sizeof(*s->first));
+    while (s->done < total) {
+        for (unsigned i = 0; i < s->options->jobs && s->next < total; i++)
+            if (s->jobs[i].pid == 0)
+                job_start(s, &s->jobs[i]);
+        wait_for_one(s);
+    }
+    free(s->first);
+    for (unsigned i = 0; i < s->options->jobs; i++)
+        munmap(s->jobs[i].result, sizeof(struct run_result));
+}
+
+static double clock_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void run_and_sum_up(struct suite *s)
+{
+    double begin_s = clock_s();
+    run_all(s);
+    double took_s = clock_s() - begin_s;
+    if (s->quiet)
+        return;
+    if (s->options->counters)
+        counters_print(&s->counters, stdout);
+    printf("%u of %u runs failed; %.0f simulated seconds in %.1f s: %.1f per second, %.2f runs per second\n",
+           s->failed, s->done, (double)s->simulated_ms / 1000, took_s,
+           (double)s->simulated_ms / 1000 / took_s, s->done / took_s);
+}
+
+int suite_run(const struct suite_options *o)
+{
+    struct suite *s = memory_zalloc(sizeof(*s));
+    s->options = o;
+    run_and_sum_up(s);
+    unsigned failed = s->failed;
+    free(s);
+    return failed != 0;
+}
+
+int suite_ci(const struct suite_options *o)
+{
+    return suite_run(o);
+}
+
+int suite_sabotage(const struct suite_options *o)
+{
+    return suite_run(o);
+}
