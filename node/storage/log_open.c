@@ -77,10 +77,15 @@ static void opening_done(struct env_work *job)
     opening_finish(container_of(job, struct log_open_req, job)->private_);
 }
 
-static void opening_damage_recorded(struct journal_wait *wait)
+static void opening_damage_recorded(struct journal_wait *wait, int status)
 {
     struct opening *o = container_of(wait, struct opening, wait);
 
+    if (status != 0) {
+        o->recovery.status = status;
+        opening_finish(o);
+        return;
+    }
     env_work(o->options.env, &o->req->job, opening_repair_work, opening_done);
 }
 
@@ -131,6 +136,7 @@ int log_open(const struct log_options *options, struct log_open_req *req,
     if (options->journal != NULL)
         journal_get(options->journal, options->group_id, &state);
     recovery_init(&o->recovery, options->env, o->directory, log_max_batch(options), state.floor_index);
+    o->recovery.distrust = state.damaged;
     req->private_ = o;
     env_work(options->env, &req->job, opening_inspect_work, opening_inspected);
     return 0;

@@ -102,7 +102,7 @@ static bool recovery_marker(struct recovery *r, struct clean_marker *marker)
     char path[FORMAT_PATH_MAX];
     struct bytes content;
 
-    if (!r->marker_found)
+    if (!r->marker_found || r->distrust)
         return false;
     bytes_init(&content);
     format_path(path, r->directory, "clean");
@@ -220,7 +220,7 @@ static int candidate_open(struct recovery *r, struct candidate *c, uint64_t base
     candidate_read_index(r, c, base_index, at);
     if (!c->header_ok)
         candidate_derive_header(c, at);
-    if (c->final && !candidate_first_batch_fits(r, c)) {
+    if (c->final && (r->distrust || !candidate_first_batch_fits(r, c))) {
         c->final = false;
         segment_index_truncate(&c->segment->index, 0);
     }

@@ -13,6 +13,8 @@ struct recovery {
     const char *directory;
     size_t max_batch_bytes;
     uint64_t floor_index;
+    /* Known to be damaged somewhere: no finished index and no marker is believed, every batch is checked. */
+    bool distrust;
 
     /* Results of inspect. */
     struct log_recovery report;

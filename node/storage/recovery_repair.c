@@ -118,9 +118,10 @@ static int repair_indexes(struct recovery *r)
 
     QUEUE_FOREACH (node, &r->segments) {
         struct segment *s = QUEUE_ENTRY(node, struct segment, node);
+        bool last = &s->node == queue_last(&r->segments);
         if (!r->files[i++].rewrite_index)
             continue;
-        int status = segment_write_header(s, r->directory);
+        int status = last ? segment_write_header(s, r->directory) : segment_write_index(s, r->directory);
         if (status != 0)
             return repair_failed(r, status, "write an index in", r->directory);
     }

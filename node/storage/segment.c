@@ -118,6 +118,19 @@ int segment_write_header(struct segment *s, const char *directory)
     return status;
 }
 
+int segment_write_index(struct segment *s, const char *directory)
+{
+    char path[FORMAT_PATH_MAX];
+    struct bytes image;
+
+    bytes_init(&image);
+    segment_index_image(s, &image);
+    format_segment_path(path, directory, s->header.base_index, ".idx");
+    int status = segment_write_file(s->env, path, &image);
+    bytes_close(&image);
+    return status;
+}
+
 int segment_file_create(struct segment *s, const char *directory)
 {
     char path[FORMAT_PATH_MAX];

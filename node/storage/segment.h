@@ -48,6 +48,8 @@ int segment_read_file(struct env *env, const char *path, size_t max, struct byte
 int segment_write_file(struct env *env, const char *path, const struct bytes *content);
 /* An index file that holds the header only. */
 int segment_write_header(struct segment *s, const char *directory);
+/* A finished one. */
+int segment_write_index(struct segment *s, const char *directory);
 /* Makes the files, durably. Harmless to repeat after ERR_NO_SPACE. */
 int segment_file_create(struct segment *s, const char *directory);
 /* Opens the writer on a segment that is there. */

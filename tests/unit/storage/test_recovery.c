@@ -449,6 +449,28 @@ static void a_read_that_finds_damage_stops_the_replica(void **state)
     assert_int_equal(log_writable(f->log), ERR_CORRUPT);
 }
 
+/* Once damage is on record, the next opening checks every byte, whatever indexes and marker say. */
+static void known_damage_is_searched_for(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+
+    several_segments(f);
+    fixture_sync(f);
+    fixture_close(f, true);
+    journal_put_damaged(f->journal, f->options.group_id, true);
+    fixture_open(f);
+    assert_false(f->recovery.clean);
+    assert_false(f->recovery.damaged); /* nothing was found after all */
+    fixture_check(f);
+    fixture_close(f, true);
+    fixture_segment_path(f, 1, ".log", path);
+    helper_flip(path, 2500, 8);
+    fixture_open(f);
+    assert_true(f->recovery.damaged);
+    assert_true(log_last_index(f->log) < f->recovery.damaged_index);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_create, fixture_destroy)
 
 int main(void)
@@ -471,6 +493,7 @@ int main(void)
         TEST(leftovers_of_a_died_creation_are_removed),
         TEST(a_stale_or_broken_marker_is_not_believed),
         TEST(a_read_that_finds_damage_stops_the_replica),
+        TEST(known_damage_is_searched_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
