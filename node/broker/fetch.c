@@ -141,7 +141,7 @@ static void on_read(struct log_read_req *read, int status)
     /* The log cancels its reads when it closes. */
     if (!partition_is_running(p))
         status = ERR_NOT_LEADER;
-    look(req, status);
+    look(req, partition_read_error(status));
     partition_unref(p);
 }
 

@@ -75,6 +75,13 @@ void partition_close(struct partition *p, void (*closed)(struct partition *p));
 void partition_configure(struct partition *p, const struct topic_config *config);
 void partition_ref(struct partition *p);
 void partition_unref(struct partition *p);
+/* What the disk says of a read, as the client must see it: a damaged file or a failing disk ends this
+ * replica, and another one has the records. */
+static inline int partition_read_error(int status)
+{
+    return status == ERR_CORRUPT || status == ERR_IO || status == ERR_NOT_FOUND ? ERR_REPLICA_FAILED : status;
+}
+
 static inline bool partition_is_running(const struct partition *p)
 {
     return p->phase == PARTITION_RUNNING;

@@ -19,7 +19,7 @@ static void finish(struct list_offset_req *req, int status)
 /* The log cancels its searches when it closes. */
 static int translate(const struct partition *p, int status)
 {
-    return partition_is_running(p) ? status : ERR_NOT_LEADER;
+    return partition_is_running(p) ? partition_read_error(status) : ERR_NOT_LEADER;
 }
 
 static void on_confirmed(struct read_index_req *read_index, int status)

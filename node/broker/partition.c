@@ -78,10 +78,15 @@ static void on_failed(void *data, int status, const char *message)
 {
     struct partition *p = data;
     char quoted[320];
-    LOG(p->broker->options.logger, LOG_ERROR,
-        "the replica stopped for good: repair its disk and restart the node", "group=%s error=%s reason=%s",
-        p->name, error_name(status), logger_quote(quoted, sizeof quoted, message));
+    const char *what =
+        status == ERR_CORRUPT
+            ? "the replica's files are damaged: it is opened again, to be repaired from the others"
+            : "the replica stopped for good: repair its disk and restart the node";
+    LOG(p->broker->options.logger, LOG_ERROR, what, "group=%s error=%s reason=%s", p->name,
+        error_name(status), logger_quote(quoted, sizeof quoted, message));
     wake_later(p);
+    if (status == ERR_CORRUPT)
+        cluster_replica_damaged(p->broker->cluster, p->group_id);
 }
 
 static const struct group_callbacks group_feeds_partition = {

@@ -64,6 +64,9 @@ void cluster_close(struct cluster *c, bool clean, void (*closed)(void *data), vo
 
 void cluster_replica_started(struct cluster *c, uint64_t group_id, int status);
 void cluster_replica_stopped(struct cluster *c, uint64_t group_id);
+/* A running replica found its files damaged and has stopped: it is closed and opened again soon, which
+ * repairs it. */
+void cluster_replica_damaged(struct cluster *c, uint64_t group_id);
 /* Forwarded by the owner of the consensus options. */
 void cluster_leader_changed(struct cluster *c, uint64_t group_id, uint32_t node_id, uint64_t term);
 void cluster_peer_changed(struct cluster *c, uint32_t node_id, bool up);

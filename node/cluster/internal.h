@@ -38,6 +38,7 @@ struct replica {
     enum replica_state state;
     bool is_wanted;             /* scratch of a reconciliation */
     bool is_erased;             /* when it stops */
+    bool is_reopened;           /* likewise */
     struct topic_config config; /* what it runs with */
     struct led led;
     struct queue node; /* while waiting or leaving */

@@ -10,6 +10,7 @@ enum {
     STOPPING_MAX = 64,
 };
 static const uint64_t retry_pause_ns = UINT64_C(5000) * NS_PER_MS;
+static const uint64_t reopen_pause_ns = UINT64_C(500) * NS_PER_MS;
 
 void reconciler_init(struct reconciler *r)
 {
@@ -45,6 +46,15 @@ static void drop(struct reconciler *r, struct replica *replica)
     free(replica);
 }
 
+static void fail(struct cluster *c, struct replica *replica, uint64_t pause_ns)
+{
+    uint64_t retry_ns = env_now_ns(c->env) + pause_ns;
+    replica->state = REPLICA_FAILED;
+    if (c->reconciler.retry_ns == 0 || c->reconciler.retry_ns > retry_ns) {
+        c->reconciler.retry_ns = retry_ns;
+    }
+}
+
 /* ---- stopping ---- */
 
 static void leave(struct reconciler *r, struct replica *replica, bool erase)
@@ -75,7 +85,24 @@ void cluster_replica_stopped(struct cluster *c, uint64_t group_id)
         return;
     }
     c->reconciler.stopping--;
-    drop(&c->reconciler, replica);
+    if (replica->is_reopened && c->phase == CLUSTER_RUNNING) {
+        replica->is_reopened = false;
+        fail(c, replica, reopen_pause_ns);
+        c->reconciler.has_run = false; /* it may have been deleted meanwhile */
+    } else {
+        drop(&c->reconciler, replica);
+    }
+    cluster_wake(c);
+}
+
+void cluster_replica_damaged(struct cluster *c, uint64_t group_id)
+{
+    struct replica *replica = find(&c->reconciler, group_id);
+    if (replica == NULL || replica->state != REPLICA_RUNNING || c->phase != CLUSTER_RUNNING) {
+        return;
+    }
+    replica->is_reopened = true;
+    leave(&c->reconciler, replica, false);
     cluster_wake(c);
 }
 
@@ -90,21 +117,13 @@ static bool should_campaign(const struct cluster *c, const struct partition_meta
     return state.term == 0 && partition->replicas[0] == c->self.id;
 }
 
-static void fail(struct cluster *c, struct replica *replica)
-{
-    replica->state = REPLICA_FAILED;
-    if (c->reconciler.retry_ns == 0) {
-        c->reconciler.retry_ns = env_now_ns(c->env) + retry_pause_ns;
-    }
-}
-
 static void start(struct cluster *c, struct replica *replica)
 {
     const struct partition_meta *partition;
     const struct topic_meta *topic =
         metadata_topic_by_group(c->group0.metadata, replica->group_id, &partition);
     if (topic == NULL) { /* deleted while it waited: the next reconciliation sees to it */
-        fail(c, replica);
+        fail(c, replica, retry_pause_ns);
         return;
     }
     replica->state = REPLICA_STARTING;
@@ -146,7 +165,7 @@ void cluster_replica_started(struct cluster *c, uint64_t group_id, int status)
     } else {
         LOG(c->logger, LOG_ERROR, "cannot start a replica, will try again", "group_id=%" PRIu64 " error=%s",
             group_id, error_name(status));
-        fail(c, replica);
+        fail(c, replica, retry_pause_ns);
     }
     cluster_wake(c);
 }

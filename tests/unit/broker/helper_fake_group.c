@@ -362,6 +362,13 @@ void cluster_replica_stopped(struct cluster *c, uint64_t group_id)
     f->group = NULL;
 }
 
+void cluster_replica_damaged(struct cluster *c, uint64_t group_id)
+{
+    struct fixture *f = (struct fixture *)c;
+    assert_int_equal(group_id, f->meta.group_id);
+    f->cluster.damaged++;
+}
+
 uint32_t cluster_self(const struct cluster *c)
 {
     (void)c;

@@ -64,6 +64,7 @@ struct fake_cluster {
     unsigned started;
     int started_status;
     unsigned stopped;
+    unsigned damaged;
     uint64_t forgotten; /* group id */
 };
 

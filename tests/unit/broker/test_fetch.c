@@ -278,7 +278,7 @@ static void test_time_over_during_an_asynchronous_read(void **state)
         slice_unref(&t.req.read.slices[i]);
 }
 
-static void test_damage_is_reported(void **state)
+static void test_damage_sends_the_client_to_another_replica(void **state)
 {
     struct fixture *f = *state;
     append_committed(f, 1);
@@ -286,7 +286,7 @@ static void test_damage_is_reported(void **state)
     f->group->read_status = ERR_CORRUPT;
     struct fetch t;
     fetch(f, &t, 0, MAX_BYTES, 1, FOREVER_MS);
-    assert_failed_with(&t, ERR_CORRUPT);
+    assert_failed_with(&t, ERR_REPLICA_FAILED);
 }
 
 /* ---- leadership ---- */
@@ -347,7 +347,7 @@ int main(void)
         TEST(test_asynchronous_read),
         TEST(test_commit_during_an_asynchronous_read_is_not_missed),
         TEST(test_time_over_during_an_asynchronous_read),
-        TEST(test_damage_is_reported),
+        TEST(test_damage_sends_the_client_to_another_replica),
         TEST(test_follower_does_not_serve),
         TEST(test_lost_leadership_ends_the_wait),
         TEST(test_stop_ends_waits_and_reads),

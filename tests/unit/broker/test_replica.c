@@ -122,6 +122,17 @@ static void test_failing_open(void **state)
     assert_non_null(broker_partition(f->broker, 42));
 }
 
+static void test_damage_is_reported_for_repair(void **state)
+{
+    struct fixture *f = *state;
+    start(f);
+    fixture_turn(f);
+    f->group->callbacks->failed(f->group->data, ERR_IO, "the disk");
+    assert_int_equal(f->cluster.damaged, 0);
+    f->group->callbacks->failed(f->group->data, ERR_CORRUPT, "a flipped bit");
+    assert_int_equal(f->cluster.damaged, 1);
+}
+
 static void test_stop_while_it_opens(void **state)
 {
     struct fixture *f = *state;
@@ -188,6 +199,7 @@ int main(void)
         TEST(test_failed_erase_keeps_the_journal_s_record),
         TEST(test_files_of_an_earlier_life_are_erased),
         TEST(test_failing_open),
+        TEST(test_damage_is_reported_for_repair),
         TEST(test_stop_while_it_opens),
         TEST(test_configure),
         TEST(test_retention),

@@ -519,6 +519,33 @@ static void starts_are_bounded_and_failures_are_tried_again(void **state)
     assert_true(cluster_ready(n->cluster, reason, sizeof reason));
 }
 
+/* Closed, not erased, and opened again; not when its topic was deleted meanwhile. */
+static void damaged_replicas_are_opened_again(void **state)
+{
+    struct fixture *f = *state;
+    struct test_node *n = &f->nodes[0];
+    struct operation o = {0};
+    cluster_create_topic(cluster_of(f, 2), &o.op, "t", 3, 3, NULL, 0, 0, on_done);
+    RUN_UNTIL(f, o.is_done);
+    RUN_UNTIL(f, n->running_count == OFFSETS_PARTITIONS + 3);
+    uint64_t group_id = n->running[n->running_count - 1].group_id;
+    cluster_replica_damaged(n->cluster, group_id);
+    cluster_replica_damaged(n->cluster, group_id);
+    RUN_UNTIL(f, find_running(n, group_id) == NULL);
+    RUN_UNTIL(f, find_running(n, group_id) != NULL);
+    assert_int_equal(n->erased_count, 0);
+    assert_int_equal(n->running_count, OFFSETS_PARTITIONS + 3);
+
+    cluster_replica_damaged(n->cluster, group_id);
+    RUN_UNTIL(f, find_running(n, group_id) == NULL);
+    o = (struct operation){0};
+    cluster_delete_topic(cluster_of(f, 2), &o.op, "t", on_done);
+    RUN_UNTIL(f, o.is_done);
+    RUN_UNTIL(f, n->erased_count == 3);
+    fake_world_run(&f->world, 6000);
+    assert_int_equal(n->running_count, OFFSETS_PARTITIONS);
+}
+
 static void only_files_of_deleted_groups_are_orphans(void **state)
 {
     struct fixture *f = *state;
@@ -737,6 +764,7 @@ int main(void)
         WITH_CLUSTER(deleting_stops_and_erases),
         WITH_CLUSTER(altering_configures_and_grows),
         WITH_CLUSTER(starts_are_bounded_and_failures_are_tried_again),
+        WITH_CLUSTER(damaged_replicas_are_opened_again),
         WITH_CLUSTER(only_files_of_deleted_groups_are_orphans),
         WITH_CLUSTER(leaders_come_back_a_few_at_a_time),
         WITH_CLUSTER(a_draining_node_leads_nothing),
