@@ -244,12 +244,14 @@ static uint64_t process_start_time(pid_t pid)
     char *at = strrchr(text, ')'); /* the command name may hold anything */
     uint64_t start = 0;
     char state = 0;
+    int threads = 0;
     if (at == NULL ||
-        sscanf(at + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
-               &state, &start) != 2) {
+        sscanf(at + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %" SCNu64,
+               &state, &threads, &start) != 3) {
         return 0;
     }
-    return state == 'Z' || state == 'X' ? 0 : start;
+    /* A killed process keeps its files, and the lock on them, until its last thread is gone. */
+    return (state == 'Z' && threads <= 1) || state == 'X' ? 0 : start;
 }
 
 static bool process_stopped(pid_t pid)
