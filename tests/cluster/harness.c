@@ -81,6 +81,7 @@ static void start_nodes(struct scene *s, const struct scene_options *o)
     if (!local_create(&s->cluster, directory, NODES, 0, &node_options)) {
         fail_msg("%s", s->cluster.error);
     }
+    s->cluster.owned = true;
     set_live(s);
     if (o->prepare != NULL) {
         o->prepare(s);
