@@ -56,6 +56,22 @@ static void count_entry(void *data, const char *name)
     ++*(unsigned *)data;
 }
 
+/* The directory itself is an entry of its parent: lost with the power, votes and all, until that is synced. A
+ * parent that we may not open is the operator's, and so was the making of the directory. */
+static int data_dir_sync_parent(const struct data_dir *d)
+{
+    char parent[FORMAT_PATH_MAX];
+    size_t size = strlen(d->path);
+
+    while (size > 1 && d->path[size - 1] == '/')
+        size--;
+    while (size > 0 && d->path[size - 1] != '/')
+        size--;
+    snprintf(parent, sizeof(parent), "%.*s", (int)size, size > 0 ? d->path : "");
+    int status = env_dir_sync(d->env, size > 0 ? parent : ".");
+    return status == ERR_PERMISSION ? 0 : status;
+}
+
 static int data_dir_bind(struct data_dir *d, const struct identity *wanted, const struct complaint *c)
 {
     struct listing listing = {0};
@@ -67,6 +83,8 @@ static int data_dir_bind(struct data_dir *d, const struct identity *wanted, cons
             "%s is not empty and is no Flotilla data directory (it has \"%s\" but no \"identity\"): "
             "choose an empty directory",
             d->path, listing.example);
+    if (status == 0)
+        status = data_dir_sync_parent(d);
     if (status == 0)
         status = identity_write(d->env, d->path, wanted);
     if (status != 0)
