@@ -157,10 +157,10 @@ static void journal_wake(struct journal *j)
 {
     while (!queue_empty(&j->waiting)) {
         struct journal_wait *wait = QUEUE_ENTRY(queue_first(&j->waiting), struct journal_wait, node);
-        if (wait->sequence > j->durable)
+        if (wait->sequence > j->durable && j->status == 0)
             return;
         queue_remove(&wait->node);
-        wait->cb(wait);
+        wait->cb(wait, wait->sequence <= j->durable ? 0 : j->status);
     }
 }
 
@@ -217,6 +217,7 @@ static void journal_round_done(struct env_work *job)
         j->status = j->round.status;
         LOG(j->options.logger, LOG_ERROR, "journal failed: this node stops", "error=%s",
             error_name(j->status));
+        journal_wake(j);
         if (j->options.failed != NULL)
             j->options.failed(j->options.data, j->status);
     }
@@ -372,15 +373,15 @@ uint64_t journal_durable(const struct journal *j)
 /* ---- waiting ---- */
 
 void journal_wait(struct journal *j, struct journal_wait *wait, uint64_t sequence,
-                  void (*cb)(struct journal_wait *wait))
+                  void (*cb)(struct journal_wait *wait, int status))
 {
     struct queue *before = j->waiting.prev;
 
     wait->cb = cb;
     wait->sequence = sequence;
     queue_init(&wait->node);
-    if (sequence <= j->durable) {
-        cb(wait);
+    if (sequence <= j->durable || j->status != 0) {
+        cb(wait, sequence <= j->durable ? 0 : j->status);
         return;
     }
     while (before != &j->waiting && QUEUE_ENTRY(before, struct journal_wait, node)->sequence > sequence)

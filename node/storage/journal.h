@@ -65,12 +65,12 @@ uint64_t journal_put_floor(struct journal *j, uint64_t group_id, uint64_t floor_
  * nobody. The caller owns the struct; cancel it before its memory goes. */
 struct journal_wait {
     void *data;
-    void (*cb)(struct journal_wait *wait); /* private from here */
+    void (*cb)(struct journal_wait *wait, int status); /* private from here */
     struct queue node;
     uint64_t sequence;
 };
 void journal_wait(struct journal *j, struct journal_wait *wait, uint64_t sequence,
-                  void (*cb)(struct journal_wait *wait));
+                  void (*cb)(struct journal_wait *wait, int status));
 void journal_wait_cancel(struct journal_wait *wait);
 
 #endif

@@ -189,6 +189,7 @@ static void log_close_start(struct log *log)
     env_timer_stop(env, &log->retry_timer);
     env_timer_stop(env, &log->floor_timer);
     env_task_cancel(env, &log->reject_task);
+    env_task_cancel(env, &log->abandon_task);
     env_task_cancel(env, &log->wake_task);
     journal_wait_cancel(&log->journal_wait);
     log_forget_cursors(log);
@@ -202,9 +203,9 @@ static void log_close_check(struct env_task *task)
     log_wake_waiting(log);
     if (log->round_runs || log->reads > 0)
         return;
-    /* A disk that stays full, or a journal that failed, would keep a closing log waiting for ever. */
-    if (!queue_empty(&log->operations) && (log->no_space || log->journal_waits))
-        log_abandon_operations(log, log->no_space ? ERR_NO_SPACE : ERR_CANCELED);
+    /* A disk that stays full would keep a closing log waiting for ever. */
+    if (!queue_empty(&log->operations) && log->no_space)
+        log_abandon_operations(log, ERR_NO_SPACE);
     if (queue_empty(&log->operations) && queue_empty(&log->rejected) && log->reads == 0)
         log_close_start(log);
 }

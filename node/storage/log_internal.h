@@ -49,6 +49,7 @@ struct log {
     bool no_space;
     struct queue rejected; /* struct log_append_req submitted after the failure */
     struct env_task reject_task;
+    struct env_task abandon_task;
 
     /* Reads. */
     unsigned reads;       /* jobs on workers */

@@ -18,12 +18,19 @@ void log_schedule(struct log *log)
 
 /* ---- starting a round ---- */
 
-static void log_journal_reached(struct journal_wait *wait)
+static void log_abandon(struct env_task *task);
+
+static void log_journal_reached(struct journal_wait *wait, int status)
 {
     struct log *log = container_of(wait, struct log, journal_wait);
 
     log->journal_waits = false;
-    log_schedule(log);
+    if (status == 0) {
+        log_schedule(log);
+        return;
+    }
+    log_fail(log, status, "journal");
+    env_defer(log->options.env, &log->abandon_task, log_abandon);
 }
 
 static bool log_journal_ready(struct log *log, const struct operation *op)
@@ -138,6 +145,14 @@ void log_abandon_operations(struct log *log, int status)
     flusher_withdraw(&log->flush);
     queue_move(&log->operations, &all);
     complete_all(&all, status);
+}
+
+static void log_abandon(struct env_task *task)
+{
+    struct log *log = container_of(task, struct log, abandon_task);
+
+    log_abandon_operations(log, log->status);
+    log_close_progress(log);
 }
 
 static void log_retry(struct env_timer *timer)

@@ -228,22 +228,70 @@ static void a_journal_on_a_full_disk_waits(void **state)
     assert_int_equal(g.vote, 3);
 }
 
+static void on_waited(struct journal_wait *wait, int status)
+{
+    *(int *)wait->data = status;
+}
+
 static void a_failed_journal_sync_is_fatal(void **state)
 {
     struct fixture *f = *state;
     struct journal_outcome o = {0};
+    int waited[2] = {1, 1};
+    struct journal_wait waits[2] = {{.data = &waited[0]}, {.data = &waited[1]}};
 
     reopen_journal(f, &o);
     f->faults.sync_error = ERR_IO;
     uint64_t sequence = journal_put_hard_state(f->journal, 1, 5, 2);
+    journal_wait(f->journal, &waits[0], sequence, on_waited);
     RUN_UNTIL(f->env, o.failures > 0);
     assert_int_equal(o.status, ERR_IO);
+    assert_int_equal(waited[0], ERR_IO);
+    journal_wait(f->journal, &waits[1], sequence, on_waited);
+    assert_int_equal(waited[1], ERR_IO);
     f->faults.sync_error = 0;
     journal_put_hard_state(f->journal, 1, 6, 2);
     for (int i = 0; i < 20; i++)
         helper_turn(f->env);
     assert_true(journal_durable(f->journal) < sequence);
     assert_int_equal(o.failures, 1);
+}
+
+/* A cut waits until the journal knows of it: with the journal, the log is lost, but it can be closed. */
+static void a_failed_journal_stops_a_log_that_waits_for_it(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_open(f);
+    fixture_random(f, 20);
+    fixture_sync(f);
+    fixture_reopen(f, true); /* leaves a floor */
+    f->faults.hold_syncs = true;
+    f->faults.sync_error = ERR_IO;
+    fixture_truncate(f, log_last_index(f->log) - 3);
+    f->faults.hold_syncs = false;
+    RUN_UNTIL(f->env, f->append_status == ERR_IO);
+    assert_int_equal(f->failures, 1);
+    fixture_close(f, true);
+    f->faults.sync_error = 0;
+}
+
+/* Shutting down in the same moment does not cancel it. */
+static void closing_waits_for_a_cut_that_waits_for_the_journal(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_open(f);
+    fixture_random(f, 20);
+    fixture_sync(f);
+    fixture_reopen(f, true);
+    fixture_truncate(f, log_last_index(f->log) - 3);
+    helper_turn(f->env);
+    fixture_close(f, true);
+    assert_int_equal(f->append_status, 0);
+    fixture_open(f);
+    assert_true(f->recovery.clean);
+    fixture_check(f);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_create, fixture_destroy)
@@ -262,6 +310,8 @@ int main(void)
         TEST(a_round_is_one_write_and_one_sync),
         TEST(a_journal_on_a_full_disk_waits),
         TEST(a_failed_journal_sync_is_fatal),
+        TEST(a_failed_journal_stops_a_log_that_waits_for_it),
+        TEST(closing_waits_for_a_cut_that_waits_for_the_journal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

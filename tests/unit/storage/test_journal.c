@@ -146,8 +146,9 @@ struct ordered {
     int order;
 };
 
-static void on_waited(struct journal_wait *wait)
+static void on_waited(struct journal_wait *wait, int status)
 {
+    assert_int_equal(status, 0);
     struct ordered *o = (struct ordered *)wait;
 
     o->order = ++*o->counter;
