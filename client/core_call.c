@@ -58,6 +58,10 @@ static void call_expire(struct core *core, struct core_call *call)
     if (call->request.endpoint != NULL) {
         call->maybe_applied = true;
         status = ERR_TIMED_OUT;
+    } else if (call->options.target == CORE_NODE && core_node_endpoint(core, call->options.node_id) == NULL) {
+        status = ERR_NOT_FOUND;
+        snprintf(silence, sizeof(silence), "the cluster has no node %u", call->options.node_id);
+        what = silence;
     } else if (call->status == 0) {
         status = ERR_UNREACHABLE;
     }

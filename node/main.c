@@ -111,6 +111,8 @@ int main(int argc, char **argv)
         config_print_help(STDOUT_FILENO);
     else if (config.version)
         printf("flotillad %s\n", FLOTILLA_VERSION);
+    else if (config.man)
+        config_print_man(STDOUT_FILENO);
     else if (config.print_defaults)
         config_print_defaults(STDOUT_FILENO);
     else

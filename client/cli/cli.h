@@ -58,6 +58,9 @@ struct cli_command {
 int cli_parse(const struct cli_command *command, const struct cli_option *options, size_t count, int argc,
               char **argv, char ***rest, int min_rest, int *rest_count, int max_rest);
 
+/* What the help shows as the default; "" for none. */
+const char *cli_option_default(const struct cli_option *option, char *out, size_t size);
+
 extern const struct cli_command *const cli_commands[]; /* NULL at the end */
 void cli_list_free(struct cli_list *list);
 

@@ -119,6 +119,19 @@ static int status(const struct cli_command *self, int argc, char **argv)
     return CLI_OK;
 }
 
+/* 0 after saying that `text` is no node number. */
+static uint32_t parse_node(const struct cli_command *self, const char *text)
+{
+    char *end;
+    unsigned long id = strtoul(text, &end, 10);
+    if (end == text || *end != 0 || id == 0 || id > UINT32_MAX) {
+        cli_error(self, "a node is named by its number, not \"%s\"; `flotilla cluster status` lists them",
+                  text);
+        return 0;
+    }
+    return (uint32_t)id;
+}
+
 static int drain(const struct cli_command *self, int argc, char **argv)
 {
     struct cli_target target = CLI_TARGET_DEFAULT;
@@ -133,32 +146,50 @@ static int drain(const struct cli_command *self, int argc, char **argv)
     if (rc >= 0) {
         return rc;
     }
-    char *end;
-    unsigned long id = strtoul(rest[0], &end, 10);
-    if (*end != 0 || id == 0 || id > UINT32_MAX) {
-        cli_error(self, "a node is named by its number, not \"%s\"; `flotilla cluster status` lists them",
-                  rest[0]);
-        return CLI_USAGE;
-    }
-    struct flotilla_client *client = cli_connect(self, &target, NULL);
+    uint32_t id = parse_node(self, rest[0]);
+    struct flotilla_client *client = id != 0 ? cli_connect(self, &target, NULL) : NULL;
     if (client == NULL) {
         return CLI_USAGE;
     }
     uint32_t left = 0;
-    rc = flotilla_cluster_drain(client, (uint32_t)id, !undo, (int)target.timeout_ms, &left, error,
-                                sizeof(error));
+    rc = flotilla_cluster_drain(client, id, !undo, (int)target.timeout_ms, &left, error, sizeof(error));
     flotilla_client_destroy(client);
     if (rc != 0) {
         return cli_failed(self, &target, rc, error);
     }
     if (target.json) {
-        printf("{\"node\":%lu,\"draining\":%s,\"still_leads\":%" PRIu32 "}\n", id, undo ? "false" : "true",
-               left);
+        printf("{\"node\":%" PRIu32 ",\"draining\":%s,\"still_leads\":%" PRIu32 "}\n", id,
+               undo ? "false" : "true", left);
     } else if (undo) {
-        printf("node %lu may lead again\n", id);
+        printf("node %" PRIu32 " may lead again\n", id);
     } else {
-        printf("node %lu is draining and leads %" PRIu32 " partitions\n", id, left);
+        printf("node %" PRIu32 " is draining and leads %" PRIu32 " partitions\n", id, left);
     }
+    return CLI_OK;
+}
+
+static int log_level(const struct cli_command *self, int argc, char **argv)
+{
+    struct cli_target target = CLI_TARGET_DEFAULT;
+    struct cli_option options[] = {CLI_TARGET_OPTIONS(target)};
+    char **rest = NULL, error[ERROR_SIZE] = "";
+    int count = 0;
+    int rc = cli_parse(self, options, 3, argc, argv, &rest, 2, &count, 2);
+    if (rc >= 0) {
+        return rc;
+    }
+    uint32_t id = parse_node(self, rest[0]);
+    struct flotilla_client *client = id != 0 ? cli_connect(self, &target, NULL) : NULL;
+    if (client == NULL) {
+        return CLI_USAGE;
+    }
+    rc = flotilla_node_control(client, id, rest[1], NULL, 0, (int)target.timeout_ms, error, sizeof(error));
+    flotilla_client_destroy(client);
+    if (rc != 0) {
+        return cli_failed(self, &target, rc, error);
+    }
+    printf(target.json ? "{\"node\":%" PRIu32 ",\"log_level\":\"%s\"}\n" : "node %" PRIu32 " logs at %s\n",
+           id, rest[1]);
     return CLI_OK;
 }
 
@@ -168,3 +199,7 @@ const struct cli_command cmd_cluster_status = {
 const struct cli_command cmd_cluster_drain = {
     "cluster drain", "NODE", "Move all leadership away from a node, before maintenance",
     "  flotilla cluster drain 2\n  flotilla cluster drain 2 --undo", drain};
+const struct cli_command cmd_cluster_log_level = {
+    "cluster log-level", "NODE LEVEL",
+    "Set how much a node logs, until it is restarted; from that node's machine",
+    "  flotilla cluster log-level 2 debug\n  flotilla cluster log-level 2 info", log_level};

@@ -28,26 +28,27 @@ static int run(const struct cli_command *self, int argc, char **argv)
            "_flotilla() {\n"
            "  local commands=(\n");
     print_words();
-    printf("  )\n"
-           "  local word=${COMP_WORDS[COMP_CWORD]} typed=\"${COMP_WORDS[*]:1:COMP_CWORD-1}\" command next\n"
-           "  COMPREPLY=()\n"
-           "  if [[ $word == -* ]]; then\n"
-           "    for command in \"${commands[@]}\"; do\n"
-           "      if [[ \"$typed \" == \"$command \"* ]]; then\n"
-           "        COMPREPLY=($(compgen -W \"$(\"${COMP_WORDS[0]}\" $command --help | grep -oE -- "
-           "'--[a-z-]+')\" -- \"$word\"))\n"
-           "        return\n"
-           "      fi\n"
-           "    done\n"
-           "  fi\n"
-           "  for command in \"${commands[@]}\"; do\n"
-           "    if [[ -z $typed ]]; then next=${command%%%% *}\n"
-           "    elif [[ $command == \"$typed \"* ]]; then next=${command#\"$typed \"}\n"
-           "    else continue; fi\n"
-           "    COMPREPLY+=($(compgen -W \"$next\" -- \"$word\"))\n"
-           "  done\n"
-           "}\n"
-           "complete -o default -F _flotilla flotilla\n");
+    printf(
+        "  )\n"
+        "  local word=${COMP_WORDS[COMP_CWORD]} typed=\"${COMP_WORDS[*]:1:COMP_CWORD-1}\" command next=\n"
+        "  COMPREPLY=()\n"
+        "  if [[ $word == -* ]]; then\n"
+        "    for command in \"${commands[@]}\"; do\n"
+        "      if [[ \"$typed \" == \"$command \"* ]]; then\n"
+        "        COMPREPLY=($(compgen -W \"$(\"${COMP_WORDS[0]}\" $command --help | grep -oE -- "
+        "'--[a-z-]+')\" -- \"$word\"))\n"
+        "        return\n"
+        "      fi\n"
+        "    done\n"
+        "  fi\n"
+        "  for command in \"${commands[@]}\"; do\n"
+        "    if [[ -z $typed && \" $next \" != *\" ${command%%%% *} \"* ]]; then next+=\" ${command%%%% "
+        "*}\"\n"
+        "    elif [[ -n $typed && $command == \"$typed \"* ]]; then next+=\" ${command#\"$typed \"}\"; fi\n"
+        "  done\n"
+        "  COMPREPLY=($(compgen -W \"$next\" -- \"$word\"))\n"
+        "}\n"
+        "complete -o default -F _flotilla flotilla\n");
     return CLI_OK;
 }
 

@@ -1,41 +1,10 @@
 /* The flotilla command: finds the sub-command and runs it. */
 #include "client/cli/commands.h"
+#include "client/cli/man.h"
 
 #include "proto/nearest.h"
 #include <signal.h>
 #include <string.h>
-
-const struct cli_command *const cli_commands[] = {
-    &cmd_demo,
-    &cmd_topic_create,
-    &cmd_topic_list,
-    &cmd_topic_describe,
-    &cmd_topic_alter,
-    &cmd_topic_delete,
-    &cmd_produce,
-    &cmd_consume,
-    &cmd_cluster_status,
-    &cmd_cluster_drain,
-    &cmd_local_start,
-    &cmd_local_status,
-    &cmd_local_env,
-    &cmd_local_kill,
-    &cmd_local_pause,
-    &cmd_local_resume,
-    &cmd_local_restart,
-    &cmd_local_stop,
-    &cmd_local_destroy,
-    &cmd_local_logs,
-    &cmd_bench_all,
-    &cmd_bench_produce,
-    &cmd_bench_consume,
-    &cmd_bench_e2e,
-    &cmd_bench_failover,
-    &cmd_log_dump,
-    &cmd_log_verify,
-    &cmd_completion,
-    NULL,
-};
 
 static void print_overview(FILE *out)
 {
@@ -142,6 +111,10 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
         printf("flotilla %s\n", FLOTILLA_VERSION);
+        return CLI_OK;
+    }
+    if (argc == 2 && strcmp(argv[1], "man") == 0) {
+        man_print();
         return CLI_OK;
     }
     int words = 0;

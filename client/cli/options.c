@@ -1,4 +1,5 @@
 #include "client/cli/cli.h"
+#include "client/cli/man.h"
 
 #include "proto/nearest.h"
 #include <ctype.h>
@@ -130,21 +131,22 @@ static bool take(const struct cli_command *command, const struct cli_option *opt
     }
 }
 
-static void print_default(const struct cli_option *o)
+const char *cli_option_default(const struct cli_option *o, char *out, size_t size)
 {
-    char text[32];
     int64_t number =
         o->kind == CLI_FLAG || o->kind == CLI_TEXT || o->kind == CLI_LIST ? 0 : *(int64_t *)o->value;
+    out[0] = 0;
     if (o->kind == CLI_TEXT && *(const char **)o->value != NULL) {
-        printf(" [%s]", *(const char **)o->value);
-    } else if (o->kind == CLI_NUMBER && number != 0) {
-        printf(" [%" PRId64 "]", number);
+        snprintf(out, size, "%s", *(const char **)o->value);
+    } else if (o->kind == CLI_NUMBER && number > 0) {
+        snprintf(out, size, "%" PRId64, number);
     } else if (o->kind == CLI_SIZE && number != 0) {
-        printf(" [%s]", cli_bytes(text, sizeof(text), (uint64_t)number));
+        cli_bytes(out, size, (uint64_t)number);
     } else if (o->kind == CLI_DURATION && number != 0) {
-        printf(number % 1000 == 0 ? " [%" PRId64 " s]" : " [%" PRId64 " ms]",
-               number % 1000 == 0 ? number / 1000 : number);
+        snprintf(out, size, number % 1000 == 0 ? "%" PRId64 " s" : "%" PRId64 " ms",
+                 number % 1000 == 0 ? number / 1000 : number);
     }
+    return out;
 }
 
 static void print_help(const struct cli_command *command, const struct cli_option *options, size_t count)
@@ -156,15 +158,14 @@ static void print_help(const struct cli_command *command, const struct cli_optio
     }
     for (size_t i = 0; i < count; i++) {
         const struct cli_option *o = &options[i];
-        char left[80];
+        char left[80], standard[64];
         char letter[8] = "    ";
         if (o->letter != 0) {
             snprintf(letter, sizeof(letter), "-%c, ", o->letter);
         }
         snprintf(left, sizeof(left), "%s--%s %s", letter, o->name, o->argument != NULL ? o->argument : "");
         printf("  %-36s %s", left, o->help);
-        print_default(o);
-        putchar('\n');
+        printf(cli_option_default(o, standard, sizeof(standard))[0] != 0 ? " [%s]\n" : "\n", standard);
     }
     printf("  %-36s %s\n", "-h, --help", "this text");
     if (command->examples[0] != 0) {
@@ -251,6 +252,10 @@ int cli_parse(const struct cli_command *command, const struct cli_option *option
         abort();
     }
     fill_getopt(options, count, table, letters);
+    if (argc == 2 && strcmp(argv[1], MAN_FLAG) == 0) {
+        man_print_command(command, options, count);
+        return CLI_OK;
+    }
     opterr = 0;
     optind = 0;
     int code;

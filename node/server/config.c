@@ -58,6 +58,7 @@ static bool take_switch(struct node_config *config, const char *name, const char
     bool *field = strcmp(name, "help") == 0             ? &config->help
                   : strcmp(name, "version") == 0        ? &config->version
                   : strcmp(name, "print-defaults") == 0 ? &config->print_defaults
+                  : strcmp(name, "man") == 0            ? &config->man
                                                         : NULL;
     if (field == NULL || value != NULL)
         return false;

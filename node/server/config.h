@@ -50,7 +50,7 @@ struct node_config {
     uint64_t retention_check_ms;
     uint64_t shutdown_timeout_ms;
     uint32_t flush_threads;
-    bool help, version, print_defaults; /* what the command line asked for instead of running */
+    bool help, version, print_defaults, man; /* what the command line asked for instead of running */
 
     /* Not settings, but what the simulator needs: its network does not reach the HTTP library, and with a
      * guard of consensus switched off (a mask of enum consensus_guard) it must find what that prevents. */
@@ -68,6 +68,8 @@ int config_complete(struct node_config *config, char *message, size_t message_si
 int config_load(struct node_config *config, int argc, char **argv, char **environment, char *message,
                 size_t message_size);
 void config_print_help(int fd);
+/* The man page; docs/man/flotillad.8 is this output, which a test checks. */
+void config_print_man(int fd);
 /* name, default, range, unit and help of each setting: for docs/configuration.md (kept in step by a test). */
 void config_print_table(int fd);
 /* A commented configuration file that sets nothing but defaults. */

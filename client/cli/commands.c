@@ -1,0 +1,15 @@
+/* All sub-commands, in the order in which the help lists them. */
+#include "client/cli/commands.h"
+
+const struct cli_command *const cli_commands[] = {
+    &cmd_demo,           &cmd_topic_create,      &cmd_topic_list,
+    &cmd_topic_describe, &cmd_topic_alter,       &cmd_topic_delete,
+    &cmd_produce,        &cmd_consume,           &cmd_cluster_status,
+    &cmd_cluster_drain,  &cmd_cluster_log_level, &cmd_local_start,
+    &cmd_local_status,   &cmd_local_env,         &cmd_local_kill,
+    &cmd_local_pause,    &cmd_local_resume,      &cmd_local_restart,
+    &cmd_local_stop,     &cmd_local_destroy,     &cmd_local_logs,
+    &cmd_bench_all,      &cmd_bench_produce,     &cmd_bench_consume,
+    &cmd_bench_e2e,      &cmd_bench_failover,    &cmd_log_dump,
+    &cmd_log_verify,     &cmd_completion,        NULL,
+};
