@@ -169,7 +169,7 @@ int env_stream_write(struct env_stream *stream, struct env_write *req, const str
                      void (*cb)(struct env_write *req, int status));
 /* Bytes accepted by env_stream_write that the kernel has not taken yet. */
 size_t env_stream_pending(const struct env_stream *stream);
-/* "127.0.0.1:4711" of the other end, for log lines; and whether it is a loopback address. */
+/* "127.0.0.1:4711" of the other end, for log lines; and whether it is on this machine. */
 const char *env_stream_peer(const struct env_stream *stream);
 bool env_stream_is_loopback(const struct env_stream *stream);
 /* Outstanding writes complete with ERR_CANCELED, no read callback fires any more, then `cb` (may be NULL) does: the

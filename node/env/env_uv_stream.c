@@ -73,13 +73,28 @@ static void peer_print(struct uv_stream *s, const struct sockaddr_storage *addre
     }
 }
 
+static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    if (a->ss_family != b->ss_family)
+        return false;
+    if (a->ss_family == AF_INET6)
+        return IN6_ARE_ADDR_EQUAL(&((const struct sockaddr_in6 *)a)->sin6_addr,
+                                  &((const struct sockaddr_in6 *)b)->sin6_addr);
+    return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
+           ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+}
+
 void uv_stream_connected(struct uv_stream *s)
 {
-    struct sockaddr_storage address = {0};
-    int size = sizeof(address);
+    struct sockaddr_storage address = {0}, own = {0};
+    int size = sizeof(address), own_size = sizeof(own);
     s->connected = true;
-    if (uv_tcp_getpeername(&s->socket->tcp, (struct sockaddr *)&address, &size) == 0)
-        peer_print(s, &address);
+    if (uv_tcp_getpeername(&s->socket->tcp, (struct sockaddr *)&address, &size) != 0)
+        return;
+    peer_print(s, &address);
+    /* A machine that talks to itself by its own name does so from that name's address. */
+    if (uv_tcp_getsockname(&s->socket->tcp, (struct sockaddr *)&own, &own_size) == 0)
+        s->loopback = s->loopback || same_host(&address, &own);
 }
 
 static void uv_stream_free(struct uv_stream *s)
