@@ -260,9 +260,10 @@ static bool snapshot_is_valid(const struct raft_install_snapshot *s)
 static uint64_t start_index(struct group *g, uint64_t target)
 {
     uint64_t core_last = raft_last_index(&g->raft);
-    uint64_t log_last = log_last_index(g->log);
-    if (log_last > target && target > core_last)
-        log_truncate_suffix(g->log, target);
+    if (core_last == 0 && log_first_index(g->log) > target + 1)
+        log_reset(g->log, 1, 0, 0); /* fetched from a leader that had deleted more than this one */
+    else if (log_last_index(g->log) > target && target > core_last)
+        log_truncate_suffix(g->log, target + 1);
     if (log_last_index(g->log) > core_last)
         return log_last_index(g->log) + 1;
     return g->raft.commit_index + 1;

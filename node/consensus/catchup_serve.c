@@ -1,5 +1,5 @@
-/* The other side of a catch-up: whole batches of the segment files, as they stand there. Only what is committed, and that is the
- * same on every replica, so that it does not matter who leads meanwhile. */
+/* The other side of a catch-up: whole batches of the segment files, as they stand there. Only what is
+ * committed, and that is the same on every replica, so that it does not matter who leads meanwhile. */
 #include "node/consensus/catchup.h"
 #include <stdlib.h>
 

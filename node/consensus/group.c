@@ -87,6 +87,7 @@ int group_start_core(struct group *g, char *message, size_t message_size)
     snprintf(message, message_size,
              "can't load the replica of %s: %s; to rebuild it from its leader, move %s away", g->name,
              raft_errmsg(&g->raft), g->directory);
+    group_stop_core(g);
     return core_error(rv);
 }
 

@@ -17,9 +17,11 @@ static void on_durable(struct log_append_req *req, int status)
         free(op);
         return;
     }
-    if (status != 0)
-        return; /* final: the log's `failed` callback stops this replica; the core must never see a failed
-                   append */
+    if (status != 0) {
+        /* Final: the log's `failed` callback stops this replica; the core must never see a failed append. */
+        op->submitted = false;
+        return;
+    }
     op->durable = true;
     g->stored_index = op->last;
     group_after(g);

@@ -246,6 +246,13 @@ static void open_journal(struct test_node *node)
     ASSERT(rv == 0);
 }
 
+static void on_forwarded(void *data, uint64_t ticket, uint16_t type, const void *header, size_t size)
+{
+    struct test_node *node = data;
+    if (type == FORWARD_ECHO)
+        consensus_forward_answer(node->consensus, ticket, 0, header, size);
+}
+
 void node_start(struct test_node *node)
 {
     struct test_cluster *c = node->cluster;
@@ -268,6 +275,7 @@ void node_start(struct test_node *node)
         .entry_memory_bytes = c->entry_memory_bytes,
         .max_batch_bytes = 8 << 20,
         .guards = c->guards,
+        .forwarded = on_forwarded,
         .data = node,
     };
     node->consensus = consensus_create(&options);

@@ -9,6 +9,9 @@
 
 enum { MAX_NODES = 5, MAX_GROUPS = 1024, ORACLE_SIZE = 1 << 18 };
 
+/* Forwarded requests of these types are answered with their own header, or never. */
+enum { FORWARD_ECHO = 1, FORWARD_SILENCE = 2 };
+
 struct test_cluster;
 struct test_node;
 

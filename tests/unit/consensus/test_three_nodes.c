@@ -258,6 +258,50 @@ static void test_read_index(void **state)
     assert_int_equal(cut.status, ERR_NOT_LEADER);
 }
 
+struct forwarding {
+    struct forward_req req;
+    bool done;
+    int status;
+    char answer[32];
+};
+
+static void on_answer(struct forward_req *req, int status, const void *header, size_t size)
+{
+    struct forwarding *f = req->data;
+    f->done = true;
+    f->status = status;
+    snprintf(f->answer, sizeof f->answer, "%.*s", (int)size, (const char *)header);
+}
+
+static bool forward_done(struct test_cluster *c, void *data)
+{
+    (void)c;
+    return ((struct forwarding *)data)->done;
+}
+
+static void test_forward(void **state)
+{
+    (void)state;
+    start_all();
+    struct consensus *c = cluster.nodes[0].consensus;
+    struct forwarding echoed = {.req = {.data = &echoed}}, silent = {.req = {.data = &silent}},
+                      cut = {.req = {.data = &cut}};
+    assert_int_equal(consensus_forward(c, 2, &echoed.req, FORWARD_ECHO, "hello", 5, 2000, on_answer), 0);
+    assert_int_equal(consensus_forward(c, 2, &silent.req, FORWARD_SILENCE, "hello", 5, 50, on_answer), 0);
+    assert_true(run_until(&cluster, forward_done, &echoed, 2000));
+    assert_int_equal(echoed.status, 0);
+    assert_string_equal(echoed.answer, "hello");
+    assert_true(run_until(&cluster, forward_done, &silent, 2000));
+    assert_int_equal(silent.status, ERR_TIMED_OUT);
+    /* The link breaks: the outcome is unknown, and known at once. */
+    assert_int_equal(consensus_forward(c, 3, &cut.req, FORWARD_SILENCE, "x", 1, 60000, on_answer), 0);
+    stop(&cluster.nodes[2], false);
+    assert_true(run_until(&cluster, forward_done, &cut, 2000));
+    assert_int_equal(cut.status, ERR_CONNECTION_LOST);
+    assert_int_equal(consensus_forward(c, 3, &cut.req, FORWARD_ECHO, "x", 1, 60000, on_answer),
+                     ERR_UNREACHABLE);
+}
+
 static bool all_know_leaders(struct test_cluster *c, void *data)
 {
     (void)data;
@@ -306,6 +350,7 @@ int main(void)
         TEST(test_transfer),
         TEST(test_minority_commits_nothing),
         TEST(test_read_index),
+        TEST(test_forward),
         TEST(test_many_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
