@@ -173,6 +173,7 @@ static void finish_open(struct group *g, int status, const char *message)
 {
     g->opening = false;
     if (status != 0) {
+        env_task_cancel(group_env(g), &g->fail_task); /* the opener is told here */
         g->failed_status = status;
         snprintf(g->failed_message, sizeof g->failed_message, "%s", message);
     }

@@ -258,6 +258,27 @@ static void test_read_index(void **state)
     assert_int_equal(cut.status, ERR_NOT_LEADER);
 }
 
+static void test_single_node(void **state)
+{
+    (void)state;
+    cluster_close(&cluster);
+    cluster_init(&cluster, 1, 1, env);
+    cluster.entry_memory_bytes = 64 * 1024;
+    uint64_t term = 0;
+    for (int round = 0; round < 3; round++) {
+        start_all();
+        assert_true(cluster.nodes[0].groups[0].term > term); /* never twice in one term */
+        term = cluster.nodes[0].groups[0].term;
+        propose_acked(300, 500);
+        struct reading r = {.req = {.data = &r}};
+        assert_int_equal(group_read_index(cluster.nodes[0].groups[0].group, &r.req, on_read), 0);
+        assert_true(run_until(&cluster, read_done, &r, 2000));
+        assert_int_equal(r.status, 0);
+        stop(&cluster.nodes[0], round == 1);
+    }
+    assert_int_equal(cluster.lost, 0);
+}
+
 struct forwarding {
     struct forward_req req;
     bool done;
@@ -350,6 +371,7 @@ int main(void)
         TEST(test_transfer),
         TEST(test_minority_commits_nothing),
         TEST(test_read_index),
+        TEST(test_single_node),
         TEST(test_forward),
         TEST(test_many_groups),
     };
