@@ -471,30 +471,6 @@ static void known_damage_is_searched_for(void **state)
     assert_true(log_last_index(f->log) < f->recovery.damaged_index);
 }
 
-/* Once a read has found damage in a segment that was trusted, the next start trusts nothing, and cuts there.
- */
-static void a_replica_known_to_be_damaged_is_checked_whole(void **state)
-{
-    struct fixture *f = *state;
-    char path[HELPER_PATH_MAX];
-    struct log_read_req req;
-
-    several_segments(f);
-    fixture_close(f, true);
-    fixture_segment_path(f, 1, ".log", path);
-    helper_flip(path, 2500, 8);
-    f->options.cache_bytes = 0;
-    fixture_open(f);
-    assert_int_equal(fixture_read(f, &req, 0, 100, 1 << 20), ERR_CORRUPT);
-    fixture_close(f, true);
-    fixture_open(f);
-    assert_false(f->recovery.clean);
-    assert_true(f->recovery.damaged);
-    assert_in_range(f->recovery.damaged_index, 3, 4);
-    model_truncate(&f->model, f->recovery.damaged_index);
-    fixture_check(f);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_create, fixture_destroy)
 
 int main(void)
@@ -517,7 +493,6 @@ int main(void)
         TEST(leftovers_of_a_died_creation_are_removed),
         TEST(a_stale_or_broken_marker_is_not_believed),
         TEST(a_read_that_finds_damage_stops_the_replica),
-        TEST(a_replica_known_to_be_damaged_is_checked_whole),
         TEST(known_damage_is_searched_for),
     };
 
