@@ -59,13 +59,40 @@ static void on_fatal(void *data, const char *message)
 }
 
 /* Each partition keeps a few files open, each client a socket. */
-static void raise_file_limit(void)
+static uint64_t raise_file_limit(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return UINT64_MAX;
+    if (limit.rlim_cur != limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    return limit.rlim_max;
+}
+
+/* Clients get at most half of the files that may be open: a partition that can't open its next segment stops
+ * for good. */
+static bool share_files(struct node_config *config, uint64_t limit)
+{
+    enum { FILES_LEAST = 128 };
+    if (limit < FILES_LEAST) {
+        fprintf(
+            stderr,
+            "flotillad: too few open files are allowed: %llu, a node needs at least %d, and more with every "
+            "partition and client; raise the limit (ulimit -n, or LimitNOFILE= in a systemd unit)\n",
+            (unsigned long long)limit, FILES_LEAST);
+        return false;
+    }
+    if (config->max_connections > limit / 2) {
+        fprintf(
+            stderr,
+            "flotillad: max-connections is lowered from %u to %u: %llu open files are allowed, and half of "
+            "them are kept for partitions; raise the limit (ulimit -n, or LimitNOFILE= in a systemd unit)\n",
+            config->max_connections, (unsigned)(limit / 2), (unsigned long long)limit);
+        config->max_connections = (uint32_t)(limit / 2);
+    }
+    return true;
 }
 
 /* Batches come and go in buffers of some 100 KiB. Given back to the kernel and taken again each time, every
@@ -77,13 +104,14 @@ static void keep_freed_memory(void)
     mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
 }
 
-static int run(const struct node_config *config)
+static int run(struct node_config *config)
 {
+    if (!share_files(config, raise_file_limit()))
+        return EXIT_NOT_STARTED;
     struct daemon d = {.env = env_uv_create(0), .status = EXIT_STOPPED};
     char message[1024];
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN); /* survives the terminal that it was started from */
-    raise_file_limit();
     keep_freed_memory();
     if (node_start(d.env, config, &d.node, message, sizeof(message)) != 0) {
         fprintf(stderr, "flotillad: %s\n", message);

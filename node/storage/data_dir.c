@@ -72,6 +72,22 @@ static int data_dir_sync_parent(const struct data_dir *d)
     return status == ERR_PERMISSION ? 0 : status;
 }
 
+/* What to do, where it is not plain from the reason. */
+static const char *advice(int status)
+{
+    switch (status) {
+    case ERR_PERMISSION:
+        return ": the user that runs flotillad must be able to write there, and the file system must not be "
+               "mounted read-only";
+    case ERR_NO_SPACE:
+        return ": make room there";
+    case ERR_TOO_MANY_FILES:
+        return ": raise the limit of open files (ulimit -n)";
+    default:
+        return "";
+    }
+}
+
 static int data_dir_bind(struct data_dir *d, const struct identity *wanted, const struct complaint *c)
 {
     struct listing listing = {0};
@@ -88,7 +104,8 @@ static int data_dir_bind(struct data_dir *d, const struct identity *wanted, cons
     if (status == 0)
         status = identity_write(d->env, d->path, wanted);
     if (status != 0)
-        return complain(c, status, "cannot write the identity of %s: %s", d->path, error_text(status));
+        return complain(c, status, "cannot write the identity of %s: %s%s", d->path, error_text(status),
+                        advice(status));
     return 0;
 }
 
@@ -143,7 +160,7 @@ static int data_dir_identify(struct data_dir *d, const struct identity *wanted, 
         return complain(c, status, "%s is damaged (its checksum does not match): restore it from a backup",
                         path);
     if (status != 0)
-        return complain(c, status, "cannot read %s: %s", path, error_text(status));
+        return complain(c, status, "cannot read %s: %s%s", path, error_text(status), advice(status));
     return data_dir_check(d, &found, wanted, c);
 }
 
@@ -155,7 +172,7 @@ static int data_dir_lock(struct data_dir *d, const struct complaint *c)
     int status = env_file_open(d->env, path, ENV_WRITE | ENV_CREATE, &d->lock);
     if (status != 0) {
         d->lock = NULL;
-        return complain(c, status, "cannot open %s: %s", path, error_text(status));
+        return complain(c, status, "cannot open %s: %s%s", path, error_text(status), advice(status));
     }
     status = env_file_lock(d->lock);
     if (status == ERR_LOCKED)
@@ -172,7 +189,8 @@ static int data_dir_prepare(struct data_dir *d, const struct identity *wanted, c
     int status = env_dir_create(d->env, d->path);
 
     if (status != 0)
-        return complain(c, status, "cannot create data directory %s: %s", d->path, error_text(status));
+        return complain(c, status, "cannot create data directory %s: %s%s", d->path, error_text(status),
+                        advice(status));
     status = data_dir_lock(d, c);
     if (status != 0)
         return status;
@@ -183,7 +201,8 @@ static int data_dir_prepare(struct data_dir *d, const struct identity *wanted, c
     if (status == 0)
         status = env_dir_sync(d->env, d->path);
     if (status != 0)
-        return complain(c, status, "cannot create %s: %s", d->groups_path, error_text(status));
+        return complain(c, status, "cannot create %s: %s%s", d->groups_path, error_text(status),
+                        advice(status));
     return 0;
 }
 
