@@ -130,6 +130,16 @@ static int journal_check_tail(struct journal *j, const struct bytes *content, ch
     return status;
 }
 
+/* What a process that died had written may still be in the page cache only; and after a sync that failed, the
+ * kernel takes it for clean although it never reached the disk. So all of it is written once more. */
+static int journal_rewrite(struct journal *j, const struct bytes *content)
+{
+    struct env_iovec iov = {content->data, (size_t)j->position};
+    int status = env_file_write(j->file, &iov, 1, 0);
+
+    return status != 0 ? status : env_file_sync(j->file);
+}
+
 static int journal_load(struct journal *j, const struct bytes *content, char *message, size_t message_size)
 {
     int status = journal_header_decode(content->data, content->size, &j->next_round);
@@ -151,8 +161,7 @@ static int journal_load(struct journal *j, const struct bytes *content, char *me
             " is out of place. Restore the file, or remove this node's data directory and let it join again",
             j->path, j->position, j->next_round);
     status = journal_check_tail(j, content, message, message_size);
-    /* What a process that died had written may still be in the page cache only. */
-    return status != 0 ? status : env_file_sync(j->file);
+    return status != 0 ? status : journal_rewrite(j, content);
 }
 
 int journal_recover(struct journal *j, char *message, size_t message_size)

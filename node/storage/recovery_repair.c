@@ -34,7 +34,9 @@ static int repair_create_directory(struct recovery *r)
 
 /* ---- damaged files ---- */
 
-static int copy_range(struct env_file *from, uint64_t start, uint64_t end, struct env_file *to)
+/* Copies the bytes [start, end) to `position` in `to`, and syncs that. */
+static int copy_range(struct env_file *from, uint64_t start, uint64_t end, struct env_file *to,
+                      uint64_t position)
 {
     unsigned char *chunk = memory_alloc(COPY_CHUNK);
     int status = 0;
@@ -46,7 +48,7 @@ static int copy_range(struct env_file *from, uint64_t start, uint64_t end, struc
             break;
         }
         struct env_iovec iov = {chunk, (size_t)n};
-        status = env_file_write(to, &iov, 1, at - start);
+        status = env_file_write(to, &iov, 1, position + (at - start));
         at += (uint64_t)n;
     }
     free(chunk);
@@ -68,7 +70,7 @@ static int repair_keep_evidence(struct recovery *r, const struct segment *s, str
         status = env_file_open(r->env, path, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &copy);
     if (status != 0)
         return status;
-    status = copy_range(file, s->end.position, size, copy);
+    status = copy_range(file, s->end.position, size, copy, 0);
     env_file_close(r->env, copy);
     return status;
 }
@@ -88,28 +90,49 @@ static int repair_set_aside(struct recovery *r, uint64_t base_index)
     return repair_failed(r, status == ERR_NOT_FOUND ? 0 : status, "remove", from);
 }
 
-/* ---- the last segment that stays ---- */
+/* ---- the segments that stay ---- */
 
-static int repair_last(struct recovery *r)
+/* Whatever is not known to have been synced is written once more: after a sync that failed, the kernel shows
+ * to the next process, and takes for clean, what never reached the disk. */
+static int repair_rewrite(struct recovery *r, const struct segment *s, struct env_file *file)
 {
-    struct segment *s = QUEUE_ENTRY(queue_last(&r->segments), struct segment, node);
+    const struct place *at = segment_index_by_index(&s->index, r->floor_index + 1);
+
+    return copy_range(file, at != NULL ? at->position : 0, s->end.position, file,
+                      at != NULL ? at->position : 0);
+}
+
+static int repair_segment(struct recovery *r, const struct segment *s, bool last)
+{
     char path[FORMAT_PATH_MAX];
     struct env_file *file;
 
-    if (r->marker_valid || queue_empty(&r->segments))
-        return 0;
     format_segment_path(path, r->directory, s->header.base_index, ".log");
     int status = env_file_open(r->env, path, ENV_WRITE, &file);
     if (status != 0)
         return repair_failed(r, status, "open", path);
-    if (r->cut && r->report.damaged)
+    if (last && r->cut && r->report.damaged)
         status = repair_keep_evidence(r, s, file);
-    if (status == 0 && r->cut)
+    if (status == 0 && last && r->cut)
         status = env_file_truncate(file, s->end.position);
     if (status == 0)
-        status = env_file_sync(file);
+        status = repair_rewrite(r, s, file);
     env_file_close(r->env, file);
     return repair_failed(r, status, "cut", path);
+}
+
+static int repair_segments(struct recovery *r)
+{
+    if (r->marker_valid)
+        return 0;
+    QUEUE_FOREACH (node, &r->segments) {
+        const struct segment *s = QUEUE_ENTRY(node, struct segment, node);
+        bool last = &s->node == queue_last(&r->segments);
+        int status = last || s->end.index > r->floor_index + 1 ? repair_segment(r, s, last) : 0;
+        if (status != 0)
+            return status;
+    }
+    return 0;
 }
 
 static int repair_indexes(struct recovery *r)
@@ -154,7 +177,7 @@ void recovery_repair(struct recovery *r)
     for (unsigned i = r->file_count; i > r->kept_count; i--)
         if (repair_set_aside(r, r->files[i - 1].base_index) != 0)
             return;
-    if (repair_last(r) != 0 || repair_indexes(r) != 0 || repair_leftovers(r) != 0)
+    if (repair_segments(r) != 0 || repair_indexes(r) != 0 || repair_leftovers(r) != 0)
         return;
     if (!r->marker_valid && !r->directory_missing)
         repair_failed(r, env_dir_sync(r->env, r->directory), "sync", r->directory);
