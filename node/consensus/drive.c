@@ -156,15 +156,6 @@ static bool advance_role(struct group *g)
     return false;
 }
 
-static enum group_role role_now(const struct group *g)
-{
-    if (g->failed_status != 0 || !g->running)
-        return GROUP_FAILED;
-    return g->raft.state == RAFT_LEADER      ? GROUP_LEADER
-           : g->raft.state == RAFT_CANDIDATE ? GROUP_CANDIDATE
-                                             : GROUP_FOLLOWER;
-}
-
 static const char *role_name(enum group_role role)
 {
     static const char *const names[] = {"follower", "candidate", "leader", "failed"};
@@ -176,7 +167,7 @@ static void tell_role(struct group *g)
 {
     if (!g->running)
         return;
-    enum group_role role = role_now(g);
+    enum group_role role = group_role(g);
     uint64_t term = g->raft.current_term;
     uint32_t leader = group_leader(g);
     if (role != GROUP_LEADER && leader != 0 && (leader != g->told_leader || term != g->told_term))

@@ -69,7 +69,8 @@ struct proposal {
     uint64_t index;      /* read-only, likewise */
     /* Once the leader's own disk has it (acks = 1); may be NULL. Fires before `cb`, or not at all when leadership is lost. */
     void (*stored)(struct proposal *p);
-    /* 0: committed and applied; ERR_OUTCOME_UNKNOWN: leadership was lost first; the entry may still be committed. Private
+    /* 0: committed and applied; ERR_OUTCOME_UNKNOWN: leadership was lost first; the entry may still be committed;
+     * ERR_NOT_LEADER: it was lost before the entry was appended at all, which happens at the end of the loop turn. Private
      * from here on, and the struct must stay in place until the callback. */
     void (*cb)(struct proposal *p, int status);
     struct queue node;

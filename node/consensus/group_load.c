@@ -213,7 +213,7 @@ static const struct raft_configuration *newest_configuration(const struct load_p
     return plan->snapshot ? &plan->snapshot->configuration : decoded;
 }
 
-static bool contents_fit(const struct group *g, const struct load_plan *plan, const struct loader *loader)
+static bool contents_fit(const struct load_plan *plan, const struct loader *loader)
 {
     if (plan->last + 1 - plan->start != loader->n)
         return false;
@@ -221,7 +221,6 @@ static bool contents_fit(const struct group *g, const struct load_plan *plan, co
         return loader->n == 0 || loader->entries[0].type == RAFT_CHANGE;
     if (plan->snapshot->index < plan->start)
         return true;
-    (void)g;
     return loader->entries[plan->snapshot->index - plan->start].term == plan->snapshot->term;
 }
 
@@ -234,7 +233,7 @@ int raft_io_load(struct raft_io *io, raft_term *term, raft_id *voted_for, struct
     struct raft_configuration decoded;
     plan_load(g, &plan);
     int rv = plan.last >= plan.start ? log_load(g->log, plan.start, plan.last, load_entry, &loader) : 0;
-    if (rv != 0 || !contents_fit(g, &plan, &loader)) {
+    if (rv != 0 || !contents_fit(&plan, &loader)) {
         loader_drop(&loader);
         snapshot_destroy(plan.snapshot);
         snprintf(io->errmsg, sizeof io->errmsg, "the log of %s does not fit its snapshot", g->name);
