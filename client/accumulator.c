@@ -16,7 +16,7 @@ struct accumulator_topic {
     int status; /* why it cannot be used; 0 and no partitions: not known yet */
     struct accumulator_partition **partitions;
     uint32_t partition_count;
-    uint32_t sticky; /* where records without key go as long as its batch is open */
+    uint32_t sticky; /* where records without key go as long as its batch has room */
 };
 
 struct accumulator {
@@ -268,6 +268,7 @@ static struct accumulator_topic *topic_get(struct accumulator *a, const char *na
     if (topic == NULL) {
         topic = core_alloc(sizeof(*topic));
         snprintf(topic->name, sizeof(topic->name), "%s", name);
+        topic->sticky = UINT32_MAX;
         TAILQ_INSERT_TAIL(&a->topics, topic, link);
         topic_ask(a, topic);
     }
@@ -327,23 +328,6 @@ static int await_room(struct accumulator *a, size_t size, const struct wait_dead
     return a->fatal;
 }
 
-static struct accumulator_partition *choose_partition(struct accumulator *a, struct accumulator_topic *topic,
-                                                      const struct accumulator_record *r)
-{
-    if (r->partition >= 0)
-        return (uint32_t)r->partition < topic->partition_count ? topic->partitions[r->partition] : NULL;
-    if (r->partition != FLOTILLA_PARTITION_ANY)
-        return NULL;
-    if (r->key != NULL)
-        return topic
-            ->partitions[flotilla_partition_for_key(r->key, r->key_size, (int32_t)topic->partition_count)];
-    if (topic->sticky >= topic->partition_count || topic->partitions[topic->sticky]->open == NULL) {
-        a->random = a->random * 6364136223846793005u + 1442695040888963407u;
-        topic->sticky = (uint32_t)((a->random >> 33) % topic->partition_count);
-    }
-    return topic->partitions[topic->sticky];
-}
-
 static bool mark_dirty(struct accumulator *a, struct accumulator_partition *p)
 {
     if (p->dirty)
@@ -357,6 +341,46 @@ static void seal_open(struct accumulator_partition *p)
 {
     TAILQ_INSERT_TAIL(&p->full, p->open, link);
     p->open = NULL;
+}
+
+static bool batch_has_room(const struct accumulator *a, const struct core_batch *batch, size_t bound)
+{
+    return batch_builder_size(&batch->builder) + bound <= (size_t)a->settings.batch_bytes;
+}
+
+/* The next partition in turn, from a random one on: where records without key go while its batch has room. */
+static struct accumulator_partition *sticky_partition(struct accumulator *a, struct accumulator_topic *topic,
+                                                      size_t bound, bool *wake)
+{
+    struct accumulator_partition *p =
+        topic->sticky < topic->partition_count ? topic->partitions[topic->sticky] : NULL;
+
+    if (p != NULL && p->open != NULL && batch_has_room(a, p->open, bound))
+        return p;
+    if (p != NULL && p->open != NULL) {
+        seal_open(p);
+        *wake |= mark_dirty(a, p);
+    }
+    if (p == NULL) {
+        a->random = a->random * 6364136223846793005u + 1442695040888963407u;
+        topic->sticky = (uint32_t)(a->random >> 33);
+    }
+    topic->sticky = (topic->sticky + 1) % topic->partition_count;
+    return topic->partitions[topic->sticky];
+}
+
+static struct accumulator_partition *choose_partition(struct accumulator *a, struct accumulator_topic *topic,
+                                                      const struct accumulator_record *r, size_t bound,
+                                                      bool *wake)
+{
+    if (r->partition >= 0)
+        return (uint32_t)r->partition < topic->partition_count ? topic->partitions[r->partition] : NULL;
+    if (r->partition != FLOTILLA_PARTITION_ANY)
+        return NULL;
+    if (r->key != NULL)
+        return topic
+            ->partitions[flotilla_partition_for_key(r->key, r->key_size, (int32_t)topic->partition_count)];
+    return sticky_partition(a, topic, bound, wake);
 }
 
 static struct core_batch *batch_create(struct accumulator *a, struct accumulator_partition *p)
@@ -400,11 +424,10 @@ static void batch_keep_opaque(struct core_batch *batch, void *opaque)
 static bool append_record(struct accumulator *a, struct accumulator_partition *p,
                           const struct accumulator_record *r, size_t bound)
 {
-    size_t batch_bytes = (size_t)a->settings.batch_bytes;
     size_t charge = bound + (a->cb != NULL ? REPORT_CHARGE : 0);
     bool wake = false;
 
-    if (p->open != NULL && batch_builder_size(&p->open->builder) + bound > batch_bytes)
+    if (p->open != NULL && !batch_has_room(a, p->open, bound))
         seal_open(p);
     if (p->open == NULL) {
         p->open = batch_create(a, p);
@@ -417,7 +440,7 @@ static bool append_record(struct accumulator *a, struct accumulator_partition *p
     p->open->charged_bytes += charge;
     a->buffered_bytes += charge;
     atomic_fetch_add_explicit(&a->pending, 1, memory_order_relaxed);
-    if (batch_builder_size(&p->open->builder) >= batch_bytes) {
+    if (batch_builder_size(&p->open->builder) >= (size_t)a->settings.batch_bytes) {
         seal_open(p);
         wake |= mark_dirty(a, p);
     }
@@ -440,11 +463,11 @@ static int append_locked(struct accumulator *a, const struct accumulator_record 
     }
     if (rc != 0)
         return rc;
-    struct accumulator_partition *p = choose_partition(a, topic, r);
+    struct accumulator_partition *p = choose_partition(a, topic, r, bound, wake);
     if (p == NULL)
         return fail_append(a, ERR_UNKNOWN_PARTITION, "topic %s has no partition %d: it has %u", topic->name,
                            r->partition, topic->partition_count);
-    *wake = append_record(a, p, r, bound);
+    *wake |= append_record(a, p, r, bound);
     return 0;
 }
 

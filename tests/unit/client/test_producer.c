@@ -428,6 +428,28 @@ static void bounds_its_buffer(void **state)
     teardown(f);
 }
 
+/* As fast as an application can: no batch is taken before it is full, and none may hold on to its partition.
+ */
+static void records_without_key_go_round_the_partitions(void **state)
+{
+    static const char *const options[] = {"batch.bytes", "1k", NULL};
+    struct fixture *f = setup(3, options);
+
+    (void)state;
+    for (int i = 0; i < 3000; i++)
+        assert_int_equal(network_produce(&f->n, FLOTILLA_PARTITION_ANY, i), 0);
+    await_reports(f, 3000, 10000);
+    size_t least = SIZE_MAX, most = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct broker_partition *p = &f->n.broker.partitions[i];
+        least = p->batch_count < least ? p->batch_count : least;
+        most = p->batch_count > most ? p->batch_count : most;
+    }
+    assert_true(least > 10);
+    assert_true(most <= least + 2);
+    teardown(f);
+}
+
 static void an_unknown_topic_is_refused(void **state)
 {
     static const char *const options[] = {NULL};
@@ -487,6 +509,7 @@ int main(void)
         cmocka_unit_test(acks_0_is_done_when_it_is_sent),
         cmocka_unit_test(begins_a_new_sequence_when_the_leader_has_forgotten),
         cmocka_unit_test(bounds_its_buffer),
+        cmocka_unit_test(records_without_key_go_round_the_partitions),
         cmocka_unit_test(an_unknown_topic_is_refused),
         cmocka_unit_test(destroying_reports_everything),
     };
