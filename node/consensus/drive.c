@@ -96,6 +96,7 @@ void group_tick(struct group *g)
     if (!g->running)
         return;
     election_tick(g);
+    repair_tick(g);
     if (!guard_tick_gate(g) && (!g->damaged || g->raft.state == RAFT_LEADER))
         g->tick(&g->io);
     group_after(g);

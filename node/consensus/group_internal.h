@@ -181,6 +181,7 @@ struct group {
     uint64_t damaged_sequence; /* journal position that says so */
     uint64_t repair_term;
     uint64_t repair_commit;
+    uint64_t repair_alarm_ms; /* when to tell that there is no leader; 0: there is one */
     struct catchup *catchup;
     bool start_empty; /* the next load knows nothing: everything comes from a leader */
 };
@@ -290,6 +291,7 @@ void transfer_cancel(struct group *g, int status);
 /* A damaged replica takes no part in elections. */
 bool repair_refuses(const struct group *g, const struct message *message);
 void repair_note(struct group *g, const struct message *message);
+void repair_tick(struct group *g);
 void repair_advance(struct group *g);
 
 /* ---- election.c ---- */

@@ -21,6 +21,27 @@ void repair_note(struct group *g, const struct message *message)
     g->repair_commit = message->commit;
 }
 
+/* Without a leader it waits for ever. That may be a majority in the same state, where only a person can help.
+ */
+void repair_tick(struct group *g)
+{
+    enum { PATIENCE_MS = 5000, REPEAT_MS = 60000 };
+    uint64_t now_ms = env_now_ms(group_env(g));
+    if (!g->damaged || group_leader(g) != 0) {
+        g->repair_alarm_ms = 0;
+    } else if (g->repair_alarm_ms == 0) {
+        g->repair_alarm_ms = now_ms + PATIENCE_MS;
+    } else if (now_ms >= g->repair_alarm_ms) {
+        g->repair_alarm_ms = now_ms + REPEAT_MS;
+        LOG(g->consensus->options.logger, LOG_ERROR,
+            "a damaged replica cannot be repaired without a leader: start the nodes of the other replicas; "
+            "if a "
+            "majority is damaged, restore the data directory of one of these nodes as a whole, journal "
+            "included",
+            "group=%s", g->name);
+    }
+}
+
 void repair_advance(struct group *g)
 {
     if (!g->damaged || !g->running || g->raft.state != RAFT_FOLLOWER || g->catchup)
