@@ -71,6 +71,12 @@ bool damage_find(const char *data, struct damage_files *files)
     return largest > 0;
 }
 
+bool damage_find_group(const char *data, uint64_t group_id, struct damage_files *files)
+{
+    snprintf(files->directory, sizeof(files->directory), "%.4300s/groups/%016" PRIx64, data, group_id);
+    return list_segments(files) > 0;
+}
+
 void damage_path(const struct damage_files *files, unsigned number, const char *suffix, char *out)
 {
     snprintf(out, DAMAGE_PATH, "%.4300s/%020" PRIu64 "%s", files->directory, files->base[number], suffix);

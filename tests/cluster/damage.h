@@ -16,6 +16,8 @@ struct damage_files {
 
 /* The replica with the most bytes under "<data>/groups": the load's topic, when that has one partition. */
 bool damage_find(const char *data, struct damage_files *files);
+/* The one of this group. */
+bool damage_find_group(const char *data, uint64_t group_id, struct damage_files *files);
 /* "<directory>/<base><suffix>", e.g. ".log". */
 void damage_path(const struct damage_files *files, unsigned number, const char *suffix, char *out);
 

@@ -259,6 +259,89 @@ static void stopped_node(void **state)
     scene_end(s);
 }
 
+/* ---- the cluster's own metadata ---- */
+
+static void metadata_log(void **state)
+{
+    static bool (*const ways[])(struct damage_files *) = {flip_active, truncate_active, zero_active,
+                                                          delete_all, delete_indexes};
+    (void)state;
+    struct scene *s = scene_start("metadata-harmed", 3, 40000, 4000);
+    struct damage_files files;
+    cli_sleep_ms(2500); /* the durability floor, as above */
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        char data[DAMAGE_PATH];
+        unsigned node = (unsigned)i % 3 + 1;
+        long from = scene_log_size(s, node);
+        scene_stop_node(s, node);
+        data_path(s, node, "", data);
+        assert_true(damage_find_group(data, 0, &files));
+        assert_true(ways[i](&files));
+        scene_start_node(s, node);
+        scene_wait_settled(s);
+        if (ways[i] != delete_indexes) {
+            scene_wait_log(s, node, from, "damaged");
+            scene_wait_log(s, node, from, "group=metadata/0 ");
+            scene_wait_log(s, node, from, "replica is repaired");
+        }
+    }
+    scene_judge(s);
+    local_stop(&s->cluster, false, 10000);
+    for (unsigned node = 1; node <= 3; node++) {
+        verify_clean(s, node);
+    }
+    scene_end(s);
+}
+
+/* ---- a majority ---- */
+
+static void run(const char *format, const char *a, const char *b) __attribute__((format(printf, 1, 0)));
+static void run(const char *format, const char *a, const char *b)
+{
+    char command[3 * DAMAGE_PATH];
+    snprintf(command, sizeof(command), format, a, b);
+    assert_int_equal(system(command), 0);
+}
+
+/* Two of three have lost what they had acknowledged: nobody may decide alone what was committed. Nothing is
+ * served, and nothing is thrown away; with one of the two put right, all is back. */
+static void majority(void **state)
+{
+    (void)state;
+    struct scene *s = scene_of_files("majority", 12000, 12000);
+    struct damage_files files;
+    char data[DAMAGE_PATH];
+    long from[4];
+    scene_judge(s);
+    scene_wait_settled(s);
+    cli_sleep_ms(2500); /* the durability floor, as above */
+    for (unsigned node = 1; node <= 3; node++) {
+        from[node] = scene_log_size(s, node);
+        scene_stop_node(s, node);
+    }
+    data_path(s, 1, "", data);
+    run("cp -a %s %s.saved", data, data);
+    for (unsigned node = 1; node <= 2; node++) {
+        find_files(s, node, &files);
+        assert_true(truncate_active(&files));
+    }
+    for (unsigned node = 1; node <= 3; node++) {
+        scene_start_node(s, node);
+    }
+    for (unsigned node = 1; node <= 2; node++) {
+        scene_wait_log(s, node, from[node], "the replica's log is damaged");
+        scene_wait_log(s, node, from[node], "cannot be repaired without a leader");
+    }
+    assert_false(local_wait_ready(&s->cluster, 1000));
+    scene_stop_node(s, 1);
+    run("ls %s/groups/*/*.damaged >/dev/null && rm -rf %s", data, data);
+    run("mv %s.saved %s", data, data);
+    scene_start_node(s, 1);
+    scene_wait_settled(s);
+    scene_audit(s);
+    scene_end(s);
+}
+
 /* ---- journal, identity ---- */
 
 struct refusal {
@@ -409,9 +492,14 @@ static void harm_under_load(void **state)
 
 int main(void)
 {
+    const char *only = getenv("ONLY_TEST");
+    if (only != NULL) {
+        cmocka_set_test_filter(only);
+    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stopped_node),   cmocka_unit_test(refused),         cmocka_unit_test(lost_disk),
-        cmocka_unit_test(running_leader), cmocka_unit_test(harm_under_load),
+        cmocka_unit_test(stopped_node),    cmocka_unit_test(metadata_log), cmocka_unit_test(majority),
+        cmocka_unit_test(refused),         cmocka_unit_test(lost_disk),    cmocka_unit_test(running_leader),
+        cmocka_unit_test(harm_under_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,11 +82,40 @@ static void loop(void **state)
     scene_end(s);
 }
 
+/* Any of them, one, two or all at once; under load, and never waiting for calm. */
+static void random_sets(void **state)
+{
+    (void)state;
+    struct scene *s = scene_start("kill-sets", 3, 60000, 5000);
+    for (unsigned round = 1; round <= 10; round++) {
+        scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 1000);
+        unsigned set = 1 + scene_random(s, 7);
+        print_message("round %u: nodes%s%s%s\n", round, set & 1 ? " 1" : "", set & 2 ? " 2" : "",
+                      set & 4 ? " 3" : "");
+        for (unsigned node = 1; node <= 3; node++) {
+            if (set & 1u << (node - 1)) {
+                assert_true(local_signal(&s->cluster, node, SIGKILL));
+            }
+        }
+        cli_sleep_ms((int64_t)scene_random(s, 400)); /* how long they are away is the point, not a wait */
+        for (unsigned node = 1; node <= 3; node++) {
+            if (set & 1u << (node - 1)) {
+                assert_true(local_wait_down(&s->cluster, node, 10000));
+                scene_start_node(s, node);
+            }
+        }
+    }
+    scene_wait_settled(s);
+    scene_judge(s);
+    scene_audit(s);
+    scene_end(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leader),          cmocka_unit_test(follower), cmocka_unit_test(all_at_once),
-        cmocka_unit_test(while_it_starts), cmocka_unit_test(loop),
+        cmocka_unit_test(while_it_starts), cmocka_unit_test(loop),     cmocka_unit_test(random_sets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
