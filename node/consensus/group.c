@@ -249,6 +249,23 @@ static void bootstrap(struct group *g, uint64_t term)
     slice_unref(&entry.bytes);
 }
 
+/* A leader of a term has made a majority's journals durable before its first entry, so that after a crash at
+ * most a minority finds itself here; or somebody has cut the journal, or put an old one in its place. Either
+ * way, what this node has voted since is not known. */
+static void check_journal(struct group *g, const struct journal_group *state)
+{
+    enum { BOOTSTRAP_TERM = 1 };
+    uint64_t term = log_last_term(g->log);
+    if (g->damaged || term <= BOOTSTRAP_TERM || term <= state->term)
+        return;
+    LOG(g->consensus->options.logger, LOG_ERROR,
+        "the journal is older than the replica's log: treated as damaged, because votes may be lost",
+        "group=%s journal_term=%llu log_term=%llu", g->name, (unsigned long long)state->term,
+        (unsigned long long)term);
+    g->damaged = true;
+    journal_put_damaged(g->consensus->options.journal, g->id, true);
+}
+
 static void note_recovery(struct group *g, const struct log_recovery *recovery,
                           const struct journal_group *state)
 {
@@ -286,6 +303,7 @@ static void on_log_open(struct log_open_req *req, int status, struct log *log,
     g->log = log;
     journal_get(g->consensus->options.journal, g->id, &state);
     note_recovery(g, recovery, &state);
+    check_journal(g, &state);
     accept_damage_of_single(g);
     bool empty = log_last_index(log) < log_first_index(log);
     if (!g->closing && !g->damaged && empty && log_first_index(log) == 1 && state.snapshot.size == 0)

@@ -121,11 +121,12 @@ static int data_dir_check_journal(struct data_dir *d, const struct complaint *c)
     if (status != ERR_NOT_FOUND || env_dir_list(d->env, d->groups_path, count_entry, &groups) != 0 ||
         groups == 0)
         return 0;
-    return complain(c, ERR_CORRUPT,
-                    "%s is missing although there are replicas in %s: restore it, or remove the directory "
-                    "and let the node "
-                    "join again as a new, empty replica",
-                    d->journal_path, d->groups_path);
+    return complain(
+        c, ERR_CORRUPT,
+        "%s is missing although there are replicas in %s: restore it, or, while all other nodes are "
+        "up and in sync, remove this node's data directory: it comes back empty and is filled by "
+        "the others",
+        d->journal_path, d->groups_path);
 }
 
 static int data_dir_check(struct data_dir *d, const struct identity *found, const struct identity *wanted,

@@ -121,8 +121,8 @@ static int journal_check_tail(struct journal *j, const struct bytes *content, ch
         return journal_refuse(
             ERR_CORRUPT, message, message_size,
             "journal %s is damaged at byte %" PRIu64 " (valid data follows at byte %" PRId64
-            "): votes and terms would be lost. Restore the file, or remove this node's data directory and "
-            "let it join again as a new, empty replica",
+            "): votes and terms would be lost. Restore the file, or, while all other nodes are up "
+            "and in sync, remove this node's data directory: it comes back empty and is filled by the others",
             j->path, j->position, valid);
     LOG(j->options.logger, LOG_WARN, "journal: cut a torn tail", "position=%" PRIu64, j->position);
     int status = env_file_truncate(j->file, j->position);
@@ -150,16 +150,18 @@ static int journal_load(struct journal *j, const struct bytes *content, char *me
     if (status != 0)
         return journal_refuse(
             status, message, message_size,
-            "journal %s is damaged at byte 0: not a journal. Restore the file, or remove this node's data "
-            "directory and let it join again as a new, empty replica",
+            "journal %s is damaged at byte 0: not a journal. Restore the file, or, while all other nodes are "
+            "up and in sync, remove this node's data directory: it comes back empty and is filled by the "
+            "others",
             j->path);
     status = journal_replay(j, content);
     if (status != 0)
-        return journal_refuse(
-            status, message, message_size,
-            "journal %s is damaged at byte %" PRIu64 ": round %" PRIu64
-            " is out of place. Restore the file, or remove this node's data directory and let it join again",
-            j->path, j->position, j->next_round);
+        return journal_refuse(status, message, message_size,
+                              "journal %s is damaged at byte %" PRIu64 ": round %" PRIu64
+                              " is out of place. Restore the file, or, while all other nodes are up and in "
+                              "sync, remove this node's data directory: "
+                              "it comes back empty and is filled by the others",
+                              j->path, j->position, j->next_round);
     status = journal_check_tail(j, content, message, message_size);
     return status != 0 ? status : journal_rewrite(j, content);
 }
