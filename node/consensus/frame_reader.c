@@ -1,7 +1,13 @@
 #include "node/consensus/frame_reader.h"
 #include <string.h>
 
-enum { CHUNK_SIZE = 128 * 1024, MIN_READ = 2048 };
+enum {
+    CHUNK_SIZE = 128 * 1024,
+    MIN_READ = 2048,
+    LARGE_FRAME = 64 * 1024,
+    PEEK_SIZE =
+        4096, /* after a large frame: reads the next one's head and hardly more, as that has to be moved */
+};
 
 void frame_reader_init(struct frame_reader *r)
 {
@@ -30,7 +36,7 @@ static void change_chunk(struct frame_reader *r, size_t capacity)
 void frame_reader_alloc(struct frame_reader *r, unsigned char **into, size_t *size)
 {
     if (!r->chunk || (r->start == r->end && r->chunk->capacity - r->end < MIN_READ))
-        change_chunk(r, CHUNK_SIZE);
+        change_chunk(r, r->last_size > LARGE_FRAME ? PEEK_SIZE : CHUNK_SIZE);
     *into = r->chunk->data + r->end;
     *size = r->chunk->capacity - r->end;
 }
@@ -70,6 +76,7 @@ int frame_reader_feed(struct frame_reader *r, size_t n, int (*each)(void *data, 
         frame.payload.data = at + FRAME_HEAD_SIZE + frame.head.header_length;
         frame.payload.size = frame_payload_size(&frame.head);
         r->start += size;
+        r->last_size = size;
         rv = each(data, &frame);
         if (rv != 0)
             return rv;

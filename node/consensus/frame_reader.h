@@ -11,6 +11,7 @@ struct frame_reader {
     struct buf *chunk; /* private */
     size_t start;      /* first byte that is not parsed yet */
     size_t end;        /* where the next bytes go */
+    size_t last_size;  /* of the last whole frame */
 };
 
 struct frame {

@@ -9,6 +9,9 @@ enum {
     /* A slice may keep this many times its own size alive. */
     PIN_FACTOR = 4,
     GROWTH_FACTOR = 4,
+    LARGE_FRAME = 64 * 1024,
+    PEEK_SIZE =
+        4096, /* after a large frame: reads the next one's head and hardly more, as that has to be moved */
 };
 
 void read_pool_init(struct read_pool *pool)
@@ -70,6 +73,8 @@ void frame_input_space(struct frame_input *in, unsigned char **into, size_t *siz
     }
     *into = in->end;
     *size = (size_t)(in->source->data + in->source->capacity - in->end);
+    if (in->own == NULL && in->last_size > LARGE_FRAME)
+        *size = PEEK_SIZE;
     ASSERT(*size > 0);
 }
 
@@ -109,6 +114,7 @@ int frame_input_next(struct frame_input *in, struct client_frame *frame)
     frame->header = header;
     frame->payload = take_payload(in, header + frame->head.header_length, frame_payload_size(&frame->head));
     in->at += frame_size(&frame->head);
+    in->last_size = frame_size(&frame->head);
     in->parsed_any = true;
     return 1;
 }

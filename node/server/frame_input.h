@@ -34,7 +34,8 @@ struct frame_input {
     unsigned char *at, *end; /* private: not parsed yet */
     size_t max_frame_size;   /* may be changed between frames */
     size_t max_header_size;
-    bool parsed_any; /* private: the first frame has been seen */
+    size_t last_size; /* private: of the last whole frame */
+    bool parsed_any;  /* private: the first frame has been seen */
 };
 
 struct client_frame {

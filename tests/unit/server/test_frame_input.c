@@ -192,6 +192,39 @@ static void test_large_frame_stays_one_piece(void **state)
 }
 
 /* Who announces 70 MiB and sends a few bytes gets the first buffer, no more. */
+/* A stream of large frames: the bytes that are moved from the shared chunk are few, and each frame's rest is
+ * read right behind them. */
+static void test_large_frames_are_hardly_moved(void **state)
+{
+    (void)state;
+    enum { FRAME_BYTES = 256 * 1024, HARDLY = 8 * 1024 };
+    struct fixture f;
+    struct client_frame frame;
+    struct bytes out;
+    fixture_init(&f);
+    bytes_init(&out);
+    for (uint64_t n = 0; n < 5; n++) {
+        append_frame(&out, n, 10, FRAME_BYTES);
+        append_frame(&out, n + 1, 10, FRAME_BYTES); /* follows at once */
+        size_t frame_bytes = out.size / 2;
+        size_t first = feed(&f.input, out.data, out.size);
+        if (n > 0)
+            assert_true(first <= HARDLY);
+        for (size_t sent = first; sent < frame_bytes;) {
+            assert_int_equal(frame_input_next(&f.input, &frame), 0);
+            frame_input_settle(&f.input);
+            sent += feed(&f.input, out.data + sent, frame_bytes - sent);
+        }
+        assert_int_equal(frame_input_next(&f.input, &frame), 1);
+        check_frame(&frame, n);
+        slice_unref(&frame.payload);
+        frame_input_settle(&f.input);
+        bytes_clear(&out);
+    }
+    bytes_close(&out);
+    fixture_close(&f);
+}
+
 static void test_memory_follows_what_arrived(void **state)
 {
     (void)state;
@@ -307,6 +340,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_byte_by_byte),
         cmocka_unit_test(test_random_pieces),
         cmocka_unit_test(test_large_frame_stays_one_piece),
+        cmocka_unit_test(test_large_frames_are_hardly_moved),
         cmocka_unit_test(test_memory_follows_what_arrived),
         cmocka_unit_test(test_small_payload_pins_little),
         cmocka_unit_test(test_bad_lengths),
