@@ -96,7 +96,7 @@ static bool share_files(struct node_config *config, uint64_t limit)
 }
 
 /* Batches come and go in buffers of some 100 KiB. Given back to the kernel and taken again each time, every
- * page of them would cost a fault and be cleared anew: a third of a loaded node's time. */
+ * page of them would cost a fault and be cleared anew. */
 static void keep_freed_memory(void)
 {
     enum { KEEP_BYTES = 32 * 1024 * 1024 };
