@@ -18,6 +18,10 @@ struct checked_group {
     uint64_t terms;
     uint64_t ready_term;    /* of the newest ready leader seen */
     int64_t high_watermark; /* the highest on a ready leader, in offsets; group 0: an index */
+    struct {
+        unsigned life; /* of the node, when it was looked at */
+        uint64_t last_index;
+    } logs[CLUSTER_MAX_NODES];
     UT_hash_handle hh;
 };
 
@@ -74,12 +78,25 @@ static void check_high_watermark(struct checks *c, struct checked_group *k, uint
     k->high_watermark = high_watermark;
 }
 
+/* A log that has become shorter within one life of its node had a suffix that was never committed. */
+static void count_truncation(struct checks *c, struct checked_group *k, const struct sim_node *n,
+                             const struct group *g)
+{
+    uint64_t last_index = log_last_index(group_log(g));
+    if (k->logs[n->id - 1].life == n->life && last_index < k->logs[n->id - 1].last_index)
+        counters_add(c->history->counters, "truncations", 1);
+    k->logs[n->id - 1].life = n->life;
+    k->logs[n->id - 1].last_index = last_index;
+}
+
 static void check_group(void *data, struct sim_node *n, struct group *g, struct partition *p)
 {
     struct checks *c = data;
+    struct checked_group *k = checked_get(c, group_id(g), p);
+    if (group_log(g) != NULL)
+        count_truncation(c, k, n, g);
     if (group_role(g) != GROUP_LEADER)
         return;
-    struct checked_group *k = checked_get(c, group_id(g), p);
     check_leader(c, k, group_term(g), n->id);
     if (group_is_ready_leader(g))
         check_high_watermark(c, k, group_term(g), n->id,

@@ -1,6 +1,7 @@
 #include "tests/sim/consumer.h"
 #include "client/inbox.h"
 #include "node/base/memory.h"
+#include "proto/error.h"
 #include <inttypes.h>
 
 enum { MS = 1000000, COMMIT_TIMEOUT_MS = 5000, BATCHES_AT_A_TIME = 16 };
@@ -80,7 +81,9 @@ static void take_batch(struct sim_consumer *c, struct flotilla_batch *batch)
 {
     const struct flotilla_record *r;
     if (flotilla_batch_kind(batch) == FLOTILLA_BATCH_ERROR) {
-        counters_add(c->history->counters, "consumer_errors", 1);
+        char name[COUNTER_NAME_SIZE];
+        snprintf(name, sizeof(name), "consumer_error %s", error_name(flotilla_batch_status(batch)));
+        counters_add(c->history->counters, name, 1);
         flotilla_batch_release(batch);
         subscribe(c);
         return;

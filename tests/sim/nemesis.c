@@ -55,14 +55,26 @@ static uint64_t draw_down_ns(struct nemesis *n)
     return draw(n, draw(n, 2) == 0 ? 50 : 1000) * MS;
 }
 
+static void look_for_leader(void *data, struct sim_node *n, struct group *g, struct partition *p)
+{
+    (void)n;
+    if (p != NULL && group_role(g) == GROUP_LEADER)
+        *(bool *)data = true;
+}
+
 /* A node that works; leaders of group 0 and of partitions are where faults hurt, but all have their turn. */
 static struct sim_node *victim(struct nemesis *n)
 {
-    struct sim_node *controller = draw(n, 3) == 0 ? cluster_controller_node(n->cluster) : NULL;
-    if (controller != NULL)
-        return controller;
+    uint64_t kind = draw(n, 3);
+    if (kind == 0)
+        return cluster_controller_node(n->cluster);
     struct sim_node *any = &n->cluster->nodes[draw(n, n->cluster->count)];
-    return cluster_node_works(any) ? any : NULL;
+    bool leads = kind == 1;
+    if (!cluster_node_works(any))
+        return NULL;
+    if (kind == 2)
+        cluster_each_group(any, look_for_leader, &leads);
+    return leads ? any : NULL;
 }
 
 /* ---- processes ---- */

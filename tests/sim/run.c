@@ -71,7 +71,7 @@ static void set_up(struct run *r, struct run_result *result)
         .election_timeout_ms = paces[pace].election_timeout_ms,
         .entry_memory_bytes = sim_random(r->sim, 2) == 0 ? 256 * 1024 : 4 * 1024 * 1024,
         .cache_bytes = sim_random(r->sim, 2) == 0 ? 64 * 1024 : 1024 * 1024,
-        .log_level = r->options->verbose ? LOG_DEBUG : LOG_WARN,
+        .log_level = r->options->verbose ? LOG_DEBUG : LOG_INFO,
         .guards_off = r->options->guards_off};
     result->nodes = options.count;
     history_init(&r->history, r->counters);

@@ -19,7 +19,8 @@ struct job {
     struct run_options options;
     struct run_result *result; /* shared with the child */
     FILE *log;                 /* what it writes to stderr */
-    bool second;
+    bool filled;               /* fresh memory is filled with a pattern */
+    bool second;               /* with another one */
 };
 
 struct suite {
@@ -40,7 +41,7 @@ struct suite {
 
 /* The second run of a seed has other addresses and other bytes in fresh memory, so that whatever depends on
  * them shows. */
-static void disturb_memory(bool second)
+static void fill_memory(bool second)
 {
     mallopt(M_PERTURB, second ? 0x5a : 0xa5);
     for (int i = 0; second && i < 1000; i++)
@@ -52,7 +53,8 @@ _Noreturn static void run_child(const struct job *job)
 {
     if (!job->options.verbose)
         dup2(fileno(job->log), STDERR_FILENO);
-    disturb_memory(job->second);
+    if (job->filled)
+        fill_memory(job->second);
     alarm(MAX_RUN_S);
     run_seed(&job->options, job->result);
     fflush(NULL);
@@ -64,6 +66,7 @@ static void job_start(struct suite *s, struct job *job)
     unsigned per_seed = s->options->twice ? 2 : 1;
     job->options = s->options->run;
     job->options.seed += s->next / per_seed;
+    job->filled = s->options->twice;
     job->second = s->next % per_seed == 1;
     s->next++;
     memset(job->result, 0, sizeof(*job->result));
@@ -88,6 +91,22 @@ static void print_log(FILE *log)
     fseek(log, size > TAIL_BYTES ? size - TAIL_BYTES : 0, SEEK_SET);
     tail[fread(tail, 1, TAIL_BYTES, log)] = '\0';
     printf("%s\n", tail);
+}
+
+/* Rare events leave no other trace than a log line: msg="catch-up done" becomes the counter "log catch-up
+ * done". */
+static void count_log_lines(FILE *log, struct counters *counters)
+{
+    char line[1024], name[COUNTER_NAME_SIZE];
+    rewind(log);
+    while (fgets(line, sizeof(line), log) != NULL) {
+        const char *text = strstr(line, " msg=\"");
+        if (text == NULL)
+            continue;
+        text += strlen(" msg=\"");
+        snprintf(name, sizeof(name), "log %.*s", (int)strcspn(text, "\"\n"), text);
+        counters_add(counters, name, 1);
+    }
 }
 
 static void describe_death(char *out, size_t size, int status)
@@ -154,6 +173,7 @@ static void job_end(struct suite *s, struct job *job, int status)
     s->done++;
     s->failed += violation[0] != '\0';
     s->simulated_ms += job->result->simulated_ms;
+    count_log_lines(job->log, &job->result->counters);
     counters_merge(&s->counters, &job->result->counters);
     if (!s->quiet)
         report(s, job, violation, died);

@@ -268,7 +268,7 @@ static struct sim_producer *add_producer(struct workload *w, unsigned machine)
                                                  .partitions = w->partitions[topic],
                                                  .pause_ns = (2 + sim_random(w->sim, 50)) * MS,
                                                  .burst = 1 + (unsigned)sim_random(w->sim, 6),
-                                                 .value_bytes = 1 + sim_random(w->sim, 400)};
+                                                 .value_bytes = w->value_bytes};
     return producer_create(m->client, w->history, &options);
 }
 
@@ -398,6 +398,8 @@ void workload_init(struct workload *w, struct sim *sim, struct history *history,
     w->history = history;
     w->nodes = nodes;
     w->topics = HISTORY_TOPICS;
+    /* With large ones a replica that was away soon needs files, not entries. */
+    w->value_bytes = sim_random(sim, 3) == 0 ? 8000 : 1 + sim_random(sim, 400);
     w->replicas = nodes > 3 && sim_random(sim, 2) == 0 ? 5 : 3;
     if (w->replicas > nodes)
         w->replicas = nodes;

@@ -22,6 +22,7 @@ struct workload {
     struct history *history;
     unsigned nodes;
     unsigned replicas;
+    size_t value_bytes; /* of most records, at most */
     unsigned topics;
     unsigned partitions[HISTORY_TOPICS]; /* that exist for certain */
     struct consumer_group groups[WORKLOAD_MACHINES];
