@@ -82,6 +82,9 @@ bool cluster_node_alive(const struct cluster *c, uint32_t node_id); /* itself, o
 /* All replicas that the tables place here run and have caught up; for /readyz. `reason` says what is
  * missing. */
 bool cluster_ready(const struct cluster *c, char *reason, size_t reason_size);
+/* Whether what is missing in this node's tables is missing in the cluster, as far as anybody can tell: not
+ * after a start or in a minority, before a controller has been heard of and what it announced is applied. */
+bool cluster_tables_current(const struct cluster *c);
 
 /* ---- operations ----
  *

@@ -56,6 +56,11 @@ static bool replicas_ready(const struct cluster *c, char *reason, size_t reason_
     return true;
 }
 
+bool cluster_tables_current(const struct cluster *c)
+{
+    return c->phase == CLUSTER_RUNNING && cluster_controller(c) != 0 && group_caught_up(c->group0.group);
+}
+
 bool cluster_ready(const struct cluster *c, char *reason, size_t reason_size)
 {
     const struct metadata *m = c->group0.metadata;

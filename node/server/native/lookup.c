@@ -17,6 +17,11 @@ Flotilla__Status lookup_status(struct server *s, int error, const char *message,
     return status;
 }
 
+int lookup_missing(const struct server *s, int error)
+{
+    return cluster_tables_current(s->cluster) ? error : ERR_LEADER_NOT_AVAILABLE;
+}
+
 void lookup_fail(struct request *r, int error, const char *message, uint64_t group_id)
 {
     Flotilla__Status status = lookup_status(r->server, error, message, group_id);
@@ -57,7 +62,8 @@ struct partition *lookup_leader(struct request *r, const ProtobufCBinaryData *to
     const struct topic_meta *topic =
         metadata_topic_by_id(cluster_metadata(r->server->cluster), topic_id->data);
     if (topic == NULL || index >= topic->partition_count) {
-        request_fail(r, topic == NULL ? ERR_UNKNOWN_TOPIC : ERR_UNKNOWN_PARTITION, NULL);
+        int error = topic == NULL ? ERR_UNKNOWN_TOPIC : ERR_UNKNOWN_PARTITION;
+        request_fail(r, lookup_missing(r->server, error), NULL);
         return NULL;
     }
     return find_leader(r, topic->partitions[index].group_id);

@@ -1,5 +1,6 @@
 #include "node/cluster/metadata.h"
 #include "node/server/native/dispatch.h"
+#include "node/server/native/lookup.h"
 #include "node/server/native/node_info.h"
 #include "proto/error.h"
 #include <stdlib.h>
@@ -90,7 +91,9 @@ static void add_topics(struct metadata_answer *a, const Flotilla__MetadataReques
             add_known_topic(a, topic);
         else
             add_topic(a, m->topics[i],
-                      topic_name_check(m->topics[i]) != 0 ? ERR_INVALID_TOPIC : ERR_UNKNOWN_TOPIC);
+                      topic_name_check(m->topics[i]) != 0
+                          ? ERR_INVALID_TOPIC
+                          : lookup_missing(a->request->server, ERR_UNKNOWN_TOPIC));
     }
 }
 
@@ -100,6 +103,10 @@ void native_metadata(struct request *r, const ProtobufCMessage *message)
     struct cluster *cluster = r->server->cluster;
     const struct metadata *tables = cluster_metadata(cluster);
     struct metadata_answer a = {.request = r};
+    if (m->all_topics && lookup_missing(r->server, 0) != 0) {
+        request_fail(r, ERR_LEADER_NOT_AVAILABLE, "the list of topics may be incomplete: no controller yet");
+        return;
+    }
     Flotilla__Status status = status_make(0, NULL);
     Flotilla__MetadataResponse response = FLOTILLA__METADATA_RESPONSE__INIT;
     add_topics(&a, m, tables);

@@ -1,5 +1,6 @@
 /* The state of the cluster and of one topic, as far as the answering node knows. */
 #include "node/server/native/dispatch.h"
+#include "node/server/native/lookup.h"
 #include "node/server/native/node_info.h"
 #include "proto/error.h"
 #include <stdio.h>
@@ -187,7 +188,8 @@ void native_describe_topic(struct request *r, const ProtobufCMessage *message)
         char text[300];
         bool invalid = topic_name_check(m->name) != 0;
         snprintf(text, sizeof(text), "there is no topic %.249s", m->name);
-        request_fail(r, invalid ? ERR_INVALID_TOPIC : ERR_UNKNOWN_TOPIC, invalid ? NULL : text);
+        int error = invalid ? ERR_INVALID_TOPIC : lookup_missing(r->server, ERR_UNKNOWN_TOPIC);
+        request_fail(r, error, error == ERR_UNKNOWN_TOPIC ? text : NULL);
         return;
     }
     Flotilla__Status status = status_make(0, NULL);
