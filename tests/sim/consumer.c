@@ -84,6 +84,8 @@ static void take_batch(struct sim_consumer *c, struct flotilla_batch *batch)
         char name[COUNTER_NAME_SIZE];
         snprintf(name, sizeof(name), "consumer_error %s", error_name(flotilla_batch_status(batch)));
         counters_add(c->history->counters, name, 1);
+        if (flotilla_batch_status(batch) == ERR_UNKNOWN_TOPIC)
+            history_fail(c->history, "%s was told that topic%u does not exist", c->name, c->topic);
         flotilla_batch_release(batch);
         subscribe(c);
         return;

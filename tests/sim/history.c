@@ -215,6 +215,9 @@ void history_delivered(struct history *h, unsigned producer, uint32_t sequence, 
         history_fail(h, "record %u of producer %u was reported twice", sequence, producer);
         return;
     }
+    if (status == ERR_UNKNOWN_TOPIC || status == ERR_UNKNOWN_PARTITION)
+        history_fail(h, "producer %u was told that topic%u/%u does not exist", producer, r->topic,
+                     r->partition);
     r->outcome = (uint8_t)outcome_of(status);
     count_delivery(h, p, (enum outcome)r->outcome);
     if (status == 0 && p->acks != 0) {

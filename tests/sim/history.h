@@ -9,7 +9,8 @@
  *   - an idempotent producer's records stand in the order in which they were made;
  *   - at the end, each record acknowledged with acks=all has been read by whoever reads from the beginning;
  *   - what readers are told to be the end never lies before what was acknowledged or read earlier;
- *   - committed offsets of a group never go back.
+ *   - committed offsets of a group never go back;
+ *   - nobody is told that a topic is not there that is.
  * The first thing that is wrong is kept in words. */
 #ifndef SIM_HISTORY_H
 #define SIM_HISTORY_H

@@ -65,7 +65,7 @@ static bool produce_one(struct sim_producer *p)
     int rv = accumulator_append(p->accumulator, &record);
     if (rv == 0)
         return true;
-    history_delivered(p->history, p->number, sequence, ERR_OVERLOADED, -1);
+    history_delivered(p->history, p->number, sequence, rv, -1);
     if (error_class_of(rv) == ERROR_FATAL || error_class_of(rv) == ERROR_FENCED)
         p->broken = true;
     return false;
