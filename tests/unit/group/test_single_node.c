@@ -50,6 +50,13 @@ void cluster_replica_stopped(struct cluster *c, uint64_t group_id)
     ((struct node *)c)->stopped++;
 }
 
+/* One replica has nobody to be repaired from. */
+void cluster_replica_damaged(struct cluster *c, uint64_t group_id)
+{
+    (void)c;
+    fail_msg("group %llu found damage", (unsigned long long)group_id);
+}
+
 uint32_t cluster_self(const struct cluster *c)
 {
     (void)c;
