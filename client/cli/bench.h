@@ -49,6 +49,10 @@ void samples_close(struct samples *s);
 bool bench_disk_latency(const char *directory, size_t size, unsigned count, struct samples *s);
 double bench_disk_throughput(const char *directory, unsigned files, uint64_t bytes);
 
+/* This machine's limit for replicated produce with frames of that size, 64 of them in flight, in bytes per
+ * second; -1 when it cannot be measured. */
+double bench_limit(const char *directory, size_t frame_size, uint64_t bytes);
+
 /* The best that was seen of the disk: a disk that is busy with something else is a lenient yardstick. */
 struct bench_disk {
     double p50_ms; /* 0: not measured */
@@ -93,7 +97,7 @@ struct bench_load_result {
     double seconds;
     double records_per_s;
     double bytes_per_s;
-    double server_cpu_seconds;   /* of a scratch cluster; 0 otherwise */
+    double server_cpu_seconds; /* of a scratch cluster; 0 otherwise */
     double client_cpu_seconds;
     struct samples acknowledged; /* from the intended send time, with a rate or one in flight */
     struct samples received;     /* the same to a consumer, with e2e */
