@@ -60,7 +60,8 @@ void format_index_header_encode(struct bytes *out, const struct segment_header *
     bytes_put_u64(out, (uint64_t)header->base_offset);
     bytes_put_u64(out, header->previous_term);
     bytes_put_u64(out, (uint64_t)header->created_ms);
-    memset(bytes_extend(out, FORMAT_INDEX_HEADER_SIZE - 44), 0, FORMAT_INDEX_HEADER_SIZE - 44);
+    bytes_put_u64(out, header->group_id);
+    memset(bytes_extend(out, FORMAT_INDEX_HEADER_SIZE - 52), 0, FORMAT_INDEX_HEADER_SIZE - 52);
     put_crc(out, from);
 }
 
@@ -77,6 +78,7 @@ int format_index_header_decode(const void *data, size_t size, struct segment_hea
     header->base_offset = (int64_t)reader_u64(&r);
     header->previous_term = reader_u64(&r);
     header->created_ms = (int64_t)reader_u64(&r);
+    header->group_id = reader_u64(&r);
     return 0;
 }
 

@@ -37,6 +37,7 @@ struct segment_header {
     int64_t base_offset;
     uint64_t previous_term; /* of the entry before base_index; 0: none */
     int64_t created_ms;
+    uint64_t group_id; /* whose log this is: a file of another one that got here is noticed */
 };
 
 void format_index_header_encode(struct bytes *out, const struct segment_header *header);

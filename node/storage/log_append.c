@@ -22,7 +22,8 @@ void log_start_segment(struct log *log)
     struct segment_header header = {.base_index = log->end.index,
                                     .base_offset = log->end.offset,
                                     .previous_term = log->end.term,
-                                    .created_ms = env_wall_ms(log->options.env)};
+                                    .created_ms = env_wall_ms(log->options.env),
+                                    .group_id = log->options.group_id};
 
     if (old != NULL)
         log_finish_segment(log, old);

@@ -136,6 +136,7 @@ int log_open(const struct log_options *options, struct log_open_req *req,
     if (options->journal != NULL)
         journal_get(options->journal, options->group_id, &state);
     recovery_init(&o->recovery, options->env, o->directory, log_max_batch(options), state.floor_index);
+    o->recovery.group_id = options->group_id;
     o->recovery.distrust = state.damaged;
     req->private_ = o;
     env_work(options->env, &req->job, opening_inspect_work, opening_inspected);

@@ -119,7 +119,8 @@ struct candidate {
     struct env_file *file;
     uint64_t size;
     bool header_ok;
-    bool final; /* the index covers the file up to `covered` */
+    bool foreign; /* the index file says that they belong to another log */
+    bool final;   /* the index covers the file up to `covered` */
     struct place covered;
 };
 
@@ -159,9 +160,10 @@ static void candidate_read_index(struct recovery *r, struct candidate *c, uint64
 
     bytes_init(&content);
     format_segment_path(path, r->directory, base_index, ".idx");
-    c->header_ok = segment_read_file(r->env, path, MAX_SIZE, &content) == 0 &&
-                   format_index_header_decode(content.data, content.size, &header) == 0 &&
-                   header.base_index == base_index &&
+    bool valid = segment_read_file(r->env, path, MAX_SIZE, &content) == 0 &&
+                 format_index_header_decode(content.data, content.size, &header) == 0;
+    c->foreign = valid && header.group_id != r->group_id;
+    c->header_ok = valid && !c->foreign && header.base_index == base_index &&
                    (at == NULL || (header.base_offset == at->offset && header.previous_term == at->term));
     if (c->header_ok) {
         c->segment->header = header;
@@ -206,7 +208,7 @@ static bool candidate_first_batch_fits(const struct recovery *r, const struct ca
 static int candidate_open(struct recovery *r, struct candidate *c, uint64_t base_index,
                           const struct place *at)
 {
-    struct segment_header header = {.base_index = base_index};
+    struct segment_header header = {.base_index = base_index, .group_id = r->group_id};
     char path[FORMAT_PATH_MAX];
 
     *c = (struct candidate){.segment = segment_create(r->env, &header)};
@@ -334,18 +336,32 @@ static int recovery_sealed(struct recovery *r, struct candidate *c, uint64_t nex
 
 /* ---- all ---- */
 
+/* Valid to the last byte, and in the wrong place: this log ends before it. */
+static void recovery_refuse_foreign(struct recovery *r, struct candidate *c)
+{
+    recovery_damage(r, r->end.index);
+    recovery_say(r, "segment %020" PRIu64 ".log belongs to another partition's log",
+                 c->segment->header.base_index);
+    queue_remove(&c->segment->node);
+    segment_unref(c->segment);
+}
+
 static int recovery_segment(struct recovery *r, unsigned i, const struct clean_marker *marker)
 {
     struct candidate c;
     const struct place at = r->end;
     int status = candidate_open(r, &c, r->files[i].base_index, i > 0 ? &at : NULL);
 
-    if (status == 0) {
+    if (status == 0 && !c.foreign) {
         bool last = i + 1 == r->file_count;
         status = last ? recovery_last(r, &c, marker) : recovery_sealed(r, &c, r->files[i + 1].base_index);
     }
     if (c.file != NULL)
         env_file_close(r->env, c.file);
+    if (c.foreign) {
+        recovery_refuse_foreign(r, &c);
+        return status;
+    }
     r->files[i].rewrite_index = !c.header_ok || (!c.final && c.segment->end.position > 0);
     c.segment->written = c.segment->end.position;
     r->end = c.segment->end;

@@ -11,6 +11,7 @@ struct recovery {
     /* Inputs. */
     struct env *env;
     const char *directory;
+    uint64_t group_id;
     size_t max_batch_bytes;
     uint64_t floor_index;
     /* Known to be damaged somewhere: no finished index and no marker is believed, every batch is checked. */

@@ -449,6 +449,21 @@ static void a_read_that_finds_damage_stops_the_replica(void **state)
     assert_int_equal(log_writable(f->log), ERR_CORRUPT);
 }
 
+static void another_groups_files_are_damage(void **state)
+{
+    struct fixture *f = *state;
+
+    several_segments(f);
+    fixture_sync(f);
+    fixture_close(f, true);
+    f->options.group_id++; /* as if the directories had been swapped */
+    fixture_open(f);
+    assert_true(f->recovery.damaged);
+    assert_int_equal(log_last_index(f->log), 0);
+    assert_non_null(strstr(f->recovery.message, "another partition"));
+    assert_true(fixture_count_files(f, ".damaged") >= 3);
+}
+
 /* Once damage is on record, the next opening checks every byte, whatever indexes and marker say. */
 static void known_damage_is_searched_for(void **state)
 {
@@ -493,6 +508,7 @@ int main(void)
         TEST(leftovers_of_a_died_creation_are_removed),
         TEST(a_stale_or_broken_marker_is_not_believed),
         TEST(a_read_that_finds_damage_stops_the_replica),
+        TEST(another_groups_files_are_damage),
         TEST(known_damage_is_searched_for),
     };
 
