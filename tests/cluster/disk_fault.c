@@ -1,5 +1,6 @@
 /* A disk that fails on command, preloaded below a node: as long as the file $DISK_FAULT_TRIGGER exists, the
- * call that it names ("fdatasync", "pwritev" or "pread") fails with EIO on every segment file. */
+ * call that it names first ("fdatasync", "pwritev" or "pread") fails with EIO on every file whose path holds
+ * the text that it names second. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,23 +11,24 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static bool is_segment(int fd)
+static bool path_holds(int fd, const char *text)
 {
     char link[64], path[4096];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof(path) - 1);
-    return n > 4 && memcmp(path + n - 4, ".log", 4) == 0;
+    path[n > 0 ? n : 0] = 0;
+    return strstr(path, text) != NULL;
 }
 
 static bool fails(int fd, const char *call)
 {
     const char *trigger = getenv("DISK_FAULT_TRIGGER");
-    char wanted[32] = "";
+    char wanted[32] = "", text[64] = "";
     FILE *f = trigger != NULL ? fopen(trigger, "re") : NULL;
     if (f == NULL) {
         return false;
     }
-    bool hit = fscanf(f, "%31s", wanted) == 1 && strcmp(wanted, call) == 0 && is_segment(fd);
+    bool hit = fscanf(f, "%31s %63s", wanted, text) == 2 && strcmp(wanted, call) == 0 && path_holds(fd, text);
     fclose(f);
     if (hit) {
         errno = EIO;

@@ -422,6 +422,59 @@ static void refused(void **state)
     scene_end(s);
 }
 
+/* An old copy of the journal, as from a backup: the node has voted since, and must not vote again as if it
+ * had not. */
+static void old_journal(void **state)
+{
+    (void)state;
+    struct scene *s = scene_start("old-journal", 1, 40000, 5000);
+    char path[DAMAGE_PATH], saved[DAMAGE_PATH];
+    unsigned node = scene_leader(s, 0) % 3 + 1;
+    scene_wait_acknowledged(s, 2000);
+    scene_kill(s, node);
+    data_path(s, node, "journal", path);
+    data_path(s, node, "../saved", saved);
+    assert_true(damage_copy(path, saved));
+    scene_start_node(s, node);
+    scene_wait_settled(s);
+    unsigned leader = scene_leader(s, 0); /* the next one has a newer term */
+    scene_kill(s, leader);
+    scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 3000);
+    scene_start_node(s, leader);
+    scene_wait_settled(s);
+    scene_kill(s, node);
+    long from = scene_log_size(s, node);
+    assert_true(damage_copy(saved, path));
+    scene_start_node(s, node);
+    scene_wait_settled(s);
+    scene_wait_log(s, node, from, "the journal is older than the replica's log");
+    scene_wait_log(s, node, from, "replica is repaired");
+    scene_judge(s);
+    scene_audit(s);
+    scene_end(s);
+}
+
+/* Two partitions' directories change places: every batch in them is valid, and in the wrong partition. */
+static void swapped_partitions(void **state)
+{
+    (void)state;
+    struct scene *s = scene_start("swapped", 2, 20000, 10000);
+    char a[DAMAGE_PATH], b[DAMAGE_PATH];
+    unsigned node = scene_leader(s, 0);
+    scene_judge(s);
+    scene_wait_settled(s);
+    cli_sleep_ms(2500); /* the durability floor, as above */
+    scene_stop_node(s, node);
+    data_path(s, node, "groups/0000000000000011", a);
+    data_path(s, node, "groups/0000000000000012", b);
+    assert_true(damage_swap(a, b));
+    scene_start_node(s, node);
+    scene_wait_settled(s);
+    scene_wait_leader(s, 0, node);
+    scene_audit(s);
+    scene_end(s);
+}
+
 /* The advice that a refusal gives: without its directory, the node comes back as a new, empty replica. */
 static void lost_disk(void **state)
 {
@@ -497,8 +550,10 @@ int main(void)
         cmocka_set_test_filter(only);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stopped_node),    cmocka_unit_test(metadata_log), cmocka_unit_test(majority),
-        cmocka_unit_test(refused),         cmocka_unit_test(lost_disk),    cmocka_unit_test(running_leader),
+        cmocka_unit_test(stopped_node),    cmocka_unit_test(metadata_log),
+        cmocka_unit_test(majority),        cmocka_unit_test(refused),
+        cmocka_unit_test(old_journal),     cmocka_unit_test(swapped_partitions),
+        cmocka_unit_test(lost_disk),       cmocka_unit_test(running_leader),
         cmocka_unit_test(harm_under_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

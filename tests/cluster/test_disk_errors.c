@@ -212,13 +212,13 @@ static void restart_on_failing_disk(struct scene *s, unsigned node)
     scene_wait_leader(s, 0, node);
 }
 
-static void break_disk(const char *call)
+static void break_disk(const char *call, const char *path_part)
 {
     char next[DAMAGE_PATH + 8];
     snprintf(next, sizeof(next), "%s.new", trigger);
     FILE *f = fopen(next, "we");
     assert_non_null(f);
-    fputs(call, f);
+    fprintf(f, "%s %s", call, path_part);
     fclose(f);
     assert_int_equal(rename(next, trigger), 0);
 }
@@ -244,7 +244,7 @@ static void failing_disk(void **state)
     for (size_t i = 0; i < 2; i++) {
         restart_on_failing_disk(s, node);
         long from = scene_log_size(s, node);
-        break_disk(calls[i]);
+        break_disk(calls[i], "0011/"); /* the topic's own group */
         scene_wait_log(s, node, from, "log failed: this replica stops");
         assert_int_equal(unlink(trigger), 0); /* a sync that works again proves nothing */
         struct other_leader other = {s, node};
@@ -259,6 +259,57 @@ static void failing_disk(void **state)
     }
     scene_judge(s);
     scene_wait_leader(s, 0, node);
+    scene_audit(s);
+    scene_end(s);
+}
+
+/* Votes cannot be kept any more: the whole node is out, with the reason, and comes back on a better disk. */
+static void failing_journal(void **state)
+{
+    (void)state;
+    struct scene *s = scene_start("failing-journal", 3, 40000, 5000);
+    unsigned node = scene_leader(s, 0);
+    scene_wait_acknowledged(s, 2000);
+    restart_on_failing_disk(s, node);
+    long from = scene_log_size(s, node);
+    break_disk("fdatasync", "/journal");
+    if (!local_wait_down(&s->cluster, node, 20000)) {
+        fail_msg("%s", s->cluster.error);
+    }
+    assert_true(scene_log_has(s, node, from, "can't be written"));
+    assert_true(scene_log_has(s, node, from, "check the disk, then start the node again"));
+    assert_int_equal(unlink(trigger), 0);
+    scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 4000);
+    scene_start_node(s, node);
+    scene_wait_settled(s);
+    scene_judge(s);
+    scene_audit(s);
+    scene_end(s);
+}
+
+/* The same for this node's copy of the cluster's metadata. */
+static void failing_metadata(void **state)
+{
+    (void)state;
+    struct scene *s = scene_start("failing-metadata", 3, 40000, 5000);
+    unsigned node = scene_leader(s, 0);
+    char error[256] = "";
+    scene_wait_acknowledged(s, 2000);
+    restart_on_failing_disk(s, node);
+    long from = scene_log_size(s, node);
+    break_disk("fdatasync", "/groups/0000000000000000/");
+    assert_int_equal(flotilla_topic_create(s->client, "another", 3, 3, NULL, 0, 20000, error, sizeof(error)),
+                     0);
+    scene_wait_log(s, node, from, "metadata/0");
+    scene_wait_log(s, node, from, "log failed: this replica stops");
+    assert_int_equal(unlink(trigger), 0);
+    scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 4000);
+    if (local_node_state(&s->cluster, node, NULL) != LOCAL_DOWN) {
+        scene_stop_node(s, node);
+    }
+    scene_start_node(s, node);
+    scene_wait_settled(s);
+    scene_judge(s);
     scene_audit(s);
     scene_end(s);
 }
@@ -282,7 +333,7 @@ static void failing_reads(void **state)
     scene_judge(s);
     restart_on_failing_disk(s, node);
     long from = scene_log_size(s, node);
-    break_disk("pread");
+    break_disk("pread", ".log");
     scene_audit(s);
     scene_wait_log(s, node, from, "log failed: this replica stops");
     assert_running(s, node);
@@ -434,11 +485,17 @@ static void too_few_files(void **state)
 
 int main(void)
 {
+    const char *only = getenv("ONLY_TEST");
+    if (only != NULL) {
+        cmocka_set_test_filter(only);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(foreign_directory),
         cmocka_unit_test(too_few_files),
         cmocka_unit_test_teardown(full_disk, unmount_leftovers),
         cmocka_unit_test(failing_disk),
+        cmocka_unit_test(failing_journal),
+        cmocka_unit_test(failing_metadata),
         cmocka_unit_test(failing_reads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
