@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { ERROR_SIZE = 512, POLL_MS = 100, COMMIT_EVERY_NS = 1000000000, COMMIT_TIMEOUT_MS = 5000 };
 
@@ -183,6 +185,13 @@ static void commit_now_and_then(struct consume *c, struct flotilla_consumer *con
     }
 }
 
+/* Also while there is nothing to write: `consume | head -n 1` on a quiet topic. */
+static bool reader_is_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
 /* A closed pipe is how `consume | head` ends. */
 static int output_failed(const struct consume *c)
 {
@@ -218,6 +227,8 @@ static int read_all(struct consume *c, struct flotilla_consumer *consumer)
         if (batch != NULL) {
             status = take_batch(c, batch);
             flotilla_batch_release(batch);
+        } else if (reader_is_gone()) {
+            c->output_errno = EPIPE;
         }
         if (c->output_errno != 0) {
             return output_failed(c);

@@ -125,7 +125,7 @@ static void tell_recovery(struct demo *d)
     double recovery_ms = fleet_first_recovery_ms(&d->fleet);
     if (!d->recovery_told && recovery_ms >= 0) {
         d->recovery_told = true;
-        demo_view_say(&d->view, "records for its partitions are acknowledged again, %.1f ms after the kill",
+        demo_view_say(&d->view, "its partitions' records are acknowledged again, %.1f ms after the kill",
                       recovery_ms);
     }
 }
@@ -259,7 +259,7 @@ static void print_table(const struct demo *d, const struct result *r)
 
 static bool prepare(struct demo *d)
 {
-    char error[512] = "";
+    char error[512] = "", count[32];
     demo_view_say(&d->view, "starting %d nodes", NODES);
     if (!(d->keep ? local_scratch_kept : local_scratch)(&d->cluster, NODES)) {
         cli_error(d->command, "%s", d->cluster.error);
@@ -275,9 +275,8 @@ static bool prepare(struct demo *d)
         cli_error(d->command, "%s", error);
         return false;
     }
-    demo_view_say(&d->view,
-                  "created %s: %d partitions, %d replicas; sending %" PRIu64 " messages to %d groups",
-                  topic_name, PARTITIONS, NODES, d->fleet.count, GROUPS);
+    demo_view_say(&d->view, "%s: %d partitions, %d replicas; %s messages to %d groups", topic_name,
+                  PARTITIONS, NODES, cli_count(count, sizeof(count), d->fleet.count), GROUPS);
     return true;
 }
 

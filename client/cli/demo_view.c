@@ -94,9 +94,10 @@ static void print_plain(const struct demo_view *v, const struct fleet *f, const 
     printf("%5.1f s  acknowledged %s (%.0f/s), read", seconds(v),
            cli_count(count, sizeof(count), v->last_count[0]), v->rate[0]);
     for (unsigned i = 0; i < f->reader_count; i++) {
-        printf(" %s", cli_count(count, sizeof(count), v->last_count[i + 1]));
+        printf("%s %s %s", i > 0 ? "," : "", f->readers[i],
+               cli_count(count, sizeof(count), v->last_count[i + 1]));
     }
-    fputs("; leads", stdout);
+    fputs("; node leads", stdout);
     for (unsigned i = 0; i < node_count; i++) {
         printf(nodes[i].down ? " %u: killed" : " %u: %" PRIu32, i + 1, nodes[i].leads);
     }

@@ -41,6 +41,22 @@ expect 0 '^[0-9]/[0-9]+ k=v a=b$' sh -c "flotilla consume orders --from beginnin
 expect 1 'nosuch' flotilla produce nosuch <<<x
 expect 0 '^3$' sh -c "flotilla consume orders --from beginning --count 3 | wc -l"
 
+expect 1 'orders/0: offset 99999 is out of range: it holds 0 up to' flotilla consume orders --partition 0 --from 99999
+expect 0 '^0$' sh -c "flotilla consume orders --from end --exit-at-end | wc -l"
+expect 0 '^5001$' sh -c "flotilla consume orders --from -1h --exit-at-end | wc -l"
+expect 0 '^0$' sh -c "flotilla consume orders --from 2100-01-01 --exit-at-end | wc -l"
+expect 1 'has no partition 8' flotilla consume orders --partition 8
+expect 1 'has no partition 8' flotilla produce orders --partition 8 <<<x
+expect 1 'max.message.bytes=100000' sh -c "head -c 200000 /dev/zero | tr '\\0' x | flotilla produce orders"
+expect 0 '"value_base64":"AP8="' sh -c "flotilla topic create binary --partitions 1 >&2; printf '\\000\\377\n' | flotilla produce binary; flotilla consume binary --exit-at-end --json"
+# Output that nobody takes: the reader that leaves is no error, a full disk is one.
+expect 0 '^[0-9v]+$' bash -c "set -o pipefail; flotilla consume orders --from beginning | head -n 1"
+expect 1 'standard output' bash -c "flotilla consume orders --from beginning --exit-at-end >/dev/full"
+# Ctrl-C ends the input, not what is under way.
+expect 130 '1 records sent, 1 acknowledged' bash -c "
+  mkfifo '$directory/fifo'; exec 3<>'$directory/fifo'; echo last >&3
+  flotilla produce binary --file '$directory/fifo' & sleep 1; kill -INT \$!; wait \$!"
+
 # A group goes on where it stopped.
 flotilla consume orders --group email --count 2000 >"$directory/a"
 flotilla consume orders --group email --exit-at-end >"$directory/b"
@@ -48,6 +64,24 @@ sort -n "$directory/a" "$directory/b" | grep -v v | cmp - "$directory/in" || fai
 
 expect 0 'draining and leads 0' flotilla cluster drain 1 --timeout 20s
 expect 0 'may lead again' flotilla cluster drain 1 --undo
+expect 1 'no node 9' flotilla cluster drain 9
+expect 0 'node 2 logs at debug' flotilla cluster log-level 2 debug
+expect 0 'log_level=debug' flotilla local logs 2 --lines 1000 --dir "$directory/c"
+expect 1 'trace, debug, info, warn or error' flotilla cluster log-level 2 chatty
+flotilla cluster log-level 2 info >/dev/null
+
+# A cluster that is not well still says so at once.
+expect 0 'holds a cluster of 3 nodes' flotilla local start --nodes 5 --dir "$directory/c"
+flotilla local kill 3 --dir "$directory/c"
+expect 1 'node 3 does not run' flotilla local kill 3 --dir "$directory/c"
+expect 0 '^ *3 +down' timeout 2 flotilla cluster status
+flotilla local kill 2 --dir "$directory/c"
+lost_majority() { for ((i = 0; i < 100; i++)); do timeout 2 flotilla cluster status | grep -q 'no majority' && return; sleep 0.05; done; return 1; }
+lost_majority || fail "no word of the lost majority"
+expect 3 'majority' flotilla topic create late --timeout 1s
+flotilla local restart 2 --dir "$directory/c"
+flotilla local restart 3 --dir "$directory/c"
+flotilla local start --dir "$directory/c" >/dev/null
 expect 0 'deleted' flotilla topic delete orders
 # Every node hears of it, each in its own time.
 for ((i = 0; i < 200; i++)); do flotilla topic describe orders >/dev/null 2>&1 || break; sleep 0.05; done
@@ -58,6 +92,11 @@ expect 2 'did you mean --partitions' flotilla topic create x --partitoins 3
 expect 2 'did you mean "topic create"' flotilla topic creat x
 expect 2 'out of range' flotilla topic create x --partitions 0
 expect 2 'missing argument' flotilla topic create
+expect 2 'takes no value' flotilla topic list --json=yes
+expect 2 'unknown option --now' flotilla local status --now
+expect 0 'Usage: flotilla topic create' flotilla help topic create
+expect 0 'topic delete' flotilla help topic
+expect 2 '' flotilla topic
 expect 2 'unknown token' flotilla consume x --format '%q'
 expect 3 'no node of 127.0.0.1:1 answers' flotilla cluster status --bootstrap 127.0.0.1:1 --timeout 2s
 for command in 'topic create' produce consume 'cluster status' 'local start' 'bench produce' 'log dump' demo; do
@@ -77,6 +116,14 @@ expect 2 'did you mean' node --node-id=1 --data-dirr="$data"
 expect 2 'node-id' node --node-id=zero --data-dir="$directory/x"
 printf 'node-id: 1\ndata-dri: %s\n' "$directory/x" >"$directory/bad.yaml"
 expect 2 'data-dir' node --config="$directory/bad.yaml"
+
+# Colours on a terminal only, and not against NO_COLOR.
+if command -v script >/dev/null; then
+    on_terminal() { TERM=xterm script -qec "$*" /dev/null; }
+    expect 0 $'\033' on_terminal "flotilla local status --dir $directory/c"
+    ! NO_COLOR=1 on_terminal "flotilla local status --dir $directory/c" | grep -q $'\033' || fail "NO_COLOR is ignored"
+    ! TERM=dumb script -qec "flotilla local status --dir $directory/c" /dev/null | grep -q $'\033' || fail "a dumb terminal gets colours"
+fi
 
 # Offline.
 expect 0 '0 damaged places' flotilla log verify "$data"
