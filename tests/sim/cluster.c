@@ -6,6 +6,8 @@
 #include <string.h>
 
 enum { MS = 1000000 };
+#define DATA_DIR "/data"
+#define JOURNAL  DATA_DIR "/journal"
 
 /* ---- starting ---- */
 
@@ -26,7 +28,7 @@ static void configure(struct sim_node *n, const struct sim_cluster_options *opti
     c->entry_memory_bytes = options->entry_memory_bytes;
     c->cache_bytes = options->cache_bytes;
     c->shutdown_timeout_ms = 2000;
-    snprintf(c->data_dir, sizeof(c->data_dir), "/data");
+    snprintf(c->data_dir, sizeof(c->data_dir), DATA_DIR);
     c->peer_count = options->count;
     for (unsigned i = 0; i < options->count; i++) {
         c->peers[i].id = i + 1;
@@ -56,12 +58,52 @@ static void end_process(struct sim_node *n, uint64_t down_ns)
     n->restart_ns = now_ns(n) + down_ns;
 }
 
+static void read_journal(struct env *env, struct bytes *out)
+{
+    struct env_file *file;
+    uint64_t size = 0;
+    bytes_clear(out);
+    if (env_file_open(env, JOURNAL, ENV_READ, &file) != 0)
+        return;
+    if (env_file_size(file, &size) == 0 && size > 0) {
+        ssize_t n = env_file_read(file, bytes_extend(out, (size_t)size), (size_t)size, 0);
+        out->size = n > 0 ? (size_t)n : 0;
+    }
+    env_file_close(env, file);
+}
+
+static void write_journal(struct env *env, const struct bytes *content)
+{
+    struct env_file *file;
+    struct env_iovec iov = {content->data, content->size};
+    int rv = env_file_open(env, JOURNAL, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &file);
+    if (rv != 0)
+        return;
+    (void)env_file_write(file, &iov, 1, 0);
+    (void)env_file_sync(file);
+    env_file_close(env, file);
+}
+
+/* Sabotage: puts the journal of the start before in place, and keeps the present one for the next. */
+static void bring_back_journal(struct sim_node *n, struct env *env)
+{
+    struct bytes present;
+    bytes_init(&present);
+    read_journal(env, &present);
+    if (n->old_journal.size > 0)
+        write_journal(env, &n->old_journal);
+    bytes_close(&n->old_journal);
+    n->old_journal = present;
+}
+
 static bool start(struct sim_node *n)
 {
     char message[1024] = "";
     struct env *env = sim_host_env(n->host);
     if (env == NULL)
         env = sim_host_restart(n->host);
+    if (n->cluster->keeps_old_journal)
+        bring_back_journal(n, env);
     n->life++;
     int rv = node_start(env, &n->config, &n->node, message, sizeof(message));
     if (rv != 0) {
@@ -81,6 +123,7 @@ void cluster_init(struct sim_cluster *c, struct sim *sim, const struct sim_clust
     c->sim = sim;
     c->count = options->count;
     c->counters = counters;
+    c->keeps_old_journal = options->old_journal;
     for (unsigned i = 0; i < c->count; i++) {
         struct sim_node *n = &c->nodes[i];
         char name[16];
@@ -88,6 +131,7 @@ void cluster_init(struct sim_cluster *c, struct sim *sim, const struct sim_clust
         n->cluster = c;
         n->id = i + 1;
         n->host = sim_host_create(sim, name);
+        sim_disk_ignore_syncs(n->host, options->lying_disks);
         configure(n, options);
         bool ok = start(n);
         ASSERT(ok);

@@ -7,6 +7,7 @@
 #define SIM_CLUSTER_H
 
 #include "node/server/node_internal.h"
+#include "proto/bytes.h"
 #include "tests/sim/counters.h"
 #include "tests/sim/env_sim.h"
 
@@ -24,6 +25,7 @@ struct sim_node {
     bool stopped; /* a planned stop is complete */
     bool stopping;
     uint64_t restart_ns; /* when it is started again, while it is down */
+    struct bytes old_journal;
 };
 
 struct sim_cluster {
@@ -31,6 +33,7 @@ struct sim_cluster {
     unsigned count;
     struct sim_node nodes[CLUSTER_MAX_NODES];
     struct counters *counters;
+    bool keeps_old_journal;
 };
 
 struct sim_cluster_options {
@@ -41,6 +44,7 @@ struct sim_cluster_options {
     uint64_t cache_bytes;
     enum log_level log_level;
     unsigned guards_off;
+    bool lying_disks, old_journal; /* see struct run_options */
 };
 
 /* Creates the machines "n1", "n2", ... and starts their nodes. */

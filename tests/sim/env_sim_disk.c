@@ -214,6 +214,8 @@ static void dirty_apply_torn(struct sim_inode *inode, const struct dirty *d)
 
 void sim_inode_sync(struct sim_inode *inode)
 {
+    if (inode->disk->ignores_syncs)
+        return;
     QUEUE_FOREACH (node, &inode->dirty)
         dirty_apply(inode, QUEUE_ENTRY(node, struct dirty, node));
     dirty_clear(inode);
@@ -367,6 +369,11 @@ void sim_disk_latency(struct sim_host *host, uint64_t min_ns, uint64_t max_ns)
     ASSERT(min_ns <= max_ns);
     host->disk->sync_min_ns = min_ns;
     host->disk->sync_max_ns = max_ns;
+}
+
+void sim_disk_ignore_syncs(struct sim_host *host, bool ignore)
+{
+    host->disk->ignores_syncs = ignore;
 }
 
 void sim_disk_fail_syncs(struct sim_host *host, unsigned per_million)

@@ -72,7 +72,9 @@ static void set_up(struct run *r, struct run_result *result)
         .entry_memory_bytes = sim_random(r->sim, 2) == 0 ? 256 * 1024 : 4 * 1024 * 1024,
         .cache_bytes = sim_random(r->sim, 2) == 0 ? 64 * 1024 : 1024 * 1024,
         .log_level = r->options->verbose ? LOG_DEBUG : LOG_INFO,
-        .guards_off = r->options->guards_off};
+        .guards_off = r->options->guards_off,
+        .lying_disks = r->options->lying_disks,
+        .old_journal = r->options->old_journal};
     result->nodes = options.count;
     history_init(&r->history, r->counters);
     cluster_init(&r->cluster, r->sim, &options, r->counters);
