@@ -14,6 +14,19 @@ static const struct {
 #undef X
 };
 
+/* What a run is like between faults, and what comes three times as often in it. Most defects of a consensus
+ * need many elections, and time between a write and its sync. */
+static const struct nemesis_profile {
+    unsigned disk_ms;    /* worst sync; 0: as fast as can be */
+    unsigned network_ms; /* worst latency, likewise */
+    unsigned gap_ms;     /* between two events, on average; each run has it a bit shorter or longer */
+    unsigned often;
+} profiles[] = {
+    {0, 0, 100, 0},
+    {150, 2, 30, 1u << FAULT_CRASH | 1u << FAULT_CRASH_SOME},
+    {5, 25, 30, 1u << FAULT_ISOLATE | 1u << FAULT_CUT},
+};
+
 const char *fault_name(enum fault f)
 {
     return table[f].name;
@@ -127,6 +140,13 @@ static void slow_network(struct nemesis *n)
     sim_network_latency(n->sim, 30000, worst_ms * MS);
 }
 
+static void calm_network(struct nemesis *n)
+{
+    uint64_t worst_ns = n->profile->network_ms * (uint64_t)MS;
+    sim_heal_all(n->sim);
+    sim_network_latency(n->sim, 30000, worst_ns > 0 ? worst_ns : 150000);
+}
+
 /* ---- disk ---- */
 
 static void slow_disk(struct nemesis *n, struct sim_node *v)
@@ -143,9 +163,10 @@ static void fill_disk(struct nemesis *n, struct sim_node *v)
     sim_disk_capacity(v->host, (UINT64_C(1) << 40) - free_bytes + draw(n, 200 * 1024));
 }
 
-static void heal_disk(struct sim_node *v)
+static void heal_disk(struct nemesis *n, struct sim_node *v)
 {
-    sim_disk_latency(v->host, 200000, 600000);
+    uint64_t worst_ns = n->profile->disk_ms * (uint64_t)MS;
+    sim_disk_latency(v->host, 200000, worst_ns > 0 ? worst_ns : 600000);
     sim_disk_capacity(v->host, UINT64_C(1) << 40);
     sim_disk_fail_syncs(v->host, 0);
 }
@@ -162,14 +183,13 @@ static void break_syncs(struct nemesis *n, struct sim_node *v)
 
 static void heal_some(struct nemesis *n)
 {
-    sim_heal_all(n->sim);
-    sim_network_latency(n->sim, 30000, 150000);
+    calm_network(n);
     for (unsigned i = 0; i < n->cluster->count; i++) {
         struct sim_node *node = &n->cluster->nodes[i];
         if (node->frozen)
             cluster_thaw(node);
         if (draw(n, 2) == 0)
-            heal_disk(node);
+            heal_disk(n, node);
     }
 }
 
@@ -253,17 +273,23 @@ static void strike(struct nemesis *n, enum fault f, struct sim_node *v)
     }
 }
 
+static unsigned weight(const struct nemesis *n, unsigned f)
+{
+    if ((n->faults >> f & 1) == 0)
+        return 0;
+    return table[f].weight * ((n->profile->often >> f & 1) != 0 ? 3 : 1);
+}
+
 static enum fault draw_fault(struct nemesis *n)
 {
     unsigned total = 0;
     for (unsigned f = 0; f < FAULTS; f++)
-        total += (n->faults >> f & 1) * table[f].weight;
+        total += weight(n, f);
     uint64_t at = draw(n, total);
     for (unsigned f = 0; f < FAULTS; f++) {
-        unsigned weight = (n->faults >> f & 1) * table[f].weight;
-        if (at < weight)
+        if (at < weight(n, f))
             return (enum fault)f;
-        at -= weight;
+        at -= weight(n, f);
     }
     ASSERT(false);
     return FAULTS;
@@ -299,12 +325,12 @@ void nemesis_step(struct nemesis *n)
 void nemesis_heal(struct nemesis *n)
 {
     n->rolling = 0;
-    sim_heal_all(n->sim);
-    sim_network_latency(n->sim, 30000, 150000);
+    n->profile = &profiles[0];
+    calm_network(n);
     for (unsigned i = 0; i < n->cluster->count; i++) {
         if (n->cluster->nodes[i].frozen)
             cluster_thaw(&n->cluster->nodes[i]);
-        heal_disk(&n->cluster->nodes[i]);
+        heal_disk(n, &n->cluster->nodes[i]);
     }
     if (n->draining != 0)
         workload_drain(n->workload, n->draining, false);
@@ -321,6 +347,11 @@ void nemesis_init(struct nemesis *n, struct sim_cluster *cluster, struct workloa
         for (unsigned f = 0; f < FAULTS; f++)
             if (draw(n, 2) == 0)
                 n->faults &= ~(1u << f);
-    n->gap_ms = 20 + (unsigned)draw(n, 200);
+    n->profile = &profiles[draw(n, sizeof(profiles) / sizeof(profiles[0]))];
+    n->faults |= n->profile->often & allowed;
+    n->gap_ms = n->profile->gap_ms / 2 + (unsigned)draw(n, n->profile->gap_ms);
+    calm_network(n);
+    for (unsigned i = 0; i < cluster->count; i++)
+        heal_disk(n, &cluster->nodes[i]);
     n->next_ns = sim_now_ns(n->sim) + n->gap_ms * (uint64_t)MS;
 }

@@ -36,12 +36,15 @@ enum fault {
 
 enum { FAULTS_ALL = (1 << FAULTS) - 1 };
 
+struct nemesis_profile;
+
 struct nemesis {
     struct sim *sim;
     struct sim_cluster *cluster;
     struct workload *workload;
     struct counters *counters;
     unsigned faults; /* a mask of 1 << enum fault */
+    const struct nemesis_profile *profile;
     unsigned gap_ms; /* between two events, on average */
     uint64_t next_ns;
     unsigned rolling;             /* nodes that a rolling restart has before it */
