@@ -531,7 +531,9 @@ bool group_caught_up(const struct group *g)
         return false;
     if (g->raft.state == RAFT_LEADER)
         return g->ready;
-    return group_leader(g) != 0 && g->raft.last_applied >= g->announced_commit && !g->catchup;
+    /* What a leader says before an entry of its own term is committed may be less than what is. */
+    return group_leader(g) != 0 && !g->catchup && g->raft.last_applied >= g->announced_commit &&
+           group_term_of(g, g->raft.last_applied) == g->raft.current_term;
 }
 
 /* Entries that the core might need again after a restart stay: those after the snapshot that is durable. */
