@@ -207,6 +207,19 @@ int accumulator_poll(struct accumulator *a, int timeout_ms)
     return count;
 }
 
+/* Whether a batch waits for company that the core knows of already; of a dirty partition it will hear anyway.
+ */
+static bool has_lingering(const struct accumulator *a)
+{
+    const struct accumulator_topic *topic;
+
+    TAILQ_FOREACH(topic, &a->topics, link)
+    for (uint32_t i = 0; i < topic->partition_count; i++)
+        if (topic->partitions[i]->open != NULL && !topic->partitions[i]->dirty)
+            return true;
+    return false;
+}
+
 int accumulator_flush(struct accumulator *a, int timeout_ms)
 {
     struct wait_deadline deadline = wait_deadline_after(timeout_ms);
@@ -214,7 +227,7 @@ int accumulator_flush(struct accumulator *a, int timeout_ms)
 
     pthread_mutex_lock(&a->lock);
     a->flushing++;
-    unlock_and_wake(a, true);
+    unlock_and_wake(a, has_lingering(a));
     pthread_mutex_lock(&a->lock);
     while (atomic_load(&a->pending) > 0 && rc == 0) {
         if (deliver_locked(a) == 0 && !wait_changed(a, &deadline))

@@ -57,7 +57,6 @@ double bench_limit(const char *directory, size_t frame_size, uint64_t bytes);
 struct bench_disk {
     double p50_ms; /* 0: not measured */
     double p99_ms;
-    double bytes_per_s;
 };
 
 /* The cluster under test: the one that --bootstrap names, or a scratch cluster of its own. */

@@ -13,27 +13,27 @@ static const uint64_t READ_BYTES = 1ull << 30;
 
 /* ---- the disk ---- */
 
+static const char *disk_directory(const struct bench_cluster *b)
+{
+    return b->scratch ? local_scratch_parent() : ".";
+}
+
 /* The disk is measured before the cluster starts and again after the load, and the better figures count:
  * right after a cluster started or a load ended, the file system is still busy with it. */
 static bool look_at_disk(struct bench_cluster *b)
 {
     struct samples s = {NULL, 0, 0, false};
     struct bench_disk *d = &b->disk;
-    const char *directory = b->scratch ? local_scratch_parent() : ".";
-    double bytes_per_s = -1;
-    if (bench_disk_latency(directory, 1024, DISK_SAMPLES, &s)) {
-        bytes_per_s = bench_disk_throughput(directory, 12, DISK_BYTES);
-    }
+    bool ok = bench_disk_latency(disk_directory(b), 1024, DISK_SAMPLES, &s);
     double p50_ms = samples_ms(&s, 0.5), p99_ms = samples_ms(&s, 0.99);
     samples_close(&s);
-    if (bytes_per_s <= 0) {
-        cli_error(b->command, "cannot measure the disk in %s", directory);
+    if (!ok) {
+        cli_error(b->command, "cannot measure the disk in %s", disk_directory(b));
         return false;
     }
     bool first = d->p50_ms <= 0;
     d->p50_ms = first || p50_ms < d->p50_ms ? p50_ms : d->p50_ms;
     d->p99_ms = first || p99_ms < d->p99_ms ? p99_ms : d->p99_ms;
-    d->bytes_per_s = bytes_per_s > d->bytes_per_s ? bytes_per_s : d->bytes_per_s;
     return true;
 }
 
@@ -95,7 +95,6 @@ static void report_disk(const struct bench_cluster *b, struct bench_report *r)
 {
     bench_add(r, b->disk.p50_ms, "ms", "disk: append 1 KiB + fdatasync, p50");
     bench_add(r, b->disk.p99_ms, "ms", "disk: append 1 KiB + fdatasync, p99");
-    bench_add(r, b->disk.bytes_per_s / 1e6, "MB/s", "disk: 12 files in parallel, fdatasync every 256 KiB");
 }
 
 static bool load_failed(struct bench_cluster *b, const char *what, const struct bench_load_result *result)
@@ -168,7 +167,7 @@ static void report_sustained(struct bench_report *r, const struct bench_load *lo
 
 static double look_at_limit(const struct bench_cluster *b)
 {
-    return bench_limit(b->scratch ? local_scratch_parent() : ".", LIMIT_FRAME, LIMIT_BYTES);
+    return bench_limit(disk_directory(b), LIMIT_FRAME, LIMIT_BYTES);
 }
 
 /* The limit is measured before and after the load, and the higher one counts. */
@@ -182,6 +181,8 @@ static bool measure_sustained(struct bench_cluster *b, struct bench_report *r, c
         return load_failed(b, "sustained", &result);
     }
     double after = look_at_limit(b), limit = before > after ? before : after;
+    bench_add(r, bench_disk_throughput(disk_directory(b), 12, DISK_BYTES) / 1e6, "MB/s",
+              "disk: 12 files in parallel, fdatasync every 256 KiB");
     bench_add(r, limit / 1e6, "MB/s", "limit: 256 KiB frames to three replicas, no broker");
     report_sustained(r, load, &result, limit);
     bench_load_close(&result);
