@@ -146,8 +146,14 @@ static void full_disk(void **state)
         print_message("skipped: mounting a small tmpfs is not permitted here\n");
         skip();
     }
-    struct scene_options options = {
-        .topic = "full", .partitions = 1, .count = 40000, .rate = 4000, .prepare = prepare_small_disks};
+    static const char *const segments[] = {"segment.bytes", "65536"};
+    struct scene_options options = {.topic = "full",
+                                    .partitions = 1,
+                                    .count = 40000,
+                                    .rate = 4000,
+                                    .config = segments,
+                                    .config_count = 1,
+                                    .prepare = prepare_small_disks};
     struct scene *s = scene_start_with(&options);
     char error[256] = "";
     assert_int_equal(flotilla_topic_create(s->client, "probe", 1, 3, NULL, 0, 10000, error, sizeof(error)),
@@ -173,6 +179,13 @@ static void full_disk(void **state)
     wait_until(is_read_only, s, 20000, "the leader refuses writes as read-only");
     uint64_t stuck = s->fleet.ledger.acknowledged;
     assert_int_equal(produce_probe(s), ERR_READ_ONLY);
+
+    /* Started on a full disk: it says so, and is there once there is room. */
+    scene_kill(s, follower);
+    from = scene_log_size(s, follower);
+    scene_start_node(s, follower);
+    scene_wait_log(s, follower, from, "msg=\"started\"");
+    cli_sleep_ms(1500); /* long enough for whatever a start on a full disk may stumble over */
     for (unsigned node = 1; node <= 3; node++) {
         assert_running(s, node);
         make_room(s, node);
