@@ -36,6 +36,7 @@ void error_counters_add(struct error_counters *e, int code)
 static const char *const stage_labels[PRODUCE_STAGES] = {
     [STAGE_VALIDATE] = "stage=\"validate\"",
     [STAGE_STORE] = "stage=\"store\"",
+    [STAGE_REPLICATE] = "stage=\"replicate\"",
     [STAGE_COMMIT] = "stage=\"commit\"",
     [STAGE_ACK] = "stage=\"ack\"",
 };

@@ -9,10 +9,11 @@ struct broker;
 
 /* The stages of a produce request that this room sees. `store` and `commit` both begin at the proposal. */
 enum produce_stage {
-    STAGE_VALIDATE, /* checks, CRC included, until the proposal */
-    STAGE_STORE,    /* proposal to durable on the leader's disk: queue, write and sync */
-    STAGE_COMMIT,   /* proposal to durable on a quorum's disks and applied */
-    STAGE_ACK,      /* arrival in this room to the answer */
+    STAGE_VALIDATE,  /* checks, CRC included, until the proposal */
+    STAGE_STORE,     /* proposal to durable on the leader's disk: queue, write and sync */
+    STAGE_REPLICATE, /* durable on the leader's disk to durable on a quorum's and applied */
+    STAGE_COMMIT,    /* proposal to durable on a quorum's disks and applied */
+    STAGE_ACK,       /* arrival in this room to the answer */
     PRODUCE_STAGES
 };
 

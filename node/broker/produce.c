@@ -20,6 +20,7 @@ struct in_flight {
     int32_t record_count;
     int64_t log_append_time_ms;
     uint64_t proposed_ns;
+    uint64_t stored_ns;
     bool idempotent;
     bool stored; /* on the leader's disk */
 };
@@ -140,7 +141,8 @@ static void on_stored(struct proposal *proposal)
     struct in_flight *f = container_of(proposal, struct in_flight, proposal);
     struct broker *b = f->partition->broker;
     f->stored = true;
-    histogram_record(&b->metrics.stages[STAGE_STORE], env_clock_ns(b->env) - f->proposed_ns);
+    f->stored_ns = env_clock_ns(b->env);
+    histogram_record(&b->metrics.stages[STAGE_STORE], f->stored_ns - f->proposed_ns);
 
     for (struct queue *node = queue_first(&f->waiting), *next; node != &f->waiting; node = next) {
         next = node->next;
@@ -155,7 +157,9 @@ static void on_committed(struct proposal *proposal, int status)
     struct partition *p = f->partition;
     struct broker *b = p->broker;
     if (status == 0) {
-        histogram_record(&b->metrics.stages[STAGE_COMMIT], env_clock_ns(b->env) - f->proposed_ns);
+        uint64_t now_ns = env_clock_ns(b->env);
+        histogram_record(&b->metrics.stages[STAGE_COMMIT], now_ns - f->proposed_ns);
+        histogram_record(&b->metrics.stages[STAGE_REPLICATE], now_ns - f->stored_ns);
         p->metrics.records_in += (uint64_t)f->record_count;
         p->metrics.bytes_in += f->size;
     }

@@ -54,6 +54,7 @@ static void deliver_install(struct catchup *u)
 {
     struct group *g = u->group;
     struct message install = u->install;
+    g->consensus->counts.catchups_done++;
     LOG(g->consensus->options.logger, LOG_INFO, "catch-up done", "group=%s index=%llu bytes=%llu", g->name,
         (unsigned long long)target_index(u), (unsigned long long)u->bytes);
     u->install.m.install_snapshot.data.base = NULL; /* moved */
@@ -143,6 +144,7 @@ static void append_range(struct catchup *u, const struct log_entry *entries, uns
     u->append = append;
     u->next += n;
     u->bytes += bytes;
+    u->group->consensus->counts.catchup_bytes += bytes;
     log_append(u->group->log, &append->req, entries, n, on_append_durable);
 }
 

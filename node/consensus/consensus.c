@@ -54,6 +54,15 @@ static void add_metrics(struct consensus *c)
     metrics_add_counter(m, &c->metrics[4], "flotilla_raft_fast_elections_total",
                         "Elections started because a leader's process was seen to be dead.", "",
                         &c->counts.elections_nudged);
+    metrics_add_counter(m, &c->metrics[5], "flotilla_raft_elections_total",
+                        "Times that a replica here became a candidate.", "", &c->counts.elections_begun);
+    metrics_add_counter(m, &c->metrics[6], "flotilla_raft_elections_won_total",
+                        "Times that a replica here became the leader.", "", &c->counts.elections_won);
+    metrics_add_counter(m, &c->metrics[7], "flotilla_raft_catchups_total",
+                        "Replicas here that were brought up by file ranges of a leader.", "",
+                        &c->counts.catchups_done);
+    metrics_add_counter(m, &c->metrics[8], "flotilla_raft_catchup_bytes_total", "Bytes of such file ranges.",
+                        "", &c->counts.catchup_bytes);
 }
 
 struct consensus *consensus_create(const struct consensus_options *options)

@@ -60,8 +60,9 @@ struct consensus {
     uint64_t guard_counts[CONSENSUS_GUARDS];
     struct {
         uint64_t messages_sent, messages_received, messages_dropped, messages_corrupt, elections_nudged;
+        uint64_t elections_begun, elections_won, catchups_done, catchup_bytes;
     } counts;
-    struct metric metrics[5];
+    struct metric metrics[9];
 
     bool closing;
     void (*closed)(void *data);

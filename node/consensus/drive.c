@@ -114,6 +114,7 @@ static void on_barrier(struct raft_barrier *req, int status)
 
 static void become_leader(struct group *g)
 {
+    g->consensus->counts.elections_won++;
     g->lead_term = g->raft.current_term;
     g->ready = false;
     g->campaign_until_ms = 0;
@@ -176,6 +177,8 @@ static void tell_role(struct group *g)
     g->told_leader = leader;
     if (role == g->told_role && term == g->told_term && g->ready == g->told_ready)
         return;
+    if (role == GROUP_CANDIDATE && g->told_role != GROUP_CANDIDATE)
+        g->consensus->counts.elections_begun++;
     bool became_ready = g->ready && !(g->told_ready && term == g->told_term);
     g->told_role = role;
     g->told_term = term;
