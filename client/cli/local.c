@@ -152,6 +152,9 @@ bool local_load(struct local_cluster *c, const char *directory)
     snprintf(path, sizeof(path), "%s/cluster.json", c->directory);
     json_error_t error;
     json_t *root = json_load_file(path, 0, &error);
+    if (root == NULL && access(path, F_OK) == 0) {
+        return fail(c, "%s is damaged (%s); remove %s and start anew", path, error.text, c->directory);
+    }
     if (root == NULL) {
         return fail(c, "no local cluster in %s (%s); start one with `flotilla local start --dir %s`",
                     directory, error.text, directory);
@@ -221,7 +224,7 @@ bool local_create(struct local_cluster *c, const char *directory, unsigned count
     char path[4200];
     snprintf(path, sizeof(path), "%s/cluster.json", c->directory);
     if (access(path, F_OK) == 0) {
-        return fail(c, "%s holds a cluster already", directory);
+        return local_load(c, directory) ? fail(c, "%s holds a cluster already", directory) : false;
     }
     snprintf(c->cluster_id, sizeof(c->cluster_id), "local-%" PRIx64,
              (uint64_t)cli_wall_ms() << 12 ^ (uint64_t)getpid());
