@@ -25,7 +25,7 @@ static void set_defaults(struct consensus_options *o)
     if (o->election_timeout_ms == 0)
         o->election_timeout_ms = 500;
     if (o->entry_memory_bytes == 0)
-        o->entry_memory_bytes = 16 << 20;
+        o->entry_memory_bytes = 8 << 20;
     if (o->inflight_bytes == 0)
         o->inflight_bytes = 32 << 20;
     if (o->link_queue_bytes == 0)

@@ -47,7 +47,7 @@ struct consensus_options {
     uint32_t node_id;
     uint64_t heartbeat_ms;        /* default 100 */
     uint64_t election_timeout_ms; /* default 500: between 1 x and 2 x of it without a leader's word */
-    uint64_t entry_memory_bytes;  /* per group: entries that the core keeps in memory, default 16 MiB */
+    uint64_t entry_memory_bytes;  /* per group: entries that the core keeps in memory, default 8 MiB */
     uint64_t inflight_bytes;      /* per group: proposed and not yet committed, default 32 MiB */
     uint64_t link_queue_bytes;    /* per peer: bytes waiting for the socket before messages are dropped, default 64 MiB */
     uint64_t catchup_bytes_per_s; /* throttle of one catch-up, default 100 MiB/s */
