@@ -34,6 +34,9 @@ static char **config_pairs(const struct cli_command *self, const struct cli_list
 
 static void free_pairs(char **pairs, size_t count)
 {
+    if (pairs == NULL) {
+        return;
+    }
     for (size_t i = 0; i < 2 * count; i++) {
         free(pairs[i]);
     }
@@ -60,6 +63,8 @@ static int create(const struct cli_command *self, int argc, char **argv)
     char **pairs = config_pairs(self, &config);
     struct flotilla_client *client = pairs != NULL ? cli_connect(self, &target, NULL) : NULL;
     if (client == NULL) {
+        free_pairs(pairs, config.count);
+        cli_list_free(&config);
         return CLI_USAGE;
     }
     status = flotilla_topic_create(client, rest[0], (uint32_t)partitions, (uint32_t)replicas,
@@ -275,6 +280,9 @@ static int alter(const struct cli_command *self, int argc, char **argv)
     char **pairs = config_pairs(self, &config);
     struct flotilla_client *client = pairs != NULL ? cli_connect(self, &target, NULL) : NULL;
     if (client == NULL) {
+        free_pairs(pairs, config.count);
+        cli_list_free(&config);
+        cli_list_free(&reset);
         return CLI_USAGE;
     }
     status =

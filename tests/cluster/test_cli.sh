@@ -128,6 +128,7 @@ fi
 # Offline.
 expect 0 '0 damaged places' flotilla log verify "$data"
 expect 0 'barrier' flotilla log dump "$data"
+expect 0 '"kind":"summary"' flotilla log dump --json --records "$data"
 flotilla local start --dir "$directory/c" >/dev/null
 expect 1 'in use' env P1="$(echo "$FLOTILLA_BOOTSTRAP" | sed 's/,.*//; s/.*://')" bash -c "
   timeout 20 flotillad --listen-host=127.0.0.1 --client-port=\$P1 --peer-port=0 --http-port=0 --node-id=1 --data-dir='$directory/y'"
