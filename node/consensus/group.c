@@ -84,9 +84,12 @@ int group_start_core(struct group *g, char *message, size_t message_size)
     g->start_empty = false;
     if (rv == 0)
         return 0;
-    snprintf(message, message_size,
-             "can't load the replica of %s: %s; to rebuild it from its leader, move %s away", g->name,
-             raft_errmsg(&g->raft), g->directory);
+    if (core_error(rv) == ERR_CORRUPT)
+        snprintf(message, message_size,
+                 "can't load the replica of %s: %s; to rebuild it from its leader, move %s away", g->name,
+                 raft_errmsg(&g->raft), g->directory);
+    else
+        snprintf(message, message_size, "can't load the replica of %s: %s", g->name, raft_errmsg(&g->raft));
     group_stop_core(g);
     return core_error(rv);
 }

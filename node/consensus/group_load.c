@@ -236,7 +236,10 @@ int raft_io_load(struct raft_io *io, raft_term *term, raft_id *voted_for, struct
     if (rv != 0 || !contents_fit(&plan, &loader)) {
         loader_drop(&loader);
         snapshot_destroy(plan.snapshot);
-        snprintf(io->errmsg, sizeof io->errmsg, "the log of %s does not fit its snapshot", g->name);
+        if (rv == 0 || rv == ERR_CORRUPT)
+            snprintf(io->errmsg, sizeof io->errmsg, "the log of %s does not fit its snapshot", g->name);
+        else
+            snprintf(io->errmsg, sizeof io->errmsg, "its log can't be read: %s", error_text(rv));
         return rv == ERR_CORRUPT || rv == 0 ? RAFT_CORRUPT : RAFT_IOERR;
     }
     load_term(g, &plan, term, voted_for);

@@ -2,6 +2,7 @@
 #include "node/base/assert.h"
 #include "node/base/memory.h"
 #include "node/storage/journal_internal.h"
+#include "node/storage/transient.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,10 +181,13 @@ static void journal_round_succeeded(struct journal *j)
 }
 
 /* A full disk: the records go back in front, and wait. */
-static void journal_round_no_space(struct journal *j)
+static void journal_round_waits(struct journal *j)
 {
-    LOG(j->options.logger, LOG_ERROR, "disk full: the journal waits for room", "bytes=%zu",
-        j->round.image.size);
+    const char *what = j->round.status == ERR_NO_SPACE
+                           ? "disk full: the journal waits for room"
+                           : "too many open files: the journal waits; raise the limit (ulimit -n)";
+
+    LOG(j->options.logger, LOG_ERROR, what, "bytes=%zu", j->round.image.size);
     if (j->round.compacts)
         j->compact_at *= 2;
     bytes_append(&j->taken, j->pending.data, j->pending.size);
@@ -211,8 +215,8 @@ static void journal_round_done(struct env_work *job)
     j->round_runs = false;
     if (j->round.status == 0) {
         journal_round_succeeded(j);
-    } else if (j->round.status == ERR_NO_SPACE) {
-        journal_round_no_space(j);
+    } else if (error_is_transient(j->round.status)) {
+        journal_round_waits(j);
     } else {
         j->status = j->round.status;
         LOG(j->options.logger, LOG_ERROR, "journal failed: this node stops", "error=%s",

@@ -34,8 +34,8 @@ int journal_write_new(struct journal *j, const struct bytes *image, struct env_f
         status = env_file_sync(*file);
     if (status == 0)
         status = env_rename(env, j->new_path, j->path);
-    if (status == 0)
-        status = env_dir_sync(env, j->directory);
+    if (status == 0 && env_dir_sync(env, j->directory) != 0)
+        status = ERR_IO; /* it may or may not be the journal now: nothing to wait for and repeat */
     if (status != 0)
         env_file_close(env, *file);
     return status;

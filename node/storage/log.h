@@ -8,9 +8,9 @@
  * has been submitted.
  *
  * Failure: EIO, or a failed sync, is final (fsyncgate: the kernel may have dropped the dirty pages): that
- * request and all later ones complete with the error and `failed` is called once. ENOSPC is not: the write
- * waits, log_writable() says ERR_NO_SPACE so that new proposals are refused, and it goes on by itself when
- * there is room. */
+ * request and all later ones complete with the error and `failed` is called once. ENOSPC and EMFILE are not:
+ * the write waits, log_writable() says ERR_NO_SPACE so that new proposals are refused, and it goes on by
+ * itself when there is room. */
 #ifndef STORAGE_LOG_H
 #define STORAGE_LOG_H
 

@@ -1,6 +1,7 @@
 #include "node/base/assert.h"
 #include "node/base/memory.h"
 #include "node/storage/log_internal.h"
+#include "node/storage/transient.h"
 
 static const uint64_t retry_ns = 200 * 1000000u;
 static const uint64_t floor_ns = 1000 * 1000000u;
@@ -163,11 +164,15 @@ static void log_retry(struct env_timer *timer)
     log_schedule(log);
 }
 
-static void log_round_no_space(struct log *log)
+static void log_round_waits(struct log *log, int status)
 {
+    const char *what = status == ERR_NO_SPACE
+                           ? "disk full: the partition is read-only until there is room"
+                           : "too many open files: the partition is read-only until some are closed; raise "
+                             "the limit (ulimit -n)";
+
     if (!log->no_space)
-        LOG(log->options.logger, LOG_ERROR, "disk full: the partition is read-only until there is room",
-            "group=%016llx", (unsigned long long)log->options.group_id);
+        LOG(log->options.logger, LOG_ERROR, what, "group=%016llx", (unsigned long long)log->options.group_id);
     log->no_space = true;
     log->retry_waits = true;
     env_timer_start(log->options.env, &log->retry_timer, retry_ns, log_retry);
@@ -192,12 +197,12 @@ static void log_round_done(struct env_work *job)
     log->round_runs = false;
     flusher_finished(log->options.flusher, &result);
     log_take_done(log, r->done, &done);
-    if (status == 0 || status == ERR_NO_SPACE)
+    if (status == 0 || error_is_transient(status))
         log->marker_present = log->marker_present && r->done == 0;
     if (status == 0)
         log_round_succeeded(log);
-    else if (status == ERR_NO_SPACE)
-        log_round_no_space(log);
+    else if (error_is_transient(status))
+        log_round_waits(log, status);
     else
         log_fail(log, status, r->sync_failed ? "sync" : "write");
     tail_evict(&log->tail, log->options.cache_bytes, log->durable_index);

@@ -1,5 +1,6 @@
 #include "node/storage/round.h"
 #include "node/base/memory.h"
+#include "node/storage/transient.h"
 #include <stdlib.h>
 
 enum { ROUND_IOV_MAX = 1024 };
@@ -102,7 +103,7 @@ static int gather_add(struct gather *g, const struct operation *op, unsigned bef
 {
     int status = gather_prepare(g, op, before);
 
-    if (status == ERR_NO_SPACE) {
+    if (error_is_transient(status)) {
         /* What has its space already is worth its acknowledgement. */
         int finished = gather_finish(g, before);
         return finished != 0 ? finished : status;
@@ -177,6 +178,6 @@ void round_run(struct round *r)
     r->status = r->remove_marker ? round_remove_marker(r) : 0;
     if (r->status == 0)
         r->status = round_operations(r, g);
-    r->done = r->status == 0 || r->status == ERR_NO_SPACE ? g->written : 0;
+    r->done = r->status == 0 || error_is_transient(r->status) ? g->written : 0;
     free(g);
 }

@@ -46,6 +46,23 @@ static void a_full_disk_at_a_write_heals_too(void **state)
     fixture_check(f);
 }
 
+static void no_free_descriptor_waits_and_heals(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_open(f);
+    fixture_random(f, 20);
+    fixture_sync(f);
+    f->faults.write_error = ERR_TOO_MANY_FILES;
+    fixture_random(f, 20);
+    RUN_UNTIL(f->env, log_writable(f->log) != 0);
+    assert_int_equal(f->failures, 0);
+    f->faults.write_error = 0;
+    fixture_sync(f);
+    assert_int_equal(log_writable(f->log), 0);
+    fixture_check(f);
+}
+
 static void a_log_on_a_full_disk_can_be_closed(void **state)
 {
     struct fixture *f = *state;
@@ -301,6 +318,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_full_disk_waits_and_heals),
         TEST(a_full_disk_at_a_write_heals_too),
+        TEST(no_free_descriptor_waits_and_heals),
         TEST(a_log_on_a_full_disk_can_be_closed),
         TEST(a_failed_sync_is_final),
         TEST(a_sync_that_finds_no_space_is_final_too),
