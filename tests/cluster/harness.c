@@ -136,6 +136,7 @@ struct scene *scene_start(const char *topic, uint32_t partitions, uint64_t count
 void scene_wait_acknowledged(struct scene *s, uint64_t count)
 {
     uint64_t seen = s->fleet.ledger.acknowledged, since = cli_now_ns();
+    count = count < s->fleet.count ? count : s->fleet.count;
     while (s->fleet.ledger.acknowledged < count) {
         uint64_t now = cli_now_ns(), acknowledged = s->fleet.ledger.acknowledged;
         if (acknowledged != seen) {

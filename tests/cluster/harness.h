@@ -37,7 +37,7 @@ struct scene_options {
  * stay, and where is said. */
 struct scene *scene_start(const char *topic, uint32_t partitions, uint64_t count, uint64_t rate);
 struct scene *scene_start_with(const struct scene_options *options);
-/* Waits until so many are acknowledged, fails the test after a minute without one. */
+/* Waits until so many (at most all) are acknowledged, fails the test after a minute without one. */
 void scene_wait_acknowledged(struct scene *s, uint64_t count);
 /* Waits for producer and readers, asserts that nothing was lost, duplicated, reordered or altered and that
  * every message was acknowledged in the end. */
