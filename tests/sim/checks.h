@@ -20,7 +20,8 @@ void checks_step(struct checks *c);
 /* All nodes run, every partition has one ready leader, and its replicas stand at the same place. `why` says
  * what is missing. */
 bool checks_converged(struct checks *c, char *why, size_t why_size);
-/* When that holds: their entries are the same, byte for byte. */
-void checks_compare_replicas(struct checks *c);
+/* When that holds: their entries are the same, byte for byte. `rotten`: a node whose disk may hold damage
+ * that nobody has met with yet; or NULL. */
+void checks_compare_replicas(struct checks *c, const struct sim_node *rotten);
 
 #endif

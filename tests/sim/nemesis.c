@@ -171,12 +171,71 @@ static void heal_disk(struct nemesis *n, struct sim_node *v)
     sim_disk_fail_syncs(v->host, 0);
 }
 
+/* Only one disk of a run is faulty: no replication helps against what a majority has lost. */
+static struct sim_node *faulty_disk(struct nemesis *n, struct sim_node *v)
+{
+    if (n->faulty_disk == NULL)
+        n->faulty_disk = v;
+    return n->faulty_disk;
+}
+
 static void break_syncs(struct nemesis *n, struct sim_node *v)
 {
-    if (n->faulty_disk != NULL)
-        sim_disk_fail_syncs(n->faulty_disk->host, 0);
-    n->faulty_disk = v;
-    sim_disk_fail_syncs(v->host, 1000 + (unsigned)draw(n, 20000));
+    sim_disk_fail_syncs(faulty_disk(n, v)->host, 5000 + (unsigned)draw(n, 50000));
+}
+
+struct choice {
+    struct nemesis *nemesis;
+    unsigned seen;
+    struct group *group;
+};
+
+/* Each group as likely as the others. */
+static void choose(void *data, struct sim_node *node, struct group *g, struct partition *p)
+{
+    struct choice *c = data;
+    (void)node, (void)p;
+    if (group_role(g) != GROUP_FAILED && draw(c->nemesis, ++c->seen) == 0)
+        c->group = g;
+}
+
+static void choose_old_bytes(struct nemesis *n, struct sim_node *node)
+{
+    struct choice c = {.nemesis = n};
+    n->old.node = NULL;
+    if (!cluster_node_works(node))
+        return;
+    cluster_each_group(node, choose, &c);
+    if (c.group == NULL)
+        return;
+    const struct log *log = group_log(c.group);
+    if (log_durable_index(log) == log_last_index(log))
+        n->old = (struct old_bytes){.node = node,
+                                    .group_id = group_id(c.group),
+                                    .index = log_last_index(log),
+                                    .size = log_size_bytes(log) / 2 + 1,
+                                    .since_ns = sim_now_ns(n->sim)};
+}
+
+static bool old_bytes_are_old(const struct nemesis *n)
+{
+    struct journal_group state = {0};
+    const struct old_bytes *o = &n->old;
+    if (o->node == NULL || !cluster_node_works(o->node) ||
+        sim_now_ns(n->sim) < o->since_ns + 2200 * (uint64_t)MS)
+        return false;
+    journal_get(o->node->node->journal, o->group_id, &state);
+    return state.floor_index >= o->index;
+}
+
+static void flip_bit(struct nemesis *n)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "/data/groups/%016" PRIx64 "/%020d.%s", n->old.group_id, 1,
+             draw(n, 4) == 0 ? "idx" : "log");
+    if (sim_disk_flip(n->old.node->host, path, draw(n, n->old.size)) == 0)
+        counters_add(n->counters, "bits_flipped", 1);
+    n->old.node = NULL;
 }
 
 /* ---- the rest ---- */
@@ -253,6 +312,9 @@ static void strike(struct nemesis *n, enum fault f, struct sim_node *v)
     case FAULT_SYNC_ERROR:
         break_syncs(n, v);
         break;
+    case FAULT_ROT:
+        choose_old_bytes(n, faulty_disk(n, v));
+        break;
     case FAULT_CLOCK:
         step_clock(n, v);
         break;
@@ -313,6 +375,8 @@ void nemesis_step(struct nemesis *n)
 {
     if (n->rolling > 0)
         roll_next(n);
+    if (old_bytes_are_old(n))
+        flip_bit(n);
     if (sim_now_ns(n->sim) < n->next_ns)
         return;
     n->next_ns = sim_now_ns(n->sim) + (1 + draw(n, 2 * n->gap_ms)) * MS;

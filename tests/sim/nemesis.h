@@ -21,6 +21,7 @@
     X(DISK, "disk", 2)             /* slow, to the point of standing still */                                \
     X(SPACE, "space", 1)           /* disk full */                                                           \
     X(SYNC_ERROR, "sync-error", 1) /* failing syncs on one node */                                           \
+    X(ROT, "rot", 1)               /* a bit of a log or an index flips, later   */                           \
     X(CLOCK, "clock", 1)           /* wall clock steps */                                                    \
     X(CLIENT, "client", 2)         /* kill -9 of a client */                                                 \
     X(GROW, "grow", 1)             /* partitions are added */                                                \
@@ -38,6 +39,16 @@ enum { FAULTS_ALL = (1 << FAULTS) - 1 };
 
 struct nemesis_profile;
 
+/* Bytes that a node has known to be on its disk for so long that the journal says so: where rot is told from
+ * the torn tail of a power loss. */
+struct old_bytes {
+    struct sim_node *node; /* NULL: none chosen */
+    uint64_t group_id;
+    uint64_t index;
+    uint64_t size; /* some of the beginning: a shorter log may have grown again */
+    uint64_t since_ns;
+};
+
 struct nemesis {
     struct sim *sim;
     struct sim_cluster *cluster;
@@ -48,8 +59,9 @@ struct nemesis {
     unsigned gap_ms; /* between two events, on average */
     uint64_t next_ns;
     unsigned rolling;             /* nodes that a rolling restart has before it */
-    struct sim_node *faulty_disk; /* at most one has failing syncs */
-    uint32_t draining;            /* node; 0: none */
+    struct sim_node *faulty_disk; /* at most one has failing syncs or rot; NULL: none yet */
+    struct old_bytes old;
+    uint32_t draining; /* node; 0: none */
     bool verbose;
 };
 

@@ -145,7 +145,7 @@ static void converge(struct run *r)
             snprintf(why, sizeof(why), "clients still wait for answers");
         else if (checks_converged(&r->checks, why, sizeof(why))) {
             counters_add(r->counters, "convergence_ms", now_ms(r) - begin_ms);
-            checks_compare_replicas(&r->checks);
+            checks_compare_replicas(&r->checks, r->nemesis.faulty_disk);
             return;
         }
     }
