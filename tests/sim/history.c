@@ -4,6 +4,7 @@
 #include "proto/error.h"
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum outcome { OUTCOME_OPEN, OUTCOME_WRITTEN, OUTCOME_UNKNOWN, OUTCOME_NOT_WRITTEN };
@@ -45,6 +46,20 @@ void history_init(struct history *h, struct counters *counters)
     for (unsigned t = 0; t < HISTORY_TOPICS; t++)
         for (unsigned p = 0; p < HISTORY_PARTITIONS; p++)
             h->partitions[t][p] = memory_zalloc(sizeof(struct history_partition));
+}
+
+void history_close(struct history *h)
+{
+    for (unsigned t = 0; t < HISTORY_TOPICS; t++) {
+        for (unsigned p = 0; p < HISTORY_PARTITIONS; p++) {
+            free(h->partitions[t][p]->places);
+            free(h->partitions[t][p]);
+        }
+    }
+    for (unsigned i = 0; i < h->producer_count; i++) {
+        free(h->producers[i]->records);
+        free(h->producers[i]);
+    }
 }
 
 void history_topic_name(unsigned topic, char out[16])

@@ -35,6 +35,7 @@ struct history {
 };
 
 void history_init(struct history *h, struct counters *counters);
+void history_close(struct history *h);
 void history_topic_name(unsigned topic, char out[16]);
 int history_topic_index(const char *name); /* -1: none of ours */
 

@@ -48,6 +48,7 @@ static bool parse_switch(struct suite_options *o, const char *name)
                   : strcmp(name, "--counters") == 0 ? &o->counters
                   : strcmp(name, "--ci") == 0       ? &o->ci
                   : strcmp(name, "--sabotage") == 0 ? &o->sabotage
+                  : strcmp(name, "--rare") == 0     ? &o->rare
                                                     : NULL;
     if (field != NULL)
         *field = true;

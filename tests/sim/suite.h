@@ -16,6 +16,7 @@ struct suite_options {
     bool counters; /* print the table */
     bool ci;
     bool sabotage;
+    bool rare; /* also what is seldom caught */
 };
 
 /* These give the program's exit status. */
