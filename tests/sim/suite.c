@@ -289,7 +289,7 @@ static const char *const must_occur[] = {"fault crash",
                                          "commits_acked",
                                          "ends_asked",
                                          "replica_entries_compared",
-                                         "log_sync_failures_total",
+
                                          "bits_flipped"};
 
 static unsigned report_missing(const struct counters *c)
