@@ -14,6 +14,8 @@ struct group0 {
     bool is_ready;          /* read-only: this node leads and has applied everything before its term */
     struct queue proposals; /* private from here */
     bool has_failed;
+    bool is_joined; /* see group0_joined */
+    uint64_t joined_group_id;
     void (*changed)(void *data);
     void (*opened)(void *data, int status, const char *message);
     void *data;
@@ -37,6 +39,10 @@ struct group0_options {
 int group0_open(struct group0 *g, const struct group0_options *options,
                 void (*opened)(void *data, int status, const char *message));
 /* Outstanding proposals complete first. */
+/* False while this node is new to the cluster and the tables do not yet show what there was before it came.
+ * Then true, and groups below `first_new_group_id` existed already: a replica of them that has no files here
+ * may stand on a replaced disk. */
+bool group0_joined(struct group0 *g, uint64_t *first_new_group_id);
 void group0_close(struct group0 *g, bool clean, void (*closed)(void *data), void *data);
 /* After closing: frees the tables. */
 void group0_release(struct group0 *g);

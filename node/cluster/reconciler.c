@@ -114,7 +114,21 @@ static bool should_campaign(const struct cluster *c, const struct partition_meta
 {
     struct journal_group state;
     journal_get(c->options.journal, partition->group_id, &state);
-    return state.term == 0 && partition->replicas[0] == c->self.id;
+    return state.term == 0 && !state.damaged && partition->replicas[0] == c->self.id;
+}
+
+/* The group was there before this node came, and this node has nothing of it: its disk may have been
+ * replaced, so that it must not vote before a leader has brought it up to date. Of two replicas the other one
+ * has everything. */
+static void distrust_lost(struct cluster *c, const struct partition_meta *partition)
+{
+    struct journal_group state;
+    uint64_t first_new_group_id;
+    journal_get(c->options.journal, partition->group_id, &state);
+    if (group0_joined(&c->group0, &first_new_group_id) && partition->group_id < first_new_group_id &&
+        partition->replica_count > 2 && state.term == 0 && !state.damaged) {
+        journal_put_damaged(c->options.journal, partition->group_id, true);
+    }
 }
 
 static void start(struct cluster *c, struct replica *replica)
@@ -126,6 +140,7 @@ static void start(struct cluster *c, struct replica *replica)
         fail(c, replica, retry_pause_ns);
         return;
     }
+    distrust_lost(c, partition);
     replica->state = REPLICA_STARTING;
     replica->config = topic->config;
     c->reconciler.starting++;
@@ -301,6 +316,10 @@ void reconciler_run(struct cluster *c)
         return;
     }
     if (c->phase != CLUSTER_RUNNING) {
+        return;
+    }
+    uint64_t first_new_group_id;
+    if (!group0_joined(&c->group0, &first_new_group_id)) {
         return;
     }
     if (!r->has_run || r->version != metadata_version(c->group0.metadata)) {

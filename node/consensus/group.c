@@ -308,6 +308,7 @@ static void on_log_open(struct log_open_req *req, int status, struct log *log,
     note_recovery(g, recovery, &state);
     check_journal(g, &state);
     accept_damage_of_single(g);
+    repair_note_newcomer(g, state.term, state.snapshot.size > 0);
     bool empty = log_last_index(log) < log_first_index(log);
     if (!g->closing && !g->damaged && empty && log_first_index(log) == 1 && state.snapshot.size == 0)
         bootstrap(g, state.term);
@@ -368,6 +369,7 @@ int group_open(struct consensus *c, const struct group_options *o, struct group 
     struct group *g = group_create(c, o);
     g->opened = cb;
     g->campaign_at_once = o->campaign_at_once;
+    g->abstains_when_new = o->abstains_when_new;
     g->segment_bytes = o->segment_bytes;
     g->segment_ms = o->segment_ms;
     g->cache_bytes = o->cache_bytes;

@@ -178,6 +178,10 @@ struct group {
 
     /* ---- repair ---- */
     bool damaged;
+    bool abstains_when_new;
+    bool newcomer; /* knows nothing and was told nothing yet that would let it vote */
+    bool joined;   /* a leader has been heard */
+    uint64_t joined_index;
     uint64_t damaged_sequence; /* journal position that says so */
     uint64_t repair_term;
     uint64_t repair_commit;
@@ -289,6 +293,7 @@ void transfer_cancel(struct group *g, int status);
 /* ---- repair.c ---- */
 
 /* A damaged replica takes no part in elections. */
+void repair_note_newcomer(struct group *g, uint64_t term, bool has_snapshot);
 bool repair_refuses(const struct group *g, const struct message *message);
 void repair_note(struct group *g, const struct message *message);
 void repair_tick(struct group *g);

@@ -5,16 +5,47 @@
  * before it sends anything over it. */
 #include "node/consensus/group_internal.h"
 
+enum { FIRST_INDEX = 1 }; /* of the first configuration, which is the same on all replicas */
+
+/* The newcomer's rule is not kept in the journal: it must never outlive the first contact, or replicas that
+ * die together while their group forms would wait for each other for ever. A replica that has not been in
+ * contact has neither term nor entries, and is found to be new again. Of two replicas the other one has
+ * everything. */
+void repair_note_newcomer(struct group *g, uint64_t term, bool has_snapshot)
+{
+    g->newcomer = g->abstains_when_new && g->replica_count > 2 && !g->damaged && !has_snapshot &&
+                  term <= FIRST_INDEX && log_last_index(g->log) <= FIRST_INDEX;
+    g->joined = !g->newcomer;
+}
+
+static bool newcomer_refuses(const struct group *g, const struct message *message)
+{
+    return g->newcomer && message->m.type == RAFT_IO_REQUEST_VOTE &&
+           message->m.request_vote.last_log_index > FIRST_INDEX;
+}
+
+bool group_joined(const struct group *g, uint64_t *index)
+{
+    *index = g->joined_index;
+    return g->joined;
+}
+
 bool repair_refuses(const struct group *g, const struct message *message)
 {
+    if (newcomer_refuses(g, message))
+        return true;
     return g->damaged && (message->m.type == RAFT_IO_REQUEST_VOTE || message->m.type == RAFT_IO_TIMEOUT_NOW);
 }
 
 void repair_note(struct group *g, const struct message *message)
 {
-    if (!g->damaged || message->m.type != RAFT_IO_APPEND_ENTRIES ||
+    if (!(g->damaged || g->newcomer) || message->m.type != RAFT_IO_APPEND_ENTRIES ||
         message->m.append_entries.term < g->raft.current_term)
         return;
+    if (!g->joined) {
+        g->joined = true;
+        g->joined_index = message->commit > FIRST_INDEX ? message->commit : FIRST_INDEX;
+    }
     if (g->repair_term == message->m.append_entries.term)
         return;
     g->repair_term = message->m.append_entries.term;
@@ -42,13 +73,26 @@ void repair_tick(struct group *g)
     }
 }
 
+static bool newcomer_leads(const struct group *g)
+{
+    return g->newcomer && g->raft.state == RAFT_LEADER && g->ready;
+}
+
 void repair_advance(struct group *g)
 {
-    if (!g->damaged || !g->running || g->raft.state != RAFT_FOLLOWER || g->catchup)
+    if (newcomer_leads(g)) {
+        g->newcomer = false;
+        g->joined = true;
+        return;
+    }
+    if (!(g->damaged || g->newcomer) || !g->running || g->raft.state != RAFT_FOLLOWER || g->catchup)
         return;
     if (g->repair_term != g->raft.current_term || g->raft.commit_index < g->repair_commit ||
         g->raft.last_applied < g->apply_floor ||
         group_term_of(g, g->raft.commit_index) != g->raft.current_term)
+        return;
+    g->newcomer = false;
+    if (!g->damaged)
         return;
     g->damaged = false;
     journal_put_damaged(g->consensus->options.journal, g->id, false);
