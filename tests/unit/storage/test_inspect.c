@@ -120,7 +120,10 @@ static void shows_all_that_is_there(void **state)
     char path[HELPER_PATH_MAX];
     struct seen seen;
 
-    filled(f, prng_below(&f->prng, 2) == 0);
+    enum { INDEX_GAP = 16 * 1024 };
+    bool clean = prng_below(&f->prng, 2) == 0;
+
+    filled(f, clean);
     struct inspect_summary s = inspect(f, f->log_directory, &seen, 0);
     assert_int_equal(s.batches, f->model.n);
     assert_int_equal(s.segments, fixture_count_files(f, ".log"));
@@ -130,11 +133,13 @@ static void shows_all_that_is_there(void **state)
     assert_int_equal(s.notes + s.damages, 0);
     fixture_segment_path(f, 1, ".idx", path);
     inspect(f, path, &seen, 0);
-    assert_true(seen.index_entries > 0);
+    uint64_t index_entries = seen.index_entries;
     fixture_segment_path(f, 1, ".log", path);
     s = inspect(f, path, &seen, 0);
     assert_int_equal(s.segments, 1);
-    assert_true(s.batches > 10);
+    assert_true(s.batches > 0);
+    /* A closed log has whole indexes, which are sparse. */
+    assert_true(index_entries > 0 || !clean || s.bytes <= 2 * INDEX_GAP);
 }
 
 static void finds_damage_and_says_where(void **state)
