@@ -1,7 +1,7 @@
 /* The proving ground's command: runs seeds, each in a process of its own, and says what went wrong.
  *
  *     sim [--seed N] [--runs N] [--nodes N] [--faults LIST] [--guards-off MASK] [--duration-ms N] [--jobs N]
- *         [--verbose] [--counters] [--twice] [--ci] [--sabotage] */
+ *         [--verbose] [--counters] [--twice] [--reduce] [--ci] [--sabotage [--rare]] */
 #include "tests/sim/suite.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,13 +43,16 @@ static bool parse_value(struct suite_options *o, const char *name, const char *v
 
 static bool parse_switch(struct suite_options *o, const char *name)
 {
-    bool *field = strcmp(name, "--verbose") == 0    ? &o->run.verbose
-                  : strcmp(name, "--twice") == 0    ? &o->twice
-                  : strcmp(name, "--counters") == 0 ? &o->counters
-                  : strcmp(name, "--ci") == 0       ? &o->ci
-                  : strcmp(name, "--sabotage") == 0 ? &o->sabotage
-                  : strcmp(name, "--rare") == 0     ? &o->rare
-                                                    : NULL;
+    bool *field = strcmp(name, "--verbose") == 0       ? &o->run.verbose
+                  : strcmp(name, "--twice") == 0       ? &o->twice
+                  : strcmp(name, "--counters") == 0    ? &o->counters
+                  : strcmp(name, "--ci") == 0          ? &o->ci
+                  : strcmp(name, "--sabotage") == 0    ? &o->sabotage
+                  : strcmp(name, "--rare") == 0        ? &o->rare
+                  : strcmp(name, "--reduce") == 0      ? &o->reduce
+                  : strcmp(name, "--lying-disks") == 0 ? &o->run.lying_disks
+                  : strcmp(name, "--old-journal") == 0 ? &o->run.old_journal
+                                                       : NULL;
     if (field != NULL)
         *field = true;
     return field != NULL;
@@ -67,6 +70,8 @@ int main(int argc, char **argv)
     }
     if (o.ci)
         return suite_ci(&o);
+    if (o.reduce)
+        return suite_reduce(&o);
     if (o.sabotage)
         return suite_sabotage(&o);
     return suite_run(&o);

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TAIL_BYTES = 6000, MAX_RUN_S = 240 };
+enum { TAIL_BYTES = 6000, MAX_RUN_S = 240, VIOLATION_SIZE = 400 };
 
 /* One run under way in a child. */
 struct job {
@@ -32,7 +32,7 @@ struct suite {
     unsigned done, failed;
     unsigned next; /* counts the runs begun */
     bool quiet;    /* failures are what is looked for */
-    char first_violation[400];
+    char first_violation[VIOLATION_SIZE];
     struct first_run {
         uint64_t hash;
         bool known;
@@ -132,6 +132,31 @@ static void compare_hash(struct suite *s, const struct job *job, char *violation
     first->known = true;
 }
 
+static void print_replay(const struct run_options *o)
+{
+    printf("  replay: sim --seed %" PRIu64 " --verbose", o->seed);
+    if (o->nodes != 0)
+        printf(" --nodes %u", o->nodes);
+    if (o->guards_off != 0)
+        printf(" --guards-off 0x%x", o->guards_off);
+    if (o->duration_ms != 0)
+        printf(" --duration-ms %" PRIu64, o->duration_ms);
+    const char *before = " --faults ";
+    for (unsigned f = 0; f < FAULTS && o->faults != FAULTS_ALL && o->faults != 0; f++) {
+        if ((o->faults >> f & 1) == 0)
+            continue;
+        printf("%s%s", before, fault_name((enum fault)f));
+        before = ",";
+    }
+    if (o->faults == 0)
+        printf(" --faults none");
+    if (o->lying_disks)
+        printf(" --lying-disks");
+    if (o->old_journal)
+        printf(" --old-journal");
+    printf("\n");
+}
+
 static void report(const struct suite *s, const struct job *job, const char *violation, bool died)
 {
     const struct run_result *r = job->result;
@@ -144,27 +169,14 @@ static void report(const struct suite *s, const struct job *job, const char *vio
         return;
     }
     printf("seed %" PRIu64 " FAILED: %s\n", o->seed, violation);
-    printf("  replay: sim --seed %" PRIu64 " --verbose", o->seed);
-    if (o->nodes != 0)
-        printf(" --nodes %u", o->nodes);
-    if (o->guards_off != 0)
-        printf(" --guards-off 0x%x", o->guards_off);
-    if (o->duration_ms != 0)
-        printf(" --duration-ms %" PRIu64, o->duration_ms);
-    if (o->faults != FAULTS_ALL) {
-        printf(" --faults none");
-        for (unsigned f = 0; f < FAULTS; f++)
-            if (o->faults >> f & 1)
-                printf(",%s", fault_name((enum fault)f));
-    }
-    printf("\n");
+    print_replay(o);
     if (died && !s->options->run.verbose)
         print_log(job->log);
 }
 
 static void job_end(struct suite *s, struct job *job, int status)
 {
-    char violation[400];
+    char violation[VIOLATION_SIZE];
     bool died = !job->result->complete;
     job->pid = 0;
     snprintf(violation, sizeof(violation), "%s", job->result->violation);
@@ -242,6 +254,82 @@ int suite_run(const struct suite_options *o)
     return failed != 0;
 }
 
+/* ---- one run, quietly ---- */
+
+static bool run_fails(const struct suite_options *o, char violation[VIOLATION_SIZE])
+{
+    struct suite *s = memory_zalloc(sizeof(*s));
+    s->options = o;
+    s->quiet = true;
+    run_all(s);
+    bool failed = s->failed > 0;
+    snprintf(violation, VIOLATION_SIZE, "%s", s->first_violation);
+    free(s);
+    return failed;
+}
+
+/* ---- a smaller run that fails as well ---- */
+
+enum { SHORTEST_MS = 200, LONGEST_MS = 10000 };
+
+/* Keeps a change of the run when it still fails. */
+static bool try_smaller(struct suite_options *o, const struct run_options *smaller)
+{
+    char violation[VIOLATION_SIZE];
+    struct suite_options own = *o;
+    own.run = *smaller;
+    if (!run_fails(&own, violation))
+        return false;
+    o->run = *smaller;
+    print_replay(&o->run);
+    printf("    %s\n", violation);
+    fflush(stdout);
+    return true;
+}
+
+static bool reduce_faults(struct suite_options *o)
+{
+    bool any = false;
+    for (unsigned f = 0; f < FAULTS; f++) {
+        struct run_options smaller = o->run;
+        smaller.faults &= ~(1u << f);
+        if (smaller.faults != o->run.faults)
+            any = try_smaller(o, &smaller) || any;
+    }
+    return any;
+}
+
+static bool reduce_duration(struct suite_options *o)
+{
+    struct run_options smaller = o->run;
+    smaller.duration_ms = (o->run.duration_ms != 0 ? o->run.duration_ms : LONGEST_MS) * 2 / 3;
+    return smaller.duration_ms >= SHORTEST_MS && try_smaller(o, &smaller);
+}
+
+static bool reduce_nodes(struct suite_options *o)
+{
+    struct run_options smaller = o->run;
+    smaller.nodes = 3;
+    return o->run.nodes != 3 && try_smaller(o, &smaller);
+}
+
+int suite_reduce(const struct suite_options *o)
+{
+    char violation[VIOLATION_SIZE];
+    struct suite_options own = *o;
+    own.runs = 1;
+    own.twice = false;
+    own.run.verbose = false;
+    if (!run_fails(&own, violation)) {
+        printf("seed %" PRIu64 " does not fail\n", own.run.seed);
+        return 2;
+    }
+    printf("  %s\n", violation);
+    while (reduce_nodes(&own) || reduce_faults(&own) || reduce_duration(&own))
+        ;
+    return 1;
+}
+
 /* ---- the fixed set ---- */
 
 enum { CI_FIRST_SEED = 1, CI_RUNS = 12 };
@@ -289,7 +377,6 @@ static const char *const must_occur[] = {"fault crash",
                                          "commits_acked",
                                          "ends_asked",
                                          "replica_entries_compared",
-
                                          "bits_flipped"};
 
 static unsigned report_missing(const struct counters *c)
@@ -353,18 +440,12 @@ static unsigned seeds_until_caught(const struct suite_options *o, const struct s
     own.run.faults = o->run.faults;
     own.runs = 1;
     own.twice = false;
-    for (unsigned i = 1; i <= o->runs; i++) {
-        struct suite *s = memory_zalloc(sizeof(*s));
-        s->options = &own;
-        s->quiet = true;
-        run_all(s);
-        bool caught = s->failed > 0;
-        if (caught)
-            printf("%-36s caught in %u seeds: %s\n", sabotage->name, i, s->first_violation);
-        free(s);
-        if (caught)
+    for (unsigned i = 1; i <= o->runs; i++, own.run.seed++) {
+        char violation[VIOLATION_SIZE];
+        if (run_fails(&own, violation)) {
+            printf("%-36s caught in %u seeds: %s\n", sabotage->name, i, violation);
             return i;
-        own.run.seed++;
+        }
     }
     printf("%-36s NOT caught in %u seeds\n", sabotage->name, o->runs);
     return 0;

@@ -15,6 +15,7 @@ struct suite_options {
     bool twice;    /* each seed a second time: the same hash */
     bool counters; /* print the table */
     bool ci;
+    bool reduce;
     bool sabotage;
     bool rare; /* also what is seldom caught */
 };
@@ -22,6 +23,8 @@ struct suite_options {
 /* These give the program's exit status. */
 int suite_run(const struct suite_options *o);
 int suite_ci(const struct suite_options *o);
+/* Looks for a smaller run that fails as well: fewer nodes, fewer kinds of faults, shorter. */
+int suite_reduce(const struct suite_options *o);
 int suite_sabotage(const struct suite_options *o);
 
 #endif
