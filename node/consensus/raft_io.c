@@ -45,19 +45,32 @@ static void adopt_entries(const struct raft_entry entries[], unsigned n)
             heap_entry_adopt(entries[i].buf.base);
 }
 
-/* What a peer sent must continue this log; inside one message that has been checked already. */
-static bool offsets_continue(const struct group *g, const struct raft_entry entries[], unsigned n)
+/* What a peer sent must continue this log in offsets and terms (a term begins with a control batch); inside
+ * one message that has been checked already. */
+static bool entries_continue(const struct group *g, uint64_t first, const struct raft_entry entries[],
+                             unsigned n)
 {
     int64_t next = log_end_offset(g->log);
+    uint64_t term = log_last_term(g->log);
     for (unsigned i = 0; i < n; i++) {
-        struct batch_header header;
-        if (entries[i].type != RAFT_COMMAND)
-            continue;
-        struct slice bytes = entry_bytes(&entries[i]);
-        if (batch_header_decode(bytes.data, bytes.size, bytes.size, &header) != 0 ||
-            header.base_offset != next)
+        struct batch_header header = {.base_offset = next};
+        struct slice bytes;
+        bool is_data = entries[i].type == RAFT_COMMAND;
+        bool fits = is_data ? term == 0 || entries[i].term == term : entries[i].term >= term;
+        if (is_data) {
+            bytes = entry_bytes(&entries[i]);
+            fits = fits && batch_header_decode(bytes.data, bytes.size, bytes.size, &header) == 0 &&
+                   header.base_offset == next;
+        }
+        if (!fits) {
+            LOG(g->consensus->options.logger, LOG_ERROR, "entry does not continue the log",
+                "group=%s index=%llu data=%d term=%llu log_term=%llu offset=%lld log_offset=%lld", g->name,
+                (unsigned long long)first + i, is_data, (unsigned long long)entries[i].term,
+                (unsigned long long)term, (long long)header.base_offset, (long long)next);
             return false;
-        next = batch_next_offset(&header);
+        }
+        term = entries[i].term;
+        next = is_data ? batch_next_offset(&header) : next;
     }
     return true;
 }
@@ -116,7 +129,7 @@ static int io_append(struct raft_io *io, struct raft_io_append *req, const struc
     guard_match_accept(g);
     if (g->failed_status != 0)
         return 0;
-    if (drop_abandoned_suffix(g, op->first) && offsets_continue(g, entries, n))
+    if (drop_abandoned_suffix(g, op->first) && entries_continue(g, op->first, entries, n))
         append_to_log(g, op, entries, n);
     else
         group_fail(g, ERR_CORRUPT, "a leader's entries do not continue this replica's log");
