@@ -486,6 +486,38 @@ static void known_damage_is_searched_for(void **state)
     assert_true(log_last_index(f->log) < f->recovery.damaged_index);
 }
 
+static void a_few_entries(struct fixture *f, uint64_t term)
+{
+    fixture_barrier(f, term);
+    fixture_data_at(f, 3, 50, 1000);
+    fixture_sync(f);
+}
+
+/* What takes the place of entries that were cut for damage may be just as long: no index of the old ones may
+ * vouch for it. */
+static void a_cut_for_damage_unfinishes_the_index(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+
+    fixture_open(f);
+    a_few_entries(f, 4);
+    fixture_close(f, true);
+    fixture_segment_path(f, 1, ".log", path);
+    helper_flip(path, 30, 8);
+    journal_put_damaged(f->journal, f->options.group_id, true);
+    fixture_open(f);
+    assert_true(f->recovery.damaged);
+    assert_int_equal(log_last_index(f->log), 0);
+    model_truncate(&f->model, 1);
+    a_few_entries(f, 6);
+    journal_put_damaged(f->journal, f->options.group_id, false);
+    fixture_crash(f);
+    fixture_open(f);
+    assert_int_equal(log_last_term(f->log), 6);
+    fixture_check(f);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_create, fixture_destroy)
 
 int main(void)
@@ -497,6 +529,7 @@ int main(void)
         TEST(flips_below_the_floor_are_damage),
         TEST(flips_of_a_control_batch_are_damage),
         TEST(zeros_in_place_of_synced_entries_are_damage),
+        TEST(a_cut_for_damage_unfinishes_the_index),
         TEST(a_valid_batch_far_behind_proves_damage),
         TEST(the_same_within_reach_of_a_round_is_a_torn_tail),
         TEST(a_missing_segment_is_damage),
