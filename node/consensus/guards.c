@@ -12,7 +12,11 @@ static void count(struct group *g, enum consensus_guard guard)
  *
  * Defect: a follower's success reply carries the last index it has stored, so that a stale suffix of an older
  * term counts as a match: committed entries diverge. `match` is what has been verified in this term: prev + n
- * of accepted AppendEntries. */
+ * of accepted AppendEntries.
+ *
+ * And one more: the refusal of a message from an older term looks like a success when that message began at
+ * the log's very beginning, where `rejected` is 0. It must get out as what it is, or an old leader never
+ * hears of the newer term, and goes on without the replica that is ahead of it. */
 
 void guard_match_reset(struct group *g)
 {
@@ -47,6 +51,11 @@ bool guard_ack_cap(struct group *g, struct raft_append_entries_result *result)
 {
     if (!guard_on(g, GUARD_ACK_CAP) || result->rejected != 0)
         return true;
+    if (g->current && message_term(g->current) < g->raft.current_term) {
+        count(g, GUARD_ACK_CAP);
+        result->rejected = 1;
+        return true;
+    }
     guard_match_accept(g);
     if (result->term != g->raft.current_term)
         return true;
