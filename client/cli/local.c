@@ -233,23 +233,31 @@ bool local_create(struct local_cluster *c, const char *directory, unsigned count
 
 /* ---- processes ---- */
 
-static uint64_t process_start_time(pid_t pid)
+/* What /proc says of a process, from its state on: the command name before it may hold anything. */
+static const char *process_stat(pid_t pid, char *text, size_t size)
 {
-    char path[64], text[1024];
+    char path[64];
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     FILE *f = fopen(path, "re");
     if (f == NULL) {
-        return 0;
+        return NULL;
     }
-    size_t n = fread(text, 1, sizeof(text) - 1, f);
+    size_t n = fread(text, 1, size - 1, f);
     fclose(f);
     text[n] = 0;
-    char *at = strrchr(text, ')'); /* the command name may hold anything */
+    const char *name_end = strrchr(text, ')');
+    return name_end != NULL && name_end[1] == ' ' ? name_end + 2 : NULL;
+}
+
+static uint64_t process_start_time(pid_t pid)
+{
+    char text[1024];
+    const char *at = process_stat(pid, text, sizeof(text));
     uint64_t start = 0;
     char state = 0;
     int threads = 0;
     if (at == NULL ||
-        sscanf(at + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %" SCNu64,
+        sscanf(at, "%c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %" SCNu64,
                &state, &threads, &start) != 3) {
         return 0;
     }
@@ -259,17 +267,28 @@ static uint64_t process_start_time(pid_t pid)
 
 static bool process_stopped(pid_t pid)
 {
-    char path[64], text[512];
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    FILE *f = fopen(path, "re");
-    if (f == NULL) {
-        return false;
+    char text[1024];
+    const char *at = process_stat(pid, text, sizeof(text));
+    return at != NULL && (*at == 'T' || *at == 't');
+}
+
+double local_cpu_seconds(const struct local_cluster *c)
+{
+    unsigned long ticks = 0;
+    for (unsigned i = 0; i < c->count; i++) {
+        char text[1024];
+        pid_t pid = 0;
+        unsigned long user = 0, system = 0;
+        if (local_node_state(c, c->nodes[i].id, &pid) == LOCAL_DOWN) {
+            continue;
+        }
+        const char *at = process_stat(pid, text, sizeof(text));
+        if (at != NULL &&
+            sscanf(at, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) == 2) {
+            ticks += user + system;
+        }
     }
-    size_t n = fread(text, 1, sizeof(text) - 1, f);
-    fclose(f);
-    text[n] = 0;
-    char *at = strrchr(text, ')');
-    return at != NULL && (at[2] == 'T' || at[2] == 't');
+    return (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
 enum local_state local_node_state(const struct local_cluster *c, unsigned id, pid_t *pid)

@@ -43,6 +43,8 @@ bool local_create(struct local_cluster *c, const char *directory, unsigned count
 bool local_load(struct local_cluster *c, const char *directory);
 bool local_start_node(struct local_cluster *c, unsigned id);
 enum local_state local_node_state(const struct local_cluster *c, unsigned id, pid_t *pid);
+/* Processor time of the nodes that run. */
+double local_cpu_seconds(const struct local_cluster *c);
 bool local_signal(struct local_cluster *c, unsigned id, int signal);
 /* Waits until the process is gone; false after `timeout_ms`. */
 bool local_wait_down(struct local_cluster *c, unsigned id, int64_t timeout_ms);

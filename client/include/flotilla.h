@@ -94,39 +94,48 @@ enum flotilla_error_class flotilla_error_class_of(int code);
 /* "0.1.0" */
 const char *flotilla_version(void);
 
+/* clang-format off */
 /* ---- options ----
  *
  * One set of named options serves clients, producers and consumers; each takes what concerns it. Numbers are
  * plain decimals; sizes take the suffixes k, m, g (powers of 1024); flags are true or false.
  *
- *   name                     default    range             meaning
  *   client
- *     client.id              flotilla   1..249 chars      shown in the nodes' logs
- *     cluster.id             (any)      0..64 chars       refuse to talk to any other cluster
- *     request.timeout.ms     1000       50..60000         a node that is silent for so long while it owes an
- * answer is taken for dead, and others are asked for the leader connect.timeout.ms     1000       10..60000
- * for one connection attempt metadata.refresh.ms    30000      100..3600000      how often the leaders are
- * looked up without need producer acks                   all        all, 1, 0         all: on a quorum's
- * disks; 1: on the leader's disk; 0: sent idempotence            true       flag              a retry never
- * duplicates or reorders; off with acks=0 retry.unknown          false      flag              without
- * idempotence: retry also what may have been written linger.ms              2          0..60000          how
- * long a batch waits for more records while others are in flight; with nothing in flight a record is sent at
- * once batch.bytes            256k       1k..64m           size at which a batch is sent (a larger record
- * goes alone) compression            none       none, gzip, snappy, lz4, zstd in.flight 5          1..5
- * batches in flight per partition delivery.timeout.ms    120000     100..3600000      from flotilla_produce
- * to the delivery report, at most buffer.bytes           64m        64k..16g          records accepted and
- * not delivered yet; beyond it block.ms               60000      0..3600000        flotilla_produce waits so
- * long for room (or for the first look-up of a topic), then gives FLOTILLA_ERR_OVERLOADED delivery.thread
- * poll       poll, io          who calls the delivery callback: flotilla_producer_poll and _flush on the
- * caller's thread, or the background thread at once (then it must be quick and must not block) consumer group
- * (none)     0..249 chars      name under which offsets are committed offset.reset           earliest
- * earliest, latest, error   where to go when there is no committed offset, or when the position is no longer
- * in the log prefetch.bytes         8m         64k..1g           received ahead of the application, per
- * partition prefetch.total.bytes   64m        64k..16g          the same over all partitions of a consumer
- *     commit.interval.ms     1000       0..3600000        with a group: finished offsets are committed so
- * often, and on destroy; 0: only by flotilla_consumer_commit report.end             false      flag deliver
- * FLOTILLA_BATCH_END events
+ *     client.id             flotilla  1..249 chars  shown in the nodes' logs
+ *     cluster.id            (any)     0..64 chars   refuse to talk to any other cluster
+ *     request.timeout.ms    1000      50..60000     a node that is silent for so long while it owes an answer is
+ *                                                   taken for dead, and others are asked for the leader
+ *     connect.timeout.ms    1000      10..60000     for one connection attempt
+ *     metadata.refresh.ms   30000     100..3600000  how often the leaders are looked up without need
+ *   producer
+ *     acks                  all       all, 1, 0     all: on a quorum's disks; 1: on the leader's disk; 0: sent
+ *     idempotence           true      flag          a retry never duplicates or reorders; off with acks=0
+ *     retry.unknown         false     flag          without idempotence: retry also what may have been written;
+ *                                                   records may then come twice, and out of order if in.flight > 1
+ *     linger.ms             2         0..60000      how long a batch waits for more records while others are in
+ *                                                   flight; with nothing in flight a record is sent at once
+ *     batch.bytes           256k      1k..64m       size at which a batch is sent (a larger record goes alone)
+ *     compression           none      none, gzip, snappy, lz4, zstd
+ *     in.flight             5         1..5          batches in flight per partition
+ *     delivery.timeout.ms   120000    100..3600000  from flotilla_produce to the delivery report, at most
+ *     buffer.bytes          64m       64k..16g      records accepted and not delivered yet; beyond it
+ *     block.ms              60000     0..3600000    flotilla_produce waits so long for room (or for the first
+ *                                                   look-up of a topic), then gives FLOTILLA_ERR_OVERLOADED
+ *     delivery.thread       poll      poll, io      who calls the delivery callback: flotilla_producer_poll and
+ *                                                   _flush on the caller's thread, or the background thread at
+ *                                                   once (then it must be quick and must not block)
+ *   consumer
+ *     group                 (none)    0..249 chars  name under which offsets are committed
+ *     offset.reset          earliest  earliest, latest, error
+ *                                                   where to go when there is no committed offset, or when the
+ *                                                   position is no longer in the log
+ *     prefetch.bytes        8m        64k..1g       received ahead of the application, per partition
+ *     prefetch.total.bytes  64m       64k..16g      the same over all partitions of a consumer
+ *     commit.interval.ms    1000      0..3600000    with a group: finished offsets are committed so often, and on
+ *                                                   destroy; 0: only by flotilla_consumer_commit
+ *     report.end            false     flag          deliver FLOTILLA_BATCH_END events
  */
+/* clang-format on */
 struct flotilla_options;
 
 struct flotilla_options *flotilla_options_create(void);
@@ -398,7 +407,8 @@ struct flotilla_offsets {
 };
 
 /* `config` is `config_count` pairs: name, value, name, value, ... `partitions` and `replicas` 0: the
- * cluster's default. Returns once every partition has a leader that accepts records. */
+ * cluster's default. Returns once every partition has a leader that accepts records. When an earlier attempt of the
+ * same call lost its answer, a topic that exists, or on delete one that does not, counts as success. */
 int flotilla_topic_create(struct flotilla_client *client, const char *topic, uint32_t partitions,
                           uint32_t replicas, const char *const *config, size_t config_count, int timeout_ms,
                           char *error, size_t error_size);
