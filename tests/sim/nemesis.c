@@ -190,12 +190,14 @@ struct choice {
     struct group *group;
 };
 
-/* Each group as likely as the others. */
+/* Each group as likely as the others, of those that can do without a replica. */
 static void choose(void *data, struct sim_node *node, struct group *g, struct partition *p)
 {
     struct choice *c = data;
+    unsigned replicas;
     (void)node, (void)p;
-    if (group_role(g) != GROUP_FAILED && draw(c->nemesis, ++c->seen) == 0)
+    group_replicas(g, &replicas);
+    if (replicas >= 3 && group_role(g) != GROUP_FAILED && draw(c->nemesis, ++c->seen) == 0)
         c->group = g;
 }
 
