@@ -28,7 +28,8 @@ bool raw_closed(int fd, int timeout_ms);
 bool raw_hello(int fd);
 /* One record to one partition with acks=all: the answer's error code, or ERR_TIMED_OUT when none comes. */
 int raw_produce(int fd, const uint8_t topic_id[16], uint32_t partition, const char *value, int timeout_ms);
-/* One fetch from the start: the answer's error code and high watermark, or ERR_TIMED_OUT. */
+/* Where the partition ends, which only a leader that has asked its quorum may tell: the answer's error code,
+ * or ERR_TIMED_OUT. */
 int raw_list_end(int fd, const uint8_t topic_id[16], uint32_t partition, int64_t *end, int timeout_ms);
 
 #endif
