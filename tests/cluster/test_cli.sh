@@ -137,6 +137,22 @@ get() { exec 3<>"/dev/tcp/${http%:*}/${http#*:}"; printf 'GET %s HTTP/1.0\r\n\r\
 expect 0 '200' get /livez
 expect 0 'flotilla_' get /metrics
 expect 0 '404' get /nothing
+# until_shows PATTERN COMMAND...: waits at most half a minute for the pattern in the output
+until_shows() {
+    local pattern=$1 end=$((SECONDS + 30)) out
+    shift
+    until out=$("$@" 2>&1) && grep -qE -- "$pattern" <<<"$out"; do
+        [ $SECONDS -lt $end ] || fail "$*: not within 30 s: \"$pattern\"; last: $out"
+        sleep 0.05
+    done
+}
+until_shows ' 200 ' get /readyz
+flotilla local kill 2 --dir "$directory/c"
+flotilla local kill 3 --dir "$directory/c"
+until_shows ' 503 ' get /readyz # without a majority it is alive, and not ready
+expect 0 ' 200 ' get /livez
+flotilla local restart 2 --dir "$directory/c"
+until_shows ' 200 ' get /readyz
 flotilla local destroy --dir "$directory/c"
 [ ! -e "$directory/c" ] || fail "destroy left something behind"
 echo "all as it should be"
