@@ -69,8 +69,8 @@ unsigned group_in_sync_count(const struct group *g);
 /* Not ready = still behind what the leader has announced as committed; for /readyz. */
 bool group_caught_up(const struct group *g);
 /* With abstains_when_new: false while this replica knows nothing and no leader has told it anything. Then
- * true, and `index` is what that leader had committed when it was first heard; 0 for a replica that was no
- * newcomer. */
+ * true, and `index` is what the first ready leader had committed when it was first heard: everything that was
+ * committed before this process started is among it. 0 for a replica that was no newcomer. */
 bool group_joined(const struct group *g, uint64_t *index);
 
 /* A proposal is one record batch. The group stamps base offset and leader epoch into it in place. */

@@ -187,7 +187,8 @@ int raft_io_send(struct raft_io *io, struct raft_io_send *req, const struct raft
                  raft_io_send_cb cb)
 {
     struct group *g = io->impl;
-    struct message message = {.group_id = g->id, .m = *m, .commit = g->raft.commit_index};
+    /* What a leader knows before an entry of its own term is committed may be less than what is. */
+    struct message message = {.group_id = g->id, .m = *m, .commit = g->ready ? g->raft.commit_index : 0};
     int status = send_message(g, &message);
     note_completion(g, req, cb, status == 0 ? 0 : RAFT_NOCONNECTION);
     return 0;

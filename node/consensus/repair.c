@@ -40,11 +40,11 @@ bool repair_refuses(const struct group *g, const struct message *message)
 void repair_note(struct group *g, const struct message *message)
 {
     if (!(g->damaged || g->newcomer) || message->m.type != RAFT_IO_APPEND_ENTRIES ||
-        message->m.append_entries.term < g->raft.current_term)
+        message->m.append_entries.term < g->raft.current_term || message->commit == 0)
         return;
     if (!g->joined) {
         g->joined = true;
-        g->joined_index = message->commit > FIRST_INDEX ? message->commit : FIRST_INDEX;
+        g->joined_index = message->commit;
     }
     if (g->repair_term == message->m.append_entries.term)
         return;

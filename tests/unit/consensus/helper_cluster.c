@@ -207,6 +207,7 @@ static void open_group(struct test_node *node, unsigned number)
         .replica_count = c->n,
         .segment_bytes = c->segment_bytes,
         .cache_bytes = 1 << 20,
+        .abstains_when_new = c->abstains_when_new,
         .campaign_at_once = replicas[0] == node->id,
         .callbacks = &callbacks,
         .data = t,

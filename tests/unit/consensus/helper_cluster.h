@@ -58,6 +58,7 @@ struct test_cluster {
     uint64_t election_timeout_ms;
     uint64_t entry_memory_bytes;
     uint64_t segment_bytes;
+    bool abstains_when_new;
     /* Oracle, of group 0 only. */
     uint64_t *hashes;   /* by index: the hash chain after it */
     uint64_t *ids;      /* by index: the record's id */

@@ -187,6 +187,36 @@ static void test_does_not_vote(void **state)
     assert_true(sim_run_until(sim, 5000ull * MS, settled, NULL));
 }
 
+static bool has_joined(void *data)
+{
+    struct test_group *t = &cluster.nodes[*(unsigned *)data].groups[0];
+    uint64_t index;
+    return t->open && group_joined(t->group, &index);
+}
+
+/* A new leader does not know yet what its predecessor had committed. What it announces must not pass for
+ * everything that there was before a newcomer came, or the newcomer would take old partitions for new. */
+static void test_a_newcomer_believes_ready_leaders_only(void **state)
+{
+    (void)state;
+    assert_true(sim_run_until(sim, 5000ull * MS, settled, NULL));
+    propose_acked(50, 100);
+    assert_true(sim_run_until(sim, 5000ull * MS, settled, NULL));
+    uint64_t committed = cluster.committed;
+    for (unsigned i = 0; i < 3; i++)
+        kill_node(i);
+    unsigned emptied = 2;
+    cluster.abstains_when_new = true;
+    snprintf(cluster.nodes[emptied].dir, sizeof cluster.nodes[emptied].dir, "/replaced");
+    for (unsigned i = 0; i < 3; i++)
+        start(i);
+    assert_true(sim_run_until(sim, 5000ull * MS, has_joined, &emptied));
+    uint64_t index = 0;
+    assert_true(group_joined(cluster.nodes[emptied].groups[0].group, &index));
+    assert_true(index >= committed);
+    assert_true(sim_run_until(sim, 5000ull * MS, settled, NULL));
+}
+
 static void test_a_failing_disk_stops_one_replica_only(void **state)
 {
     (void)state;
@@ -216,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_is_repaired_from_the_leader),
         TEST(test_does_not_vote),
+        TEST(test_a_newcomer_believes_ready_leaders_only),
         TEST(test_a_failing_disk_stops_one_replica_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
