@@ -64,7 +64,13 @@ enum error_class {
     X(REPLICA_FAILED, -45, RETRIABLE, "this replica stopped after a disk failure")                           \
     X(COORDINATOR_LOADING, -46, RETRIABLE, "the group's coordinator is still loading")                       \
     X(UNKNOWN_GROUP, -47, BAD_ARGUMENT, "unknown group")                                                     \
-    X(INTERRUPTED, -48, RETRIABLE, "interrupted")
+    X(INTERRUPTED, -48, RETRIABLE, "interrupted")                                                            \
+    X(UNKNOWN_MEMBER, -49, FENCED, "not a member of the group: join it anew")                                \
+    X(FENCED_MEMBER, -50, FENCED, "another member owns the partition, or has taken this member's place")     \
+    X(GROUP_NOT_EMPTY, -51, BAD_ARGUMENT, "the group has members")                                           \
+    X(INVALID_GROUP, -52, BAD_ARGUMENT, "invalid group name: 1 to 255 bytes")                                \
+    X(MIXED_PROTOCOLS, -53, BAD_ARGUMENT, "the group has members of the other protocol")                     \
+    X(GROUP_FULL, -54, RETRIABLE, "the group has as many members as it may have")
 
 enum error_code {
     ERROR_OK = 0,

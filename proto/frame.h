@@ -54,6 +54,13 @@ enum frame_flag { FRAME_RESPONSE = 1 };
     X(DRAIN_NODE, 19)                                                                                        \
     X(PING, 20)                                                                                              \
     X(NODE_CONTROL, 21)                                                                                      \
+    X(JOIN_GROUP, 22)                                                                                        \
+    X(GROUP_HEARTBEAT, 23)                                                                                   \
+    X(LEAVE_GROUP, 24)                                                                                       \
+    X(GROUP_ASSIGNMENT, 25)                                                                                  \
+    X(LIST_GROUPS, 26)                                                                                       \
+    X(DESCRIBE_GROUP, 27)                                                                                    \
+    X(DELETE_GROUP, 28)                                                                                      \
     X(PEER_HELLO, 64)                                                                                        \
     X(PEER_RAFT, 65)                                                                                         \
     X(PEER_LEADERS, 66)                                                                                      \

@@ -82,7 +82,13 @@ enum flotilla_error {
     FLOTILLA_ERR_REPLICA_FAILED = -45,
     FLOTILLA_ERR_COORDINATOR_LOADING = -46,
     FLOTILLA_ERR_UNKNOWN_GROUP = -47,
-    FLOTILLA_ERR_INTERRUPTED = -48
+    FLOTILLA_ERR_INTERRUPTED = -48,
+    FLOTILLA_ERR_UNKNOWN_MEMBER = -49,
+    FLOTILLA_ERR_FENCED_MEMBER = -50,
+    FLOTILLA_ERR_GROUP_NOT_EMPTY = -51,
+    FLOTILLA_ERR_INVALID_GROUP = -52,
+    FLOTILLA_ERR_MIXED_PROTOCOLS = -53,
+    FLOTILLA_ERR_GROUP_FULL = -54
 };
 
 /* "not_leader": stable, for logs and JSON; "unknown" for a number outside the table. */
@@ -407,8 +413,9 @@ struct flotilla_offsets {
 };
 
 /* `config` is `config_count` pairs: name, value, name, value, ... `partitions` and `replicas` 0: the
- * cluster's default. Returns once every partition has a leader that accepts records. When an earlier attempt of the
- * same call lost its answer, a topic that exists, or on delete one that does not, counts as success. */
+ * cluster's default. Returns once every partition has a leader that accepts records. When an earlier attempt
+ * of the same call lost its answer, a topic that exists, or on delete one that does not, counts as success.
+ */
 int flotilla_topic_create(struct flotilla_client *client, const char *topic, uint32_t partitions,
                           uint32_t replicas, const char *const *config, size_t config_count, int timeout_ms,
                           char *error, size_t error_size);
