@@ -1,10 +1,8 @@
 #include "node/server/connection.h"
 #include "node/base/assert.h"
 #include "node/base/memory.h"
-#include "node/server/native/dispatch.h"
-#include "node/server/native/request.h"
-#include "node/server/native/subscription.h"
 #include "proto/error.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 #define MS ((uint64_t)1000000)
@@ -15,27 +13,16 @@ static const struct env_stream_callbacks stream_callbacks = {on_alloc, on_read};
 
 /* ---- open and close ---- */
 
-static void on_hello_timeout(struct env_timer *timer)
+struct connection *connection_create(struct server *s, const struct connection_protocol *protocol,
+                                     struct env_stream *stream)
 {
-    struct connection *c = container_of(timer, struct connection, timer);
-    LOG(c->server->logger, LOG_WARN, "closed a connection that did not say HELLO", "peer=%s",
-        env_stream_peer(c->stream));
-    connection_fail(c, ERR_TIMED_OUT, "no HELLO came in time");
-}
-
-struct connection *connection_create(struct server *s, struct env_stream *stream)
-{
-    struct connection *c = memory_zalloc(sizeof(*c));
+    struct connection *c = memory_zalloc(protocol->size);
+    c->protocol = protocol;
     c->server = s;
     c->stream = stream;
-    c->state = CONNECTION_NEW;
-    frame_input_init(&c->input, &s->pool, CONNECTION_HELLO_MAX_SIZE, CONNECTION_HELLO_MAX_SIZE);
-    queue_init(&c->requests);
     queue_init(&c->writes);
-    queue_init(&c->subscriptions);
-    queue_init(&c->push_waiting);
     queue_push(&s->connections, &c->node);
-    env_timer_start(s->env, &c->timer, CONNECTION_HELLO_TIMEOUT_MS * MS, on_hello_timeout);
+    protocol->open(c);
     env_stream_read_start(stream, &stream_callbacks, c);
     return c;
 }
@@ -59,8 +46,7 @@ void connection_close(struct connection *c)
     env_timer_stop(s->env, &c->timer);
     env_task_cancel(s->env, &c->flush);
     env_task_cancel(s->env, &c->resume);
-    subscription_close_all(c);
-    request_detach_all(c);
+    c->protocol->detach(c);
     connection_drop_output(c);
     if (!c->parsing)
         frame_input_close(&c->input);
@@ -94,7 +80,7 @@ void connection_fail(struct connection *c, int error, const char *message)
     if (!connection_is_open(c))
         return;
     c->server->counters.protocol_errors++;
-    request_send_error(c, 0, error, message);
+    c->protocol->say_why(c, error, message);
     connection_finish(c);
 }
 
@@ -102,13 +88,13 @@ static void finish_when_drained(struct connection *c)
 {
     if (!c->server->draining || !connection_is_open(c) || c->request_count > 0)
         return;
-    request_send_error(c, 0, ERR_SHUTTING_DOWN, "this node is stopping; connect to another one");
+    c->protocol->say_why(c, ERR_SHUTTING_DOWN, "this node is stopping; connect to another one");
     connection_finish(c);
 }
 
 void connection_drain(struct connection *c)
 {
-    subscription_end_all(c, ERR_SHUTTING_DOWN);
+    c->protocol->end_streams(c, ERR_SHUTTING_DOWN);
     finish_when_drained(c);
 }
 
@@ -141,18 +127,22 @@ static void pause_reading(struct connection *c)
 
 static void refuse_foreign(struct connection *c, const char *protocol)
 {
-    LOG(c->server->logger, LOG_WARN, "closed a connection that speaks another protocol on the client port",
-        "peer=%s protocol=%s", env_stream_peer(c->stream), protocol);
+    LOG(c->server->logger, LOG_WARN, "closed a connection that speaks another protocol",
+        "peer=%s port=%s protocol=%s", env_stream_peer(c->stream), c->protocol->door, protocol);
     c->server->counters.protocol_errors++;
     connection_close(c);
 }
 
 static void refuse_bytes(struct connection *c, int error)
 {
-    const char *message = error == ERR_TOO_LARGE ? "the frame is longer than this node accepts"
-                                                 : "these bytes are not a frame of the native protocol";
-    LOG(c->server->logger, LOG_WARN, "closed a connection that sent a bad frame", "peer=%s error=%s",
-        env_stream_peer(c->stream), error_name(error));
+    char message[96];
+    if (error == ERR_TOO_LARGE)
+        snprintf(message, sizeof(message), "the frame is longer than this node accepts");
+    else
+        snprintf(message, sizeof(message), "these bytes are not a frame of the %s protocol",
+                 c->protocol->language);
+    LOG(c->server->logger, LOG_WARN, "closed a connection that sent a bad frame", "peer=%s port=%s error=%s",
+        env_stream_peer(c->stream), c->protocol->door, error_name(error));
     connection_fail(c, error, message);
 }
 
@@ -168,21 +158,24 @@ static void refuse_large_frame(struct connection *c)
 
 static void parse_frames(struct connection *c)
 {
-    struct client_frame frame;
     while (connection_is_open(c) && !over_limit(c)) {
-        int rv = frame_input_next(&c->input, &frame);
+        int rv = c->protocol->next_frame(c);
         if (rv == 0)
             return;
         if (rv < 0)
             refuse_bytes(c, rv);
-        else
-            dispatch_frame(c, &frame);
     }
+}
+
+static const char *speaks_another(const struct connection *c)
+{
+    const void *first = frame_input_first(&c->input);
+    return first != NULL ? c->protocol->foreign(first) : NULL;
 }
 
 static void process_input(struct connection *c)
 {
-    const char *foreign = frame_input_foreign(&c->input);
+    const char *foreign = speaks_another(c);
     c->parsing = true;
     if (foreign != NULL)
         refuse_foreign(c, foreign);
@@ -231,6 +224,18 @@ static void on_resume(struct env_task *task)
     process_input(c); /* frames that came before the pause */
     if (connection_is_open(c) && !c->paused)
         env_stream_read_resume(c->stream);
+}
+
+void connection_request_begun(struct connection *c, size_t charged_bytes)
+{
+    c->request_count++;
+    c->charged_bytes += charged_bytes;
+}
+
+void connection_request_ended(struct connection *c, size_t charged_bytes)
+{
+    c->request_count--;
+    c->charged_bytes -= charged_bytes;
 }
 
 void connection_request_done(struct connection *c)

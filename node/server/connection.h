@@ -1,46 +1,64 @@
-/* One native client connection: frames in, answers and pushes out, and the bounds on both.
+/* One client connection of either front door: bytes in, answers out, and the bounds on both.
  *
- *   socket -> frame_input -> dispatch -> request (native/) -> connection_send -> one write per loop turn ->
- * socket
+ *   socket -> frame_input -> protocol->next_frame -> requests (native/, kafka/)
+ *          -> connection_gather -> one write per loop turn -> socket
  *
- * Reading stops while more than connection-bytes of requests are unanswered, or of answers are unsent.
+ * Reading stops while more than connection-bytes of requests are unanswered, or of answers are unsent. What a
+ * front door adds stands in its connection_protocol; its connections embed this struct as their first member.
  * Internal to this room. */
 #ifndef SERVER_CONNECTION_H
 #define SERVER_CONNECTION_H
 
 #include "node/server/server.h"
-#include <protobuf-c/protobuf-c.h>
 
 enum {
-    CONNECTION_HELLO_TIMEOUT_MS = 10000,
     CONNECTION_FINISH_TIMEOUT_MS = 2000,
     CONNECTION_LINGER_MS = 250,
-    /* Before HELLO a stranger gets no more than this. */
-    CONNECTION_HELLO_MAX_SIZE = 16 * 1024,
-    CONNECTION_HEADER_MAX_SIZE = 1024 * 1024,
-    CONNECTION_CLIENT_ID_SIZE = 128,
 };
 
 enum connection_state {
-    CONNECTION_NEW, /* no HELLO yet */
+    CONNECTION_NEW, /* the protocol's greeting has not been said yet, where there is one */
     CONNECTION_OPEN,
     CONNECTION_FINISHING, /* closes as soon as the output is out */
     CONNECTION_CLOSED,
 };
 
+struct connection;
+
+struct connection_protocol {
+    const char *door;     /* "client": names the port in log lines */
+    const char *language; /* "native": what is spoken there */
+    size_t size;          /* of the struct that embeds struct connection */
+    /* The struct is zeroed and the stream set: initialises the rest, `input` included. */
+    void (*open)(struct connection *c);
+    /* Takes the next whole frame out of `input` and deals with it. 1: done; 0: more bytes are needed;
+     * negative: the stream can't be parsed any further. */
+    int (*next_frame)(struct connection *c);
+    /* What these first bytes of a connection (FRAME_SNIFF_SIZE) look like when they are another protocol's.
+     */
+    const char *(*foreign)(const void *first);
+    /* Sends a reason before the connection finishes, where the protocol can say one. */
+    void (*say_why)(struct connection *c, int error, const char *message);
+    /* Output has gone out: there may be room for more. */
+    void (*output_ready)(struct connection *c);
+    /* The node stops: ends what would go on for ever. */
+    void (*end_streams)(struct connection *c, int error);
+    /* The connection is gone: requests under way lose it. */
+    void (*detach)(struct connection *c);
+};
+
 struct connection {
+    const struct connection_protocol *protocol;
     struct server *server;
     struct env_stream *stream;
     struct queue node;
     enum connection_state state;
     struct frame_input input;
-    struct env_timer timer; /* for HELLO, then for finishing */
-    char client_id[CONNECTION_CLIENT_ID_SIZE];
+    struct env_timer timer; /* for the greeting, then for finishing */
 
     /* input */
-    struct queue requests; /* struct request, in order of arrival */
-    unsigned request_count;
-    size_t charged_bytes; /* of unanswered requests */
+    unsigned request_count; /* unanswered */
+    size_t charged_bytes;   /* of them */
     bool paused;
     bool parsing;
     struct env_task resume;
@@ -53,39 +71,41 @@ struct connection {
     size_t unsent_bytes; /* gathered, or with the kernel still to take them */
     struct env_task flush;
     struct queue writes; /* struct connection_write */
-
-    /* push streams: native/subscribe.c */
-    struct queue subscriptions;
-    unsigned subscription_count;
-    struct queue push_waiting;
-    size_t push_reserved;
 };
 
 /* Takes over the stream. */
-struct connection *connection_create(struct server *s, struct env_stream *stream);
+struct connection *connection_create(struct server *s, const struct connection_protocol *protocol,
+                                     struct env_stream *stream);
 /* At once. Requests under way lose their connection; the memory goes when the stream has closed. */
 void connection_close(struct connection *c);
 /* Sends what is gathered, then closes: when the client does, or after a moment. Until then what still comes
  * is read and dropped, because a socket closed with unread bytes would reset the connection, and the client
  * would never read the last answers. */
 void connection_finish(struct connection *c);
-/* Tells the client why in an ERROR frame, then finishes. */
+/* Tells the client why, where the protocol can, then finishes. */
 void connection_fail(struct connection *c, int error, const char *message);
 /* The node stops: no new requests; closes once all are answered. */
 void connection_drain(struct connection *c);
 
-/* Queues one frame; takes over the payload's references. The write follows at the end of the loop turn. */
-void connection_send(struct connection *c, uint16_t type, uint16_t flags, uint64_t correlation,
-                     const ProtobufCMessage *header, struct slice *payload, unsigned payload_count);
-/* A request has been answered or given up: reading may go on, a drained connection may close. */
+/* A request of `charged_bytes` has come, has grown, or has been answered or given up. After the last,
+ * connection_request_done: reading may go on, a drained connection may close. */
+void connection_request_begun(struct connection *c, size_t charged_bytes);
+void connection_request_ended(struct connection *c, size_t charged_bytes);
 void connection_request_done(struct connection *c);
 
+/* ---- connection_output.c ---- */
+
+/* Queues bytes; the write follows at the end of the loop turn. Only while the connection is open. The first
+ * takes over the reference; the second gives space to fill at once, in a buffer of the turn where small
+ * pieces that follow each other become one. */
+void connection_gather(struct connection *c, struct slice bytes);
+unsigned char *connection_gather_space(struct connection *c, size_t size);
 /* The gathered output goes out at the end of this turn; a finishing connection with nothing left to send
  * closes then. */
 void connection_flush_later(struct connection *c);
 /* Everything a finishing connection had to say is with the kernel. */
 void connection_said_all(struct connection *c);
-/* connection_output.c, for connection.c: forgets what is gathered. */
+/* For connection.c: forgets what is gathered. */
 void connection_drop_output(struct connection *c);
 
 static inline bool connection_is_open(const struct connection *c)

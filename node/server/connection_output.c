@@ -2,7 +2,6 @@
 #include "node/base/assert.h"
 #include "node/base/memory.h"
 #include "node/server/connection.h"
-#include "node/server/native/subscription.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,7 +52,7 @@ static void on_written(struct env_write *req, int status)
         return;
     }
     connection_request_done(c);
-    subscription_output_ready(c);
+    c->protocol->output_ready(c);
 }
 
 static void write_gathered(struct connection *c)
@@ -102,18 +101,17 @@ void connection_flush_later(struct connection *c)
 
 /* ---- gathering ---- */
 
-static void gather(struct connection *c, struct slice s)
+void connection_gather(struct connection *c, struct slice bytes)
 {
     if (c->out_count == c->out_capacity) {
         c->out_capacity = c->out_capacity == 0 ? OUT_FIRST_CAPACITY : c->out_capacity * 2;
         c->out = memory_realloc(c->out, c->out_capacity * sizeof(c->out[0]));
     }
-    c->out[c->out_count++] = s;
-    count_unsent(c, (ssize_t)s.size);
+    c->out[c->out_count++] = bytes;
+    count_unsent(c, (ssize_t)bytes.size);
 }
 
-/* Space in the turn's buffer. Frames that follow each other there become one piece of the write. */
-static unsigned char *gather_space(struct connection *c, size_t size)
+unsigned char *connection_gather_space(struct connection *c, size_t size)
 {
     if (c->out_buf == NULL || c->out_buf->capacity - c->out_used < size) {
         buf_unref(c->out_buf);
@@ -127,27 +125,7 @@ static unsigned char *gather_space(struct connection *c, size_t size)
         last->size += size;
         count_unsent(c, (ssize_t)size);
     } else {
-        gather(c, slice_of(c->out_buf, at, size));
+        connection_gather(c, slice_of(c->out_buf, at, size));
     }
     return at;
-}
-
-void connection_send(struct connection *c, uint16_t type, uint16_t flags, uint64_t correlation,
-                     const ProtobufCMessage *header, struct slice *payload, unsigned payload_count)
-{
-    size_t payload_size = 0;
-    for (unsigned i = 0; i < payload_count; i++)
-        payload_size += payload[i].size;
-    if (!connection_is_open(c)) {
-        for (unsigned i = 0; i < payload_count; i++)
-            slice_unref(&payload[i]);
-        return;
-    }
-    size_t header_size = protobuf_c_message_get_packed_size(header);
-    unsigned char *out = gather_space(c, FRAME_HEAD_SIZE + header_size);
-    frame_head_encode(out, type, flags, correlation, header_size, payload_size);
-    protobuf_c_message_pack(header, out + FRAME_HEAD_SIZE);
-    for (unsigned i = 0; i < payload_count; i++)
-        gather(c, payload[i]);
-    connection_flush_later(c);
 }

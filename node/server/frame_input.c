@@ -5,7 +5,6 @@
 
 enum {
     OWN_MIN_SIZE = 16 * 1024,
-    SNIFF_SIZE = 8,
     /* A slice may keep this many times its own size alive. */
     PIN_FACTOR = 4,
     GROWTH_FACTOR = 4,
@@ -38,11 +37,17 @@ static struct buf *read_pool_chunk(struct read_pool *pool)
     return pool->chunk;
 }
 
+void frame_input_init_format(struct frame_input *in, struct read_pool *pool,
+                             const struct frame_format *format, size_t max_frame_size)
+{
+    *in = (struct frame_input){.pool = pool, .format = format, .max_frame_size = max_frame_size};
+}
+
 void frame_input_init(struct frame_input *in, struct read_pool *pool, size_t max_frame_size,
                       size_t max_header_size)
 {
-    *in = (struct frame_input){
-        .pool = pool, .max_frame_size = max_frame_size, .max_header_size = max_header_size};
+    frame_input_init_format(in, pool, &frame_input_native, max_frame_size);
+    in->max_header_size = max_header_size;
 }
 
 static void set_own(struct frame_input *in, struct buf *own)
@@ -84,7 +89,7 @@ void frame_input_filled(struct frame_input *in, size_t size)
     in->end += size;
 }
 
-static struct slice take_payload(struct frame_input *in, unsigned char *data, size_t size)
+struct slice frame_input_take(struct frame_input *in, unsigned char *data, size_t size)
 {
     if (size == 0)
         return slice_none();
@@ -93,41 +98,68 @@ static struct slice take_payload(struct frame_input *in, unsigned char *data, si
     return slice_copy(data, size);
 }
 
-static int decode_head(const struct frame_input *in, struct frame_head *head)
+int frame_input_cut(struct frame_input *in, unsigned char **frame, size_t *size)
 {
-    int rv = frame_head_decode(in->at, in->max_frame_size, head);
+    if (left(in) < in->format->head_size)
+        return 0;
+    int rv = in->format->measure(in, in->at, size);
+    if (rv != 0)
+        return rv;
+    if (left(in) < *size)
+        return 0;
+    *frame = in->at;
+    in->at += *size;
+    in->last_size = *size;
+    in->parsed_any = true;
+    return 1;
+}
+
+/* ---- native frames ---- */
+
+static int decode_head(const struct frame_input *in, const unsigned char *at, struct frame_head *head)
+{
+    int rv = frame_head_decode(at, in->max_frame_size, head);
     if (rv == 0 && head->header_length > in->max_header_size)
         return ERR_TOO_LARGE;
     return rv;
 }
 
+static int measure_native(const struct frame_input *in, const unsigned char *at, size_t *size)
+{
+    struct frame_head head;
+    int rv = decode_head(in, at, &head);
+    if (rv == 0)
+        *size = frame_size(&head);
+    return rv;
+}
+
+const struct frame_format frame_input_native = {FRAME_HEAD_SIZE, measure_native};
+
 int frame_input_next(struct frame_input *in, struct client_frame *frame)
 {
-    if (left(in) < FRAME_HEAD_SIZE)
-        return 0;
-    int rv = decode_head(in, &frame->head);
-    if (rv != 0)
+    unsigned char *at;
+    size_t size;
+    int rv = frame_input_cut(in, &at, &size);
+    if (rv != 1)
         return rv;
-    if (left(in) < frame_size(&frame->head))
-        return 0;
-    unsigned char *header = in->at + FRAME_HEAD_SIZE;
-    frame->header = header;
-    frame->payload = take_payload(in, header + frame->head.header_length, frame_payload_size(&frame->head));
-    in->at += frame_size(&frame->head);
-    in->last_size = frame_size(&frame->head);
-    in->parsed_any = true;
+    rv = decode_head(in, at, &frame->head);
+    ASSERT(rv == 0); /* it has been measured */
+    frame->header = at + FRAME_HEAD_SIZE;
+    frame->payload = frame_input_take(in, at + FRAME_HEAD_SIZE + frame->head.header_length,
+                                      frame_payload_size(&frame->head));
     return 1;
 }
+
+/* ---- what is left ---- */
 
 /* How large a buffer the bytes that are left deserve: the whole frame when it is small, otherwise in
  * proportion to what has arrived of it. */
 static size_t wanted_capacity(const struct frame_input *in)
 {
-    struct frame_head head;
     size_t held = left(in);
-    size_t wanted = OWN_MIN_SIZE;
-    if (held >= FRAME_HEAD_SIZE && decode_head(in, &head) == 0)
-        wanted = frame_size(&head);
+    size_t wanted;
+    if (held < in->format->head_size || in->format->measure(in, in->at, &wanted) != 0)
+        wanted = OWN_MIN_SIZE;
     size_t bound = held * GROWTH_FACTOR;
     if (bound < READ_FIRST_GROWTH)
         bound = READ_FIRST_GROWTH;
@@ -161,11 +193,9 @@ void frame_input_settle(struct frame_input *in)
         move_to_own(in);
 }
 
-const char *frame_input_foreign(const struct frame_input *in)
+const void *frame_input_first(const struct frame_input *in)
 {
-    if (in->parsed_any || left(in) < SNIFF_SIZE)
-        return NULL;
-    return frame_sniff_foreign(in->at);
+    return in->parsed_any || left(in) < FRAME_SNIFF_SIZE ? NULL : in->at;
 }
 
 size_t frame_input_held(const struct frame_input *in)

@@ -1,6 +1,6 @@
 #include "node/server/server.h"
 #include "node/base/assert.h"
-#include "node/server/connection.h"
+#include "node/server/native/native_connection.h"
 #include "node/server/native/parking.h"
 #include "proto/error.h"
 #include <inttypes.h>
@@ -37,7 +37,7 @@ static void refuse(struct server *s, struct env_stream *stream)
     snprintf(message, sizeof(message), "this node has %" PRIu32 " client connections, its max-connections",
              s->config->max_connections);
     s->connection_count++;
-    connection_fail(connection_create(s, stream), ERR_OVERLOADED, message);
+    connection_fail(connection_create(s, &native_protocol, stream), ERR_OVERLOADED, message);
 }
 
 static void on_accept(void *data, struct env_stream *stream)
@@ -53,7 +53,7 @@ static void on_accept(void *data, struct env_stream *stream)
     }
     s->counters.accepted++;
     s->connection_count++;
-    connection_create(s, stream);
+    connection_create(s, &native_protocol, stream);
 }
 
 int server_listen(struct server *s, const char *host, uint16_t port)

@@ -52,7 +52,7 @@ static int block_peers(struct server *s, const uint32_t *ids, size_t count)
 void native_node_control(struct request *r, const ProtobufCMessage *message)
 {
     const Flotilla__NodeControlRequest *m = (const Flotilla__NodeControlRequest *)message;
-    if (!env_stream_is_loopback(r->connection->stream)) {
+    if (!env_stream_is_loopback(r->connection->base.stream)) {
         request_fail(r, ERR_PERMISSION,
                      "node control is allowed from the node's own machine only (loopback)");
         return;

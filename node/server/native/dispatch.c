@@ -34,11 +34,11 @@ static const struct handler *find_handler(uint16_t type)
     return type < SERVER_REQUEST_TYPES && handlers[type].handle != NULL ? &handlers[type] : NULL;
 }
 
-static void refuse_unknown(struct connection *c, const struct client_frame *frame)
+static void refuse_unknown(struct native_connection *c, const struct client_frame *frame)
 {
     char message[96];
     snprintf(message, sizeof(message), "this node does not know requests of type %u", frame->head.type);
-    c->server->counters.protocol_errors++;
+    c->base.server->counters.protocol_errors++;
     request_send_error(c, frame->head.correlation, ERR_UNSUPPORTED, message);
 }
 
@@ -59,22 +59,22 @@ static void run_handler(struct request *r, const struct handler *handler, const 
     request_fail(r, ERR_PROTOCOL, text);
 }
 
-static bool first_frame_ok(struct connection *c, const struct client_frame *frame)
+static bool first_frame_ok(struct native_connection *c, const struct client_frame *frame)
 {
     if (frame->head.flags & FRAME_RESPONSE) {
-        connection_fail(c, ERR_PROTOCOL, "clients send requests, not responses");
+        connection_fail(&c->base, ERR_PROTOCOL, "clients send requests, not responses");
         return false;
     }
-    if ((c->state == CONNECTION_NEW) != (frame->head.type == FRAME_HELLO)) {
-        connection_fail(c, ERR_PROTOCOL,
-                        c->state == CONNECTION_NEW ? "the first frame must be HELLO"
-                                                   : "HELLO may be sent once only");
+    if ((c->base.state == CONNECTION_NEW) != (frame->head.type == FRAME_HELLO)) {
+        connection_fail(&c->base, ERR_PROTOCOL,
+                        c->base.state == CONNECTION_NEW ? "the first frame must be HELLO"
+                                                        : "HELLO may be sent once only");
         return false;
     }
     return true;
 }
 
-void dispatch_frame(struct connection *c, struct client_frame *frame)
+void dispatch_frame(struct native_connection *c, struct client_frame *frame)
 {
     const struct handler *handler = find_handler(frame->head.type);
     if (!first_frame_ok(c, frame)) {
@@ -87,7 +87,7 @@ void dispatch_frame(struct connection *c, struct client_frame *frame)
         return;
     }
     struct request *r = request_create(c, frame, frame_size(&frame->head));
-    if (c->server->draining)
+    if (c->base.server->draining)
         request_fail(r, ERR_SHUTTING_DOWN, NULL);
     else
         run_handler(r, handler, frame);

@@ -6,7 +6,7 @@
 #include "node/server/native/request.h"
 
 /* Takes over the frame's payload. */
-void dispatch_frame(struct connection *c, struct client_frame *frame);
+void dispatch_frame(struct native_connection *c, struct client_frame *frame);
 
 /* Handlers. `message` is of the type's own request, unpacked in the request's arena. */
 void native_hello(struct request *r, const ProtobufCMessage *message);

@@ -52,7 +52,7 @@ static void charge_answer(struct request *r, size_t max_bytes)
 {
     size_t charge = max_bytes < FETCH_MAX_CHARGE ? max_bytes : FETCH_MAX_CHARGE;
     r->charged_bytes += charge;
-    r->connection->charged_bytes += charge;
+    r->connection->base.charged_bytes += charge;
 }
 
 void native_fetch(struct request *r, const ProtobufCMessage *message)

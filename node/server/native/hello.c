@@ -36,7 +36,7 @@ static int check_hello(const struct server *s, const Flotilla__HelloRequest *m, 
 void native_hello(struct request *r, const ProtobufCMessage *message)
 {
     const Flotilla__HelloRequest *m = (const Flotilla__HelloRequest *)message;
-    struct connection *c = r->connection;
+    struct connection *c = &r->connection->base;
     struct server *s = r->server;
     char reason[256];
     uint32_t version;
@@ -51,8 +51,8 @@ void native_hello(struct request *r, const ProtobufCMessage *message)
     env_timer_stop(s->env, &c->timer);
     c->state = CONNECTION_OPEN;
     c->input.max_frame_size = FRAME_MAX_SIZE;
-    c->input.max_header_size = CONNECTION_HEADER_MAX_SIZE;
-    snprintf(c->client_id, sizeof(c->client_id), "%s", m->client_id);
+    c->input.max_header_size = NATIVE_HEADER_MAX_SIZE;
+    snprintf(r->connection->client_id, sizeof(r->connection->client_id), "%s", m->client_id);
     Flotilla__Status status = status_make(0, NULL);
     Flotilla__HelloResponse response = FLOTILLA__HELLO_RESPONSE__INIT;
     response.status = &status;

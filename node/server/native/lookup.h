@@ -6,9 +6,9 @@
 
 /* The error's status, with who leads `group_id` as far as this node knows. */
 Flotilla__Status lookup_status(struct server *s, int error, const char *message, uint64_t group_id);
-/* What to answer about something that is not in this node's tables: `error`, or ERR_LEADER_NOT_AVAILABLE while
- * they may be behind the cluster's. Nobody must be told that a topic is not there because a node has just
- * started. */
+/* What to answer about something that is not in this node's tables: `error`, or ERR_LEADER_NOT_AVAILABLE
+ * while they may be behind the cluster's. Nobody must be told that a topic is not there because a node has
+ * just started. */
 int lookup_missing(const struct server *s, int error);
 /* The replica of a topic's partition, which this node leads and serves; NULL: the request has been dealt
  * with. Either it has been answered, with who leads, or it waits until that is known and its handler is

@@ -35,9 +35,10 @@ static struct request *take_spare(struct server *s)
     return r;
 }
 
-struct request *request_create(struct connection *c, const struct client_frame *frame, size_t charged_bytes)
+struct request *request_create(struct native_connection *c, const struct client_frame *frame,
+                               size_t charged_bytes)
 {
-    struct server *s = c->server;
+    struct server *s = c->base.server;
     struct request *r = take_spare(s);
     if (r == NULL) {
         r = memory_zalloc(sizeof(*r));
@@ -52,8 +53,7 @@ struct request *request_create(struct connection *c, const struct client_frame *
     r->sequence = s->next_sequence++;
     r->payload = frame->payload;
     queue_push(&c->requests, &r->node);
-    c->request_count++;
-    c->charged_bytes += charged_bytes;
+    connection_request_begun(&c->base, charged_bytes);
     s->live_requests++;
     return r;
 }
@@ -74,28 +74,27 @@ static void recycle(struct request *r)
 
 static void detach(struct request *r)
 {
-    struct connection *c = r->connection;
+    struct native_connection *c = r->connection;
     if (c == NULL)
         return;
     queue_remove(&r->node);
-    c->request_count--;
-    c->charged_bytes -= r->charged_bytes;
+    connection_request_ended(&c->base, r->charged_bytes);
     r->connection = NULL;
 }
 
 void request_finish(struct request *r)
 {
-    struct connection *c = r->connection;
+    struct native_connection *c = r->connection;
     detach(r);
     r->server->live_requests--;
     slice_unref(&r->payload);
     request_drop_state(r);
     recycle(r);
     if (c != NULL)
-        connection_request_done(c);
+        connection_request_done(&c->base);
 }
 
-void request_detach_all(struct connection *c)
+void request_detach_all(struct native_connection *c)
 {
     while (!queue_empty(&c->requests)) {
         struct request *r = QUEUE_ENTRY(queue_first(&c->requests), struct request, node);
@@ -146,8 +145,7 @@ static void answer(struct request *r, const ProtobufCMessage *response, struct s
     ASSERT(!r->answered);
     r->answered = true;
     if (r->connection != NULL && !r->silent) {
-        connection_send(r->connection, r->type, FRAME_RESPONSE, r->correlation, response, payload,
-                        payload_count);
+        native_send(r->connection, r->type, FRAME_RESPONSE, r->correlation, response, payload, payload_count);
         return;
     }
     for (unsigned i = 0; i < payload_count; i++)
@@ -200,9 +198,9 @@ void request_answer_early(struct request *r, int error, const char *message)
     answer_status(r, &status);
 }
 
-void request_send_error(struct connection *c, uint64_t correlation, int error, const char *message)
+void request_send_error(struct native_connection *c, uint64_t correlation, int error, const char *message)
 {
     Flotilla__Status status = status_make(error, message);
     Flotilla__PingResponse response = status_alone(&status);
-    connection_send(c, FRAME_ERROR, FRAME_RESPONSE, correlation, &response.base, NULL, 0);
+    native_send(c, FRAME_ERROR, FRAME_RESPONSE, correlation, &response.base, NULL, 0);
 }

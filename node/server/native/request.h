@@ -4,13 +4,13 @@
 #ifndef SERVER_NATIVE_REQUEST_H
 #define SERVER_NATIVE_REQUEST_H
 
-#include "node/server/connection.h"
+#include "node/server/native/native_connection.h"
 #include "proto/arena.h"
 #include "proto/client.pb-c.h"
 
 struct request {
     struct server *server;
-    struct connection *connection; /* NULL once it is gone */
+    struct native_connection *connection; /* NULL once it is gone */
     struct queue node;
     uint16_t type;
     uint64_t correlation;
@@ -31,7 +31,8 @@ struct request {
                            is reused */
 };
 
-struct request *request_create(struct connection *c, const struct client_frame *frame, size_t charged_bytes);
+struct request *request_create(struct native_connection *c, const struct client_frame *frame,
+                               size_t charged_bytes);
 /* Zeroed memory that lives as long as the request. Once per request, or after request_drop_state. */
 void *request_state(struct request *r, size_t size);
 void request_drop_state(struct request *r);
@@ -51,9 +52,9 @@ void request_finish(struct request *r); /* nothing is sent */
 void request_answer_early(struct request *r, int error, const char *message);
 
 /* Of a connection that closes. */
-void request_detach_all(struct connection *c);
+void request_detach_all(struct native_connection *c);
 /* An ERROR frame; correlation 0 when it concerns the whole connection. */
-void request_send_error(struct connection *c, uint64_t correlation, int error, const char *message);
+void request_send_error(struct native_connection *c, uint64_t correlation, int error, const char *message);
 /* Frees the spare requests. */
 void request_free_spare(struct server *s);
 

@@ -13,7 +13,7 @@ static int check_range(const struct partition *p, int64_t offset)
 void native_subscribe(struct request *r, const ProtobufCMessage *message)
 {
     const Flotilla__SubscribeRequest *m = (const Flotilla__SubscribeRequest *)message;
-    struct connection *c = r->connection;
+    struct native_connection *c = r->connection;
     struct partition *partition = lookup_leader(r, &m->topic_id, m->partition);
     if (partition == NULL)
         return;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 struct subscription {
-    struct connection *connection;
+    struct native_connection *connection;
     struct server *server;
     struct queue node;
     struct queue turn; /* in the connection's push_waiting, or alone */
@@ -24,7 +24,7 @@ struct subscription {
 
 static void pump(struct subscription *s);
 
-struct subscription *subscription_find(const struct connection *c, uint64_t id)
+struct subscription *subscription_find(const struct native_connection *c, uint64_t id)
 {
     QUEUE_FOREACH (node, &c->subscriptions) {
         struct subscription *s = QUEUE_ENTRY(node, struct subscription, node);
@@ -45,7 +45,7 @@ static void send_push(struct subscription *s, const Flotilla__Status *status, st
     push.high_watermark = s->fetch.high_watermark;
     push.log_start_offset = s->fetch.start_offset;
     push.next_offset = s->offset;
-    connection_send(s->connection, FRAME_PUSH, 0, 0, &push.base, payload, n);
+    native_send(s->connection, FRAME_PUSH, 0, 0, &push.base, payload, n);
 }
 
 static void end(struct subscription *s, int error)
@@ -81,7 +81,7 @@ static void on_read(struct fetch_req *req, int status)
         free(s);
         return;
     }
-    struct connection *c = s->connection;
+    struct native_connection *c = s->connection;
     release_window(s);
     if (status != 0) {
         end(s, status);
@@ -100,10 +100,10 @@ static bool has_work(const struct subscription *s)
            partition_high_watermark(s->partition) > s->offset;
 }
 
-static bool window_open(const struct connection *c)
+static bool window_open(const struct native_connection *c)
 {
-    size_t window = server_is_full(c->server) ? PUSH_SMALL_WINDOW_BYTES : PUSH_WINDOW_BYTES;
-    return c->unsent_bytes + c->push_reserved < window;
+    size_t window = server_is_full(c->base.server) ? PUSH_SMALL_WINDOW_BYTES : PUSH_WINDOW_BYTES;
+    return c->base.unsent_bytes + c->push_reserved < window;
 }
 
 static void read_next(struct subscription *s)
@@ -118,8 +118,8 @@ static void read_next(struct subscription *s)
 /* Reads the next batches, or queues up for room: first come, first served, one read per turn and stream. */
 static void pump(struct subscription *s)
 {
-    struct connection *c = s->connection;
-    if (!has_work(s) || !connection_is_open(c))
+    struct native_connection *c = s->connection;
+    if (!has_work(s) || !native_is_open(c))
         return;
     if (window_open(c) && queue_empty(&c->push_waiting)) {
         read_next(s);
@@ -129,9 +129,9 @@ static void pump(struct subscription *s)
         queue_push(&c->push_waiting, &s->turn);
 }
 
-void subscription_output_ready(struct connection *c)
+void subscription_output_ready(struct native_connection *c)
 {
-    while (connection_is_open(c) && window_open(c) && !queue_empty(&c->push_waiting)) {
+    while (native_is_open(c) && window_open(c) && !queue_empty(&c->push_waiting)) {
         struct subscription *s = QUEUE_ENTRY(queue_first(&c->push_waiting), struct subscription, turn);
         queue_remove(&s->turn);
         if (has_work(s))
@@ -152,7 +152,7 @@ static void on_watch(struct partition_watcher *w, int status)
 
 /* ---- start and end ---- */
 
-int subscription_start(struct connection *c, uint64_t id, struct partition *partition, int64_t offset,
+int subscription_start(struct native_connection *c, uint64_t id, struct partition *partition, int64_t offset,
                        uint64_t credit_bytes)
 {
     if (subscription_find(c, id) != NULL)
@@ -168,7 +168,7 @@ int subscription_start(struct connection *c, uint64_t id, struct partition *part
     }
     s->watching = true;
     s->connection = c;
-    s->server = c->server;
+    s->server = c->base.server;
     s->id = id;
     s->partition = partition;
     s->group_id = partition_group_id(partition);
@@ -192,7 +192,7 @@ void subscription_add_credit(struct subscription *s, uint64_t bytes)
 
 void subscription_close(struct subscription *s)
 {
-    struct connection *c = s->connection;
+    struct native_connection *c = s->connection;
     s->closed = true;
     if (s->watching)
         partition_unwatch(&s->watcher);
@@ -207,13 +207,13 @@ void subscription_close(struct subscription *s)
     partition_fetch_cancel(&s->fetch); /* on_read frees it */
 }
 
-void subscription_close_all(struct connection *c)
+void subscription_close_all(struct native_connection *c)
 {
     while (!queue_empty(&c->subscriptions))
         subscription_close(QUEUE_ENTRY(queue_first(&c->subscriptions), struct subscription, node));
 }
 
-void subscription_end_all(struct connection *c, int error)
+void subscription_end_all(struct native_connection *c, int error)
 {
     while (!queue_empty(&c->subscriptions))
         end(QUEUE_ENTRY(queue_first(&c->subscriptions), struct subscription, node), error);

@@ -4,7 +4,7 @@
 #ifndef SERVER_NATIVE_SUBSCRIPTION_H
 #define SERVER_NATIVE_SUBSCRIPTION_H
 
-#include "node/server/connection.h"
+#include "node/server/native/native_connection.h"
 
 struct subscription;
 
@@ -18,17 +18,17 @@ enum {
     PUSH_SMALL_WINDOW_BYTES = 256 * 1024,
 };
 
-struct subscription *subscription_find(const struct connection *c, uint64_t id);
+struct subscription *subscription_find(const struct native_connection *c, uint64_t id);
 /* Starts to push from `offset` on. Returns 0 or an error, also when the id is taken. */
-int subscription_start(struct connection *c, uint64_t id, struct partition *partition, int64_t offset,
+int subscription_start(struct native_connection *c, uint64_t id, struct partition *partition, int64_t offset,
                        uint64_t credit_bytes);
 void subscription_add_credit(struct subscription *s, uint64_t bytes);
 /* Ends without a word (the client asked, or is gone). */
 void subscription_close(struct subscription *s);
-void subscription_close_all(struct connection *c);
+void subscription_close_all(struct native_connection *c);
 /* Tells the client each stream's end. */
-void subscription_end_all(struct connection *c, int error);
+void subscription_end_all(struct native_connection *c, int error);
 /* Output has gone out: streams that wait for room may go on. */
-void subscription_output_ready(struct connection *c);
+void subscription_output_ready(struct native_connection *c);
 
 #endif
