@@ -23,6 +23,7 @@ static void on_turn(struct env_task *task)
         ids_step(c);
         leadership_step(c);
         hand_over_step(c);
+        readiness_step(c);
     }
     reconciler_run(c);
 }

@@ -80,8 +80,8 @@ uint32_t cluster_controller(const struct cluster *c);
 uint32_t cluster_leader(const struct cluster *c, uint64_t group_id, int32_t *leader_epoch);
 bool cluster_node_alive(const struct cluster *c, uint32_t node_id); /* itself, or its link is up */
 /* All replicas that the tables place here run and have caught up; for /readyz. `reason` says what is
- * missing. */
-bool cluster_ready(const struct cluster *c, char *reason, size_t reason_size);
+ * missing. Leaders that move don't change it. */
+bool cluster_ready(struct cluster *c, char *reason, size_t reason_size);
 /* Whether what is missing in this node's tables is missing in the cluster, as far as anybody can tell: not
  * after a start or in a minority, before a controller has been heard of and what it announced is applied. */
 bool cluster_tables_current(const struct cluster *c);

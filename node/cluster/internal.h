@@ -39,6 +39,7 @@ struct replica {
     bool is_wanted;             /* scratch of a reconciliation */
     bool is_erased;             /* when it stops */
     bool is_reopened;           /* likewise */
+    bool has_caught_up;         /* since it runs: readiness.c */
     struct topic_config config; /* what it runs with */
     struct led led;
     struct queue node; /* while waiting or leaving */
@@ -92,6 +93,12 @@ struct membership {
     uint64_t not_before_ns; /* after a refusal */
 };
 
+struct readiness {
+    bool had_controller;
+    bool tables_caught_up;
+    uint64_t lost_ns; /* no controller since; 0: there is one */
+};
+
 struct id_range {
     int64_t next;
     int64_t end;
@@ -123,6 +130,7 @@ struct cluster {
     struct leadership leadership;
     struct controller controller;
     struct membership membership;
+    struct readiness readiness;
     struct id_range ids;
     struct queue requests;   /* forward.c */
     struct queue operations; /* operations.c */
@@ -138,6 +146,9 @@ struct cluster {
 
 /* Something changed: everything that waits for a change looks again at the end of this loop turn. */
 void cluster_wake(struct cluster *c);
+
+/* Notices when the controller goes and comes: readiness.c. */
+void readiness_step(struct cluster *c);
 /* The replicas are gone: closes group 0. */
 void cluster_replicas_closed(struct cluster *c);
 /* The peer's record in the static list, or NULL. */

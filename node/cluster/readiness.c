@@ -1,7 +1,14 @@
-/* Whether this node carries its share: for /readyz. */
+/* Whether this node carries its share: for /readyz.
+ *
+ * What has caught up once stays so while leaders move or entries are under way: only a replica that must be
+ * sent files, or that stopped, is behind again. So a load balancer or a rolling restart sees a node come and
+ * go, not an election. */
 #include "node/cluster/internal.h"
 #include <stdarg.h>
 #include <stdio.h>
+
+/* Elections take less; a node that is cut off from the majority is told apart from them by lasting. */
+static const uint64_t election_grace_ns = UINT64_C(3000) * NS_PER_MS;
 
 __attribute__((format(printf, 3, 4))) static bool not_ready(char *reason, size_t reason_size,
                                                             const char *format, ...)
@@ -20,7 +27,13 @@ struct tally {
     unsigned behind;
 };
 
-static void count(const struct cluster *c, const struct replica *r, struct tally *tally)
+static bool keeps_up(const struct group *group, bool *has_caught_up)
+{
+    *has_caught_up = !group_catching_up(group) && (*has_caught_up || group_caught_up(group));
+    return *has_caught_up;
+}
+
+static void count(const struct cluster *c, struct replica *r, struct tally *tally)
 {
     if (r->state == REPLICA_LEAVING || r->state == REPLICA_STOPPING) {
         return;
@@ -32,15 +45,15 @@ static void count(const struct cluster *c, const struct replica *r, struct tally
         tally->failed++;
     } else if (group == NULL) {
         tally->not_running++;
-    } else if (!group_caught_up(group)) {
+    } else if (!keeps_up(group, &r->has_caught_up)) {
         tally->behind++;
     }
 }
 
-static bool replicas_ready(const struct cluster *c, char *reason, size_t reason_size)
+static bool replicas_ready(struct cluster *c, char *reason, size_t reason_size)
 {
     struct tally tally = {0};
-    for (const struct replica *r = c->reconciler.replicas; r != NULL; r = r->hh.next) {
+    for (struct replica *r = c->reconciler.replicas; r != NULL; r = r->hh.next) {
         count(c, r, &tally);
     }
     if (tally.failed > 0) {
@@ -61,7 +74,39 @@ bool cluster_tables_current(const struct cluster *c)
     return c->phase == CLUSTER_RUNNING && cluster_controller(c) != 0 && group_caught_up(c->group0.group);
 }
 
-bool cluster_ready(const struct cluster *c, char *reason, size_t reason_size)
+/* Without a majority nobody knows what it has missed. */
+static void forget_caught_up(struct cluster *c)
+{
+    c->readiness = (struct readiness){.lost_ns = c->readiness.lost_ns};
+    for (struct replica *r = c->reconciler.replicas; r != NULL; r = r->hh.next) {
+        r->has_caught_up = false;
+    }
+}
+
+static bool has_controller(struct cluster *c)
+{
+    struct readiness *readiness = &c->readiness;
+    uint64_t now = env_now_ns(c->env);
+    readiness_step(c);
+    if (readiness->lost_ns == 0) {
+        readiness->had_controller = true;
+    } else if (now - readiness->lost_ns >= election_grace_ns) {
+        forget_caught_up(c);
+    }
+    return readiness->had_controller;
+}
+
+void readiness_step(struct cluster *c)
+{
+    struct readiness *readiness = &c->readiness;
+    if (cluster_controller(c) != 0) {
+        readiness->lost_ns = 0;
+    } else if (readiness->lost_ns == 0) {
+        readiness->lost_ns = env_now_ns(c->env);
+    }
+}
+
+bool cluster_ready(struct cluster *c, char *reason, size_t reason_size)
 {
     const struct metadata *m = c->group0.metadata;
     if (c->phase != CLUSTER_RUNNING) {
@@ -70,10 +115,10 @@ bool cluster_ready(const struct cluster *c, char *reason, size_t reason_size)
     if (c->group0.has_failed) {
         return not_ready(reason, reason_size, "the metadata replica failed");
     }
-    if (cluster_controller(c) == 0) {
+    if (!has_controller(c)) {
         return not_ready(reason, reason_size, "no controller: a majority of the nodes is not in reach");
     }
-    if (!group_caught_up(c->group0.group)) {
+    if (!keeps_up(c->group0.group, &c->readiness.tables_caught_up)) {
         return not_ready(reason, reason_size, "the metadata is catching up");
     }
     if (metadata_node(m, c->self.id) == NULL ||

@@ -176,6 +176,7 @@ void cluster_replica_started(struct cluster *c, uint64_t group_id, int status)
     c->reconciler.starting--;
     if (status == 0) {
         replica->state = REPLICA_RUNNING;
+        replica->has_caught_up = false;
         check_after_start(c, replica);
     } else {
         LOG(c->logger, LOG_ERROR, "cannot start a replica, will try again", "group_id=%" PRIu64 " error=%s",

@@ -516,6 +516,8 @@ bool group_replica_in_sync(const struct group *g, uint32_t node_id)
         return false;
     if (node_id == g->consensus->options.node_id)
         return true;
+    if (!consensus_peer_up(g->consensus, node_id))
+        return false; /* its last answer is young still, its process is gone */
     const struct raft_progress *progress = group_progress((struct group *)g, node_id);
     uint64_t age_ms = env_now_ms(group_env(g)) - g->heard_ms[position];
     return progress && progress->match_index > 0 && progress->match_index >= g->raft.log.offset &&
@@ -539,6 +541,11 @@ bool group_caught_up(const struct group *g)
     /* What a leader says before an entry of its own term is committed may be less than what is. */
     return group_leader(g) != 0 && !g->catchup && g->raft.last_applied >= g->announced_commit &&
            group_term_of(g, g->raft.last_applied) == g->raft.current_term;
+}
+
+bool group_catching_up(const struct group *g)
+{
+    return g->damaged || g->catchup != NULL;
 }
 
 /* Entries that the core might need again after a restart stay: those after the snapshot that is durable. */

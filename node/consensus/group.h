@@ -62,12 +62,14 @@ uint64_t group_snapshot_index(const struct group *g);
 size_t group_inflight_bytes(const struct group *g);
 uint32_t group_leader(const struct group *g); /* node id, 0: unknown */
 const uint32_t *group_replicas(const struct group *g, unsigned *count);
-/* On the leader: whether the replica's log is within the in-memory tail (it gets entries, not files) and it
- * answered within the last election timeout. The leader itself counts. */
+/* On the leader: whether the replica's log is within the in-memory tail (it gets entries, not files), its link
+ * is up, and it answered within the last election timeout. The leader itself counts. */
 bool group_replica_in_sync(const struct group *g, uint32_t node_id);
 unsigned group_in_sync_count(const struct group *g);
 /* Not ready = still behind what the leader has announced as committed; for /readyz. */
 bool group_caught_up(const struct group *g);
+/* So far behind that it is being sent files, or damaged and being repaired. */
+bool group_catching_up(const struct group *g);
 /* With abstains_when_new: false while this replica knows nothing and no leader has told it anything. Then
  * true, and `index` is what the first ready leader had committed when it was first heard: everything that was
  * committed before this process started is among it. 0 for a replica that was no newcomer. */

@@ -374,7 +374,15 @@ bool group_joined(const struct group *g, uint64_t *index)
 
 bool group_caught_up(const struct group *g)
 {
+    if (g->world->electing_node == g->node_id) {
+        return false;
+    }
     return g->id != METADATA_GROUP_ID || g->applied == g->world->committed;
+}
+
+bool group_catching_up(const struct group *g)
+{
+    return g->id != METADATA_GROUP_ID && g->world->catching_up_node == g->node_id;
 }
 
 int group_propose(struct group *g, struct proposal *p, const struct slice *batch,

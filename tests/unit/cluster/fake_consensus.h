@@ -87,7 +87,9 @@ struct fake_world {
     unsigned transfers_at_once; /* under way now, and the most ever */
     unsigned transfers_most;
     unsigned transfers;
-    uint32_t lagging_node; /* in sync with nobody */
+    uint32_t lagging_node;     /* in sync with nobody */
+    uint32_t electing_node;    /* its replicas don't know their leaders */
+    uint32_t catching_up_node; /* its replicas are sent files */
     struct env_task commit_task;
     struct queue forwards;
     uint64_t next_ticket;

@@ -519,6 +519,49 @@ static void starts_are_bounded_and_failures_are_tried_again(void **state)
     assert_true(cluster_ready(n->cluster, reason, sizeof reason));
 }
 
+static bool is_ready(struct fixture *f, uint32_t id, const char *reason_unless)
+{
+    char reason[128] = "";
+    bool ready = cluster_ready(cluster_of(f, id), reason, sizeof reason);
+    assert_true(ready || strstr(reason, reason_unless) != NULL);
+    return ready;
+}
+
+static void readiness_does_not_flip_while_leaders_move(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(create_on(f, 1, "t", 6, 3), 0);
+    RUN_UNTIL(f, all_ready(f));
+    f->world.electing_node = 1; /* partitions and metadata alike */
+    fake_world_elect(&f->world, METADATA_GROUP_ID, 0);
+    fake_world_run(&f->world, 1000);
+    assert_true(is_ready(f, 1, "?"));
+    fake_world_elect(&f->world, METADATA_GROUP_ID, 3);
+    fake_world_run(&f->world, 5000);
+    assert_true(is_ready(f, 1, "?"));
+    f->world.catching_up_node = 1;
+    assert_false(is_ready(f, 1, "catching up"));
+    f->world.catching_up_node = 0;
+    assert_false(is_ready(f, 1, "catching up")); /* it must be seen to be there again */
+    f->world.electing_node = 0;
+    assert_true(is_ready(f, 1, "?"));
+}
+
+static void readiness_ends_with_the_majority(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(is_ready(f, 1, "?"));
+    fake_world_elect(&f->world, METADATA_GROUP_ID, 0);
+    fake_world_run(&f->world, 4000);
+    assert_false(is_ready(f, 1, "no controller"));
+    f->world.electing_node = 1;
+    fake_world_elect(&f->world, METADATA_GROUP_ID, 2);
+    fake_world_run(&f->world, 100);
+    assert_false(is_ready(f, 1, "catching up")); /* what it missed it does not know */
+    f->world.electing_node = 0;
+    assert_true(is_ready(f, 1, "?"));
+}
+
 /* Closed, not erased, and opened again; not when its topic was deleted meanwhile. */
 static void damaged_replicas_are_opened_again(void **state)
 {
@@ -764,6 +807,8 @@ int main(void)
         WITH_CLUSTER(deleting_stops_and_erases),
         WITH_CLUSTER(altering_configures_and_grows),
         WITH_CLUSTER(starts_are_bounded_and_failures_are_tried_again),
+        WITH_CLUSTER(readiness_does_not_flip_while_leaders_move),
+        WITH_CLUSTER(readiness_ends_with_the_majority),
         WITH_CLUSTER(damaged_replicas_are_opened_again),
         WITH_CLUSTER(only_files_of_deleted_groups_are_orphans),
         WITH_CLUSTER(leaders_come_back_a_few_at_a_time),

@@ -123,6 +123,35 @@ static void test_leader_stop_elects_fast(void **state)
     }
 }
 
+static bool two_in_sync(struct test_cluster *c, void *data)
+{
+    (void)c;
+    return group_in_sync_count(data) == 2;
+}
+
+static bool three_in_sync(struct test_cluster *c, void *data)
+{
+    (void)c;
+    return group_in_sync_count(data) == 3;
+}
+
+static void test_dead_follower_is_not_in_sync(void **state)
+{
+    (void)state;
+    cluster.election_timeout_ms = 10000; /* its last answer would count for so long */
+    cluster.heartbeat_ms = 100;
+    start_all();
+    propose_acked(10, 100);
+    struct test_node *leader = cluster_leader(&cluster, 0);
+    unsigned follower = leader->id % 3;
+    assert_true(run_until(&cluster, three_in_sync, leader->groups[0].group, 5000));
+    stop(&cluster.nodes[follower], false);
+    assert_true(run_until(&cluster, two_in_sync, leader->groups[0].group, 1000));
+    assert_false(group_replica_in_sync(leader->groups[0].group, cluster.nodes[follower].id));
+    node_start(&cluster.nodes[follower]);
+    assert_true(run_until(&cluster, all_open, NULL, 5000));
+}
+
 static void test_follower_catches_up_through_entries(void **state)
 {
     (void)state;
@@ -366,6 +395,7 @@ int main(void)
         TEST(test_elects_replicates_and_commits),
         TEST(test_restarts_keep_everything),
         TEST(test_leader_stop_elects_fast),
+        TEST(test_dead_follower_is_not_in_sync),
         TEST(test_follower_catches_up_through_entries),
         TEST(test_follower_catches_up_through_files),
         TEST(test_transfer),
