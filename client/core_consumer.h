@@ -47,7 +47,23 @@ struct core_consumer_partition {
     uint64_t retry_ns;
 };
 
-struct core_consumer_topic;
+/* A question for a group's offsets that may outlive the consumer. */
+struct core_consumer_fetch {
+    struct core_consumer *consumer; /* NULL: destroyed */
+    struct core_consumer_topic *topic;
+    char group[OPTION_TEXT_SIZE];
+};
+
+struct core_consumer_topic {
+    TAILQ_ENTRY(core_consumer_topic) link;
+    struct core_topic *topic;
+    bool all; /* all partitions, also those that are added later */
+    enum flotilla_start start;
+    int64_t value;
+    uint32_t begun;                    /* partitions, with `all` */
+    struct core_consumer_fetch *fetch; /* of the group's offsets, under way */
+};
+
 TAILQ_HEAD(core_consumer_topic_list, core_consumer_topic);
 
 struct core_consumer {
@@ -78,6 +94,19 @@ void core_consumer_committed_found(struct core_consumer_partition *p, int64_t of
 void core_consumer_stop_committed(struct core_consumer_partition *p, int status, const char *why);
 struct core_consumer_partition *core_consumer_partition_find(struct core_consumer *consumer,
                                                              const struct core_topic *topic, uint32_t index);
+struct core_consumer_topic *core_consumer_topic_get(struct core_consumer *consumer, struct core_topic *topic);
+/* The partition is not read any more until the application subscribes again. */
+void core_consumer_partition_stop(struct core_consumer_partition *p, int status, const char *why);
+void core_consumer_partition_on_error(struct core_consumer_partition *p, uint32_t from_node,
+                                      const Flotilla__Status *status);
+
+/* core_consumer_stream.c */
+void core_consumer_stream_begin(struct core_consumer_partition *p, struct core_endpoint *e);
+void core_consumer_stream_end(struct core_consumer_partition *p, bool tell_node);
+void core_consumer_give_credit(struct core_consumer_partition *p);
+void core_consumer_on_subscribe(struct core *core, struct core_request *request, int status,
+                                const struct core_frame *frame);
+
 /* core_consumer_commit.c */
 void core_consumer_commits_cancel(struct core_consumer *consumer);
 

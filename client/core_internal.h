@@ -22,7 +22,7 @@ enum {
     CORE_TOPIC_GRACE_MS = 1000, /* a topic must be unknown for so long before anybody is told */
 };
 
-/* ---- core_connection.c: connections, framing, requests ---- */
+/* ---- core_connection.c, core_output.c, core_input.c: connections, requests, framing ---- */
 
 struct core_endpoint;
 
@@ -121,6 +121,9 @@ void core_endpoint_post(struct core_endpoint *e, uint16_t type, const ProtobufCM
 void core_endpoint_forget(struct core_endpoint *e, const void *data);
 /* Forgets a request: its answer will be ignored. */
 void core_request_abandon(struct core_request *request);
+/* A `done` for requests whose answer does not matter. */
+void core_request_ignore(struct core *core, struct core_request *request, int status,
+                         const struct core_frame *frame);
 void core_endpoint_listen(struct core_endpoint *e); /* (re)arms the liveness check */
 
 /* ---- core_metadata.c: nodes, topics, leaders ---- */
