@@ -137,7 +137,7 @@ const struct frame_format frame_input_native = {FRAME_HEAD_SIZE, measure_native}
 
 int frame_input_next(struct frame_input *in, struct client_frame *frame)
 {
-    unsigned char *at;
+    unsigned char *at = NULL;
     size_t size;
     int rv = frame_input_cut(in, &at, &size);
     if (rv != 1)
