@@ -127,8 +127,8 @@ static void pause_reading(struct connection *c)
 
 static void refuse_foreign(struct connection *c, const char *protocol)
 {
-    LOG(c->server->logger, LOG_WARN, "closed a connection that speaks another protocol",
-        "peer=%s port=%s protocol=%s", env_stream_peer(c->stream), c->protocol->door, protocol);
+    LOG_REFUSAL(c, "closed a connection that speaks another protocol", "peer=%s port=%s protocol=%s",
+                env_stream_peer(c->stream), c->protocol->door, protocol);
     c->server->counters.protocol_errors++;
     connection_close(c);
 }
@@ -141,16 +141,16 @@ static void refuse_bytes(struct connection *c, int error)
     else
         snprintf(message, sizeof(message), "these bytes are not a frame of the %s protocol",
                  c->protocol->language);
-    LOG(c->server->logger, LOG_WARN, "closed a connection that sent a bad frame", "peer=%s port=%s error=%s",
-        env_stream_peer(c->stream), c->protocol->door, error_name(error));
+    LOG_REFUSAL(c, "closed a connection that sent a bad frame", "peer=%s port=%s error=%s",
+                env_stream_peer(c->stream), c->protocol->door, error_name(error));
     connection_fail(c, error, message);
 }
 
 /* Waiting would not help: everybody's half frames would wait for each other. */
 static void refuse_large_frame(struct connection *c)
 {
-    LOG(c->server->logger, LOG_WARN, "closed a connection with a large frame: clients-bytes is used up",
-        "peer=%s", env_stream_peer(c->stream));
+    LOG_REFUSAL(c, "closed a connection with a large frame: clients-bytes is used up", "peer=%s",
+                env_stream_peer(c->stream));
     connection_fail(c, ERR_OVERLOADED,
                     "this node's memory for requests (clients-bytes) is used up; try again later");
     frame_input_close(&c->input);

@@ -1,7 +1,8 @@
 #include "node/server/server.h"
 #include "node/base/assert.h"
 #include "node/server/native/native_connection.h"
-#include "node/server/native/parking.h"
+#include "node/server/native/request.h"
+#include "node/server/parking.h"
 #include "proto/error.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,8 +33,9 @@ static void refuse(struct server *s, struct env_stream *stream)
         env_stream_close(stream, NULL, NULL);
         return;
     }
-    LOG(s->logger, LOG_WARN, "refused a client connection: too many", "peer=%s max_connections=%" PRIu32,
-        env_stream_peer(stream), s->config->max_connections);
+    LOG_LIMITED(&s->refusals, env_now_ms(s->env), env_stream_peer(stream), s->logger, LOG_WARN,
+                "refused a client connection: too many", "peer=%s max_connections=%" PRIu32,
+                env_stream_peer(stream), s->config->max_connections);
     snprintf(message, sizeof(message), "this node has %" PRIu32 " client connections, its max-connections",
              s->config->max_connections);
     s->connection_count++;

@@ -3,6 +3,7 @@
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
+#include "node/base/log_limit.h"
 #include "node/broker/partition.h"
 #include "node/server/config.h"
 #include "node/server/frame_input.h"
@@ -54,10 +55,11 @@ struct server {
     unsigned spare_count;
     unsigned live_requests;
     uint64_t next_sequence;
-    struct queue parked; /* struct request: native/parking.c */
+    struct queue parked; /* struct parked: parking.c */
     struct env_timer parking_timer;
     struct env_task parking_task;
     struct server_counters counters;
+    struct log_limit refusals; /* what strangers can make this node say */
     struct server_metrics *registered;
     bool draining;
     struct env_timer drain_timer;

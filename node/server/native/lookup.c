@@ -1,6 +1,5 @@
 #include "node/server/native/lookup.h"
 #include "node/group/offsets.h"
-#include "node/server/native/parking.h"
 #include "proto/error.h"
 
 static bool concerns_leadership(int error)
@@ -30,11 +29,7 @@ void lookup_fail(struct request *r, int error, const char *message, uint64_t gro
 
 bool lookup_may_wait(const struct request *r, int error, uint64_t group_id)
 {
-    int32_t epoch;
-    if ((error != ERR_NOT_LEADER && error != ERR_LEADER_NOT_AVAILABLE) || !parking_allows(r))
-        return false;
-    uint32_t leader = cluster_leader(r->server->cluster, group_id, &epoch);
-    return leader == 0 || leader == cluster_self(r->server->cluster);
+    return r->connection != NULL && parking_may_help(r->server, &r->parked, error, group_id);
 }
 
 static struct partition *find_leader(struct request *r, uint64_t group_id)
@@ -43,11 +38,11 @@ static struct partition *find_leader(struct request *r, uint64_t group_id)
     int32_t epoch;
     struct partition *p = broker_partition(r->server->broker, group_id);
     int rv = p == NULL ? ERR_NOT_LEADER : partition_check_leader(p, &leader_id, &epoch);
-    bool follow = parking_must_follow(r, group_id);
+    bool follow = parking_must_follow(r->server, &r->parked, group_id);
     if (rv == 0 && !follow)
         return p;
     if (p != NULL && (follow || lookup_may_wait(r, rv, group_id)))
-        parking_add(r, group_id);
+        request_park(r, group_id);
     else
         lookup_fail(r, rv, NULL, group_id);
     return NULL;

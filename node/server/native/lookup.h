@@ -12,7 +12,7 @@ Flotilla__Status lookup_status(struct server *s, int error, const char *message,
 int lookup_missing(const struct server *s, int error);
 /* The replica of a topic's partition, which this node leads and serves; NULL: the request has been dealt
  * with. Either it has been answered, with who leads, or it waits until that is known and its handler is
- * called again (parking.h). */
+ * called again (server/parking.h). */
 struct partition *lookup_leader(struct request *r, const ProtobufCBinaryData *topic_id, uint32_t index);
 /* The replica of __consumer_offsets that coordinates the group, likewise. */
 struct partition *lookup_coordinator(struct request *r, const char *group);

@@ -14,8 +14,7 @@ static struct native_connection *native_of(struct connection *c)
 static void on_hello_timeout(struct env_timer *timer)
 {
     struct connection *c = container_of(timer, struct connection, timer);
-    LOG(c->server->logger, LOG_WARN, "closed a connection that did not say HELLO", "peer=%s",
-        env_stream_peer(c->stream));
+    LOG_REFUSAL(c, "closed a connection that did not say HELLO", "peer=%s", env_stream_peer(c->stream));
     connection_fail(c, ERR_TIMED_OUT, "no HELLO came in time");
 }
 

@@ -1,7 +1,6 @@
 #include "node/base/memory.h"
 #include "node/server/native/dispatch.h"
 #include "node/server/native/lookup.h"
-#include "node/server/native/parking.h"
 #include "proto/error.h"
 #include <stdio.h>
 
@@ -41,7 +40,7 @@ static void respond_produced(struct request *r, const struct produce_call *call)
 static void try_again(struct request *r, uint64_t group_id)
 {
     request_drop_state(r);
-    parking_add(r, group_id);
+    request_park(r, group_id);
 }
 
 static void on_produced(struct produce_req *req, int status)

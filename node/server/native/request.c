@@ -35,6 +35,13 @@ static struct request *take_spare(struct server *s)
     return r;
 }
 
+static void on_look(struct parked *p)
+{
+    struct request *r = container_of(p, struct request, parked);
+    r->cancel = NULL;
+    r->handle(r, r->message);
+}
+
 struct request *request_create(struct native_connection *c, const struct client_frame *frame,
                                size_t charged_bytes)
 {
@@ -50,8 +57,8 @@ struct request *request_create(struct native_connection *c, const struct client_
     r->correlation = frame->head.correlation;
     r->started_ns = env_clock_ns(s->env);
     r->charged_bytes = charged_bytes;
-    r->sequence = s->next_sequence++;
     r->payload = frame->payload;
+    parking_arrive(s, &r->parked, on_look);
     queue_push(&c->requests, &r->node);
     connection_request_begun(&c->base, charged_bytes);
     s->live_requests++;
@@ -92,6 +99,18 @@ void request_finish(struct request *r)
     recycle(r);
     if (c != NULL)
         connection_request_done(&c->base);
+}
+
+static void on_gone_parked(struct request *r)
+{
+    parking_remove(&r->parked);
+    request_finish(r);
+}
+
+void request_park(struct request *r, uint64_t group_id)
+{
+    r->cancel = on_gone_parked;
+    parking_add(r->server, &r->parked, group_id);
 }
 
 void request_detach_all(struct native_connection *c)

@@ -5,6 +5,7 @@
 #define SERVER_NATIVE_REQUEST_H
 
 #include "node/server/native/native_connection.h"
+#include "node/server/parking.h"
 #include "proto/arena.h"
 #include "proto/client.pb-c.h"
 
@@ -22,9 +23,7 @@ struct request {
     bool silent;          /* the client wants no answer */
     void (*handle)(struct request *r, const ProtobufCMessage *message);
     const ProtobufCMessage *message;
-    struct queue parked; /* native/parking.c */
-    uint64_t parked_group;
-    uint64_t sequence; /* order of arrival at the node */
+    struct parked parked;
     /* The connection is gone: end early what waits for nothing else. May be NULL. */
     void (*cancel)(struct request *r);
     struct arena arena; /* the unpacked message, and what the handler builds; until the request ends. Last: it
@@ -50,6 +49,10 @@ void request_finish(struct request *r); /* nothing is sent */
 
 /* Answers, but keeps the request for a callback that is still to come; request_finish ends it. */
 void request_answer_early(struct request *r, int error, const char *message);
+
+/* Waits for the partition to have a leader; its handler will be called again with the same message, and must
+ * not have taken anything from the request. */
+void request_park(struct request *r, uint64_t group_id);
 
 /* Of a connection that closes. */
 void request_detach_all(struct native_connection *c);

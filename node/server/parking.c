@@ -1,6 +1,7 @@
-#include "node/server/native/parking.h"
+#include "node/server/parking.h"
 #include "node/base/assert.h"
 #include "node/base/memory.h"
+#include "proto/error.h"
 
 #define MS ((uint64_t)1000000)
 
@@ -9,20 +10,32 @@ void parking_init(struct server *s)
     queue_init(&s->parked);
 }
 
-bool parking_must_follow(const struct request *r, uint64_t group_id)
+void parking_arrive(struct server *s, struct parked *p, void (*again)(struct parked *p))
 {
-    QUEUE_FOREACH (node, &r->server->parked) {
-        const struct request *other = QUEUE_ENTRY(node, struct request, parked);
-        if (other->parked_group == group_id && other->sequence < r->sequence)
+    p->sequence = s->next_sequence++;
+    p->since_ns = env_clock_ns(s->env);
+    p->again = again;
+}
+
+bool parking_must_follow(const struct server *s, const struct parked *p, uint64_t group_id)
+{
+    QUEUE_FOREACH (node, &s->parked) {
+        const struct parked *other = QUEUE_ENTRY(node, struct parked, node);
+        if (other->group_id == group_id && other->sequence < p->sequence)
             return true;
     }
     return false;
 }
 
-bool parking_allows(const struct request *r)
+bool parking_may_help(const struct server *s, const struct parked *p, int error, uint64_t group_id)
 {
-    uint64_t waited_ns = env_clock_ns(r->server->env) - r->started_ns;
-    return r->connection != NULL && !r->server->draining && waited_ns < PARKING_MAX_MS * MS;
+    if (error != ERR_NOT_LEADER && error != ERR_LEADER_NOT_AVAILABLE)
+        return false;
+    if (s->draining || env_clock_ns(s->env) - p->since_ns >= PARKING_MAX_MS * MS)
+        return false;
+    int32_t epoch;
+    uint32_t leader = cluster_leader(s->cluster, group_id, &epoch);
+    return leader == 0 || leader == cluster_self(s->cluster);
 }
 
 /* In order of arrival: one that must wait on is in the list again before the next is looked at. */
@@ -31,10 +44,9 @@ static void look(struct server *s)
     struct queue waiting;
     queue_move(&s->parked, &waiting);
     while (!queue_empty(&waiting)) {
-        struct request *r = QUEUE_ENTRY(queue_first(&waiting), struct request, parked);
-        queue_remove(&r->parked);
-        r->cancel = NULL;
-        r->handle(r, r->message);
+        struct parked *p = QUEUE_ENTRY(queue_first(&waiting), struct parked, node);
+        queue_remove(&p->node);
+        p->again(p);
     }
 }
 
@@ -57,26 +69,23 @@ void parking_look_soon(struct server *s)
         env_defer(s->env, &s->parking_task, on_look_soon);
 }
 
-static void on_gone(struct request *r)
-{
-    queue_remove(&r->parked);
-    request_finish(r);
-}
-
 /* A produce may come back from the partition after later ones have been parked: the list is in order of
  * arrival. */
-void parking_add(struct request *r, uint64_t group_id)
+void parking_add(struct server *s, struct parked *p, uint64_t group_id)
 {
-    struct server *s = r->server;
-    r->parked_group = group_id;
+    p->group_id = group_id;
     s->counters.parked++;
-    r->cancel = on_gone;
     struct queue *before = queue_last(&s->parked);
-    while (before != &s->parked && QUEUE_ENTRY(before, struct request, parked)->sequence > r->sequence)
+    while (before != &s->parked && QUEUE_ENTRY(before, struct parked, node)->sequence > p->sequence)
         before = before->prev;
-    queue_push_front(before, &r->parked);
+    queue_push_front(before, &p->node);
     if (!env_timer_running(&s->parking_timer))
         env_timer_start(s->env, &s->parking_timer, PARKING_LOOK_MS * MS, on_timer);
+}
+
+void parking_remove(struct parked *p)
+{
+    queue_remove(&p->node);
 }
 
 void parking_close(struct server *s)
