@@ -6,8 +6,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-enum { ERROR_SIZE = 512 };
-
 /* What a node led that has just died has no leader until the others notice; without a majority for good. */
 static uint32_t leaderless(const struct flotilla_cluster_info *info)
 {
@@ -54,9 +52,7 @@ static void print_cluster_json(const struct flotilla_cluster_info *info)
                   (json_int_t)controller(info), "topics", (json_int_t)info->topics, "partitions",
                   (json_int_t)info->partitions, "leaderless", (json_int_t)leaderless(info),
                   "under_replicated", (json_int_t)info->under_replicated, "nodes", nodes);
-    json_dumpf(root, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(root);
+    cli_print_json(root);
 }
 
 static const char *node_state(const struct flotilla_node_info *n)
@@ -96,25 +92,18 @@ static void print_cluster(const struct flotilla_cluster_info *info)
 
 static int status(const struct cli_command *self, int argc, char **argv)
 {
-    struct cli_target target = CLI_TARGET_DEFAULT;
-    struct cli_option options[] = {CLI_TARGET_OPTIONS(target)};
-    char **rest = NULL, error[ERROR_SIZE] = "";
-    int count = 0;
-    int rc = cli_parse(self, options, 3, argc, argv, &rest, 0, &count, 0);
+    struct cli_session s = CLI_SESSION;
+    struct cli_option options[] = {CLI_TARGET_OPTIONS(s.target)};
+    const struct flotilla_cluster_info *info = NULL;
+    int rc = cli_begin(self, &s, options, 3, argc, argv, 0, 0);
+    if (rc < 0) {
+        rc = cli_end(self, &s,
+                     flotilla_cluster_status(s.client, (int)s.target.timeout_ms, &info, CLI_ERROR(s)));
+    }
     if (rc >= 0) {
         return rc;
     }
-    struct flotilla_client *client = cli_connect(self, &target, NULL);
-    if (client == NULL) {
-        return CLI_USAGE;
-    }
-    const struct flotilla_cluster_info *info = NULL;
-    rc = flotilla_cluster_status(client, (int)target.timeout_ms, &info, error, sizeof(error));
-    flotilla_client_destroy(client);
-    if (rc != 0) {
-        return cli_failed(self, &target, rc, error);
-    }
-    target.json ? print_cluster_json(info) : print_cluster(info);
+    s.target.json ? print_cluster_json(info) : print_cluster(info);
     flotilla_result_free(info);
     return CLI_OK;
 }
@@ -134,30 +123,26 @@ static uint32_t parse_node(const struct cli_command *self, const char *text)
 
 static int drain(const struct cli_command *self, int argc, char **argv)
 {
-    struct cli_target target = CLI_TARGET_DEFAULT;
+    struct cli_session s = CLI_SESSION;
     bool undo = false;
     struct cli_option options[] = {
         {"undo", 'u', CLI_FLAG, &undo, NULL, "let the node lead again", 0, 0},
-        CLI_TARGET_OPTIONS(target),
+        CLI_TARGET_OPTIONS(s.target),
     };
-    char **rest = NULL, error[ERROR_SIZE] = "";
-    int count = 0;
-    int rc = cli_parse(self, options, 4, argc, argv, &rest, 1, &count, 1);
+    uint32_t left = 0;
+    int rc = cli_begin(self, &s, options, 4, argc, argv, 1, 1);
     if (rc >= 0) {
         return rc;
     }
-    uint32_t id = parse_node(self, rest[0]);
-    struct flotilla_client *client = id != 0 ? cli_connect(self, &target, NULL) : NULL;
-    if (client == NULL) {
-        return CLI_USAGE;
+    uint32_t id = parse_node(self, s.rest[0]);
+    if (id != 0) {
+        rc = flotilla_cluster_drain(s.client, id, !undo, (int)s.target.timeout_ms, &left, CLI_ERROR(s));
     }
-    uint32_t left = 0;
-    rc = flotilla_cluster_drain(client, id, !undo, (int)target.timeout_ms, &left, error, sizeof(error));
-    flotilla_client_destroy(client);
-    if (rc != 0) {
-        return cli_failed(self, &target, rc, error);
+    rc = cli_end(self, &s, id != 0 ? rc : 0);
+    if (rc >= 0 || id == 0) {
+        return id != 0 ? rc : CLI_USAGE;
     }
-    if (target.json) {
+    if (s.target.json) {
         printf("{\"node\":%" PRIu32 ",\"draining\":%s,\"still_leads\":%" PRIu32 "}\n", id,
                undo ? "false" : "true", left);
     } else if (undo) {
@@ -170,26 +155,22 @@ static int drain(const struct cli_command *self, int argc, char **argv)
 
 static int log_level(const struct cli_command *self, int argc, char **argv)
 {
-    struct cli_target target = CLI_TARGET_DEFAULT;
-    struct cli_option options[] = {CLI_TARGET_OPTIONS(target)};
-    char **rest = NULL, error[ERROR_SIZE] = "";
-    int count = 0;
-    int rc = cli_parse(self, options, 3, argc, argv, &rest, 2, &count, 2);
+    struct cli_session s = CLI_SESSION;
+    struct cli_option options[] = {CLI_TARGET_OPTIONS(s.target)};
+    int rc = cli_begin(self, &s, options, 3, argc, argv, 2, 2);
     if (rc >= 0) {
         return rc;
     }
-    uint32_t id = parse_node(self, rest[0]);
-    struct flotilla_client *client = id != 0 ? cli_connect(self, &target, NULL) : NULL;
-    if (client == NULL) {
-        return CLI_USAGE;
+    uint32_t id = parse_node(self, s.rest[0]);
+    if (id != 0) {
+        rc = flotilla_node_control(s.client, id, s.rest[1], NULL, 0, (int)s.target.timeout_ms, CLI_ERROR(s));
     }
-    rc = flotilla_node_control(client, id, rest[1], NULL, 0, (int)target.timeout_ms, error, sizeof(error));
-    flotilla_client_destroy(client);
-    if (rc != 0) {
-        return cli_failed(self, &target, rc, error);
+    rc = cli_end(self, &s, id != 0 ? rc : 0);
+    if (rc >= 0 || id == 0) {
+        return id != 0 ? rc : CLI_USAGE;
     }
-    printf(target.json ? "{\"node\":%" PRIu32 ",\"log_level\":\"%s\"}\n" : "node %" PRIu32 " logs at %s\n",
-           id, rest[1]);
+    printf(s.target.json ? "{\"node\":%" PRIu32 ",\"log_level\":\"%s\"}\n" : "node %" PRIu32 " logs at %s\n",
+           id, s.rest[1]);
     return CLI_OK;
 }
 

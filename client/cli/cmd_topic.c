@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ERROR_SIZE = 512 };
-
 /* "name=value" items as the pairs that the library takes. The result's strings are its own. */
 static char **config_pairs(const struct cli_command *self, const struct cli_list *list)
 {
@@ -45,38 +43,32 @@ static void free_pairs(char **pairs, size_t count)
 
 static int create(const struct cli_command *self, int argc, char **argv)
 {
-    struct cli_target target = CLI_TARGET_DEFAULT;
+    struct cli_session s = CLI_SESSION;
     int64_t partitions = 0, replicas = 0;
     struct cli_list config = {NULL, 0};
     struct cli_option options[] = {
         {"partitions", 'p', CLI_NUMBER, &partitions, "N", "how many (default: the cluster's)", 1, 10000},
         {"replicas", 'r', CLI_NUMBER, &replicas, "N", "copies of each (default: the cluster's)", 1, 7},
         {"config", 'c', CLI_LIST, &config, "NAME=VALUE", "a setting of the topic; repeatable", 0, 0},
-        CLI_TARGET_OPTIONS(target),
+        CLI_TARGET_OPTIONS(s.target),
     };
-    char **rest = NULL, error[ERROR_SIZE] = "";
-    int count = 0;
-    int status = cli_parse(self, options, 6, argc, argv, &rest, 1, &count, 1);
+    int status = cli_begin(self, &s, options, 6, argc, argv, 1, 1);
+    char **pairs = status < 0 ? config_pairs(self, &config) : NULL;
+    if (status < 0 && pairs == NULL) {
+        cli_end(self, &s, 0);
+        status = CLI_USAGE;
+    } else if (status < 0) {
+        status = cli_end(self, &s,
+                         flotilla_topic_create(s.client, s.rest[0], (uint32_t)partitions, (uint32_t)replicas,
+                                               (const char *const *)pairs, config.count,
+                                               (int)s.target.timeout_ms, CLI_ERROR(s)));
+    }
+    free_pairs(pairs, config.count);
+    cli_list_free(&config);
     if (status >= 0) {
         return status;
     }
-    char **pairs = config_pairs(self, &config);
-    struct flotilla_client *client = pairs != NULL ? cli_connect(self, &target, NULL) : NULL;
-    if (client == NULL) {
-        free_pairs(pairs, config.count);
-        cli_list_free(&config);
-        return CLI_USAGE;
-    }
-    status = flotilla_topic_create(client, rest[0], (uint32_t)partitions, (uint32_t)replicas,
-                                   (const char *const *)pairs, config.count, (int)target.timeout_ms, error,
-                                   sizeof(error));
-    flotilla_client_destroy(client);
-    free_pairs(pairs, config.count);
-    cli_list_free(&config);
-    if (status != 0) {
-        return cli_failed(self, &target, status, error);
-    }
-    printf(target.json ? "{\"topic\":\"%s\",\"created\":true}\n" : "created %s\n", rest[0]);
+    printf(s.target.json ? "{\"topic\":\"%s\",\"created\":true}\n" : "created %s\n", s.rest[0]);
     return CLI_OK;
 }
 
@@ -122,13 +114,6 @@ static json_t *topic_json(const struct flotilla_topic_info *topic)
                      partitions, "config", config);
 }
 
-static void print_json(json_t *root)
-{
-    json_dumpf(root, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(root);
-}
-
 static void print_topics(const struct flotilla_topics *list, bool all)
 {
     static const char *const headings[] = {"TOPIC", "PARTITIONS", "REPLICAS", "LEADERLESS"};
@@ -143,41 +128,35 @@ static void print_topics(const struct flotilla_topics *list, bool all)
     cli_table_destroy(table);
 }
 
+static void print_topics_json(const struct flotilla_topics *list, bool all)
+{
+    json_t *root = json_array();
+    for (size_t i = 0; i < list->count; i++) {
+        if (all || !list->topics[i]->internal) {
+            json_array_append_new(root, topic_json(list->topics[i]));
+        }
+    }
+    cli_print_json(root);
+}
+
 static int list_topics(const struct cli_command *self, int argc, char **argv)
 {
-    struct cli_target target = CLI_TARGET_DEFAULT;
+    struct cli_session s = CLI_SESSION;
     bool all = false;
     struct cli_option options[] = {
         {"all", 'a', CLI_FLAG, &all, NULL, "internal topics too", 0, 0},
-        CLI_TARGET_OPTIONS(target),
+        CLI_TARGET_OPTIONS(s.target),
     };
-    char **rest = NULL, error[ERROR_SIZE] = "";
-    int count = 0;
-    int status = cli_parse(self, options, 4, argc, argv, &rest, 0, &count, 0);
+    const struct flotilla_topics *list = NULL;
+    int status = cli_begin(self, &s, options, 4, argc, argv, 0, 0);
+    if (status < 0) {
+        status =
+            cli_end(self, &s, flotilla_topic_list(s.client, (int)s.target.timeout_ms, &list, CLI_ERROR(s)));
+    }
     if (status >= 0) {
         return status;
     }
-    struct flotilla_client *client = cli_connect(self, &target, NULL);
-    if (client == NULL) {
-        return CLI_USAGE;
-    }
-    const struct flotilla_topics *list = NULL;
-    status = flotilla_topic_list(client, (int)target.timeout_ms, &list, error, sizeof(error));
-    flotilla_client_destroy(client);
-    if (status != 0) {
-        return cli_failed(self, &target, status, error);
-    }
-    if (target.json) {
-        json_t *root = json_array();
-        for (size_t i = 0; i < list->count; i++) {
-            if (all || !list->topics[i]->internal) {
-                json_array_append_new(root, topic_json(list->topics[i]));
-            }
-        }
-        print_json(root);
-    } else {
-        print_topics(list, all);
-    }
+    s.target.json ? print_topics_json(list, all) : print_topics(list, all);
     flotilla_result_free(list);
     return CLI_OK;
 }
@@ -233,92 +212,85 @@ static void print_description(const struct flotilla_topic_info *topic)
 
 static int describe(const struct cli_command *self, int argc, char **argv)
 {
-    struct cli_target target = CLI_TARGET_DEFAULT;
-    struct cli_option options[] = {CLI_TARGET_OPTIONS(target)};
-    char **rest = NULL, error[ERROR_SIZE] = "";
-    int count = 0;
-    int status = cli_parse(self, options, 3, argc, argv, &rest, 1, &count, 1);
+    struct cli_session s = CLI_SESSION;
+    struct cli_option options[] = {CLI_TARGET_OPTIONS(s.target)};
+    const struct flotilla_topic_info *topic = NULL;
+    int status = cli_begin(self, &s, options, 3, argc, argv, 1, 1);
+    if (status < 0) {
+        status = cli_end(
+            self, &s,
+            flotilla_topic_describe(s.client, s.rest[0], (int)s.target.timeout_ms, &topic, CLI_ERROR(s)));
+    }
     if (status >= 0) {
         return status;
     }
-    struct flotilla_client *client = cli_connect(self, &target, NULL);
-    if (client == NULL) {
-        return CLI_USAGE;
-    }
-    const struct flotilla_topic_info *topic = NULL;
-    status = flotilla_topic_describe(client, rest[0], (int)target.timeout_ms, &topic, error, sizeof(error));
-    flotilla_client_destroy(client);
-    if (status != 0) {
-        return cli_failed(self, &target, status, error);
-    }
-    target.json ? print_json(topic_json(topic)) : print_description(topic);
+    s.target.json ? cli_print_json(topic_json(topic)) : print_description(topic);
     flotilla_result_free(topic);
     return CLI_OK;
 }
 
+struct alteration {
+    int64_t partitions;
+    struct cli_list config;
+    struct cli_list reset;
+};
+
+static int apply(const struct cli_command *self, struct cli_session *s, const struct alteration *a)
+{
+    char **pairs = NULL;
+    int status = 0;
+    if (a->partitions == 0 && a->config.count == 0 && a->reset.count == 0) {
+        cli_error(self, "nothing to change: give --partitions, --config or --reset");
+    } else {
+        pairs = config_pairs(self, &a->config);
+    }
+    if (pairs != NULL) {
+        status = flotilla_topic_alter(s->client, s->rest[0], (uint32_t)a->partitions,
+                                      (const char *const *)pairs, a->config.count, a->reset.items,
+                                      a->reset.count, (int)s->target.timeout_ms, CLI_ERROR(*s));
+    }
+    free_pairs(pairs, a->config.count);
+    status = cli_end(self, s, status);
+    return pairs != NULL ? status : CLI_USAGE;
+}
+
 static int alter(const struct cli_command *self, int argc, char **argv)
 {
-    struct cli_target target = CLI_TARGET_DEFAULT;
-    int64_t partitions = 0;
-    struct cli_list config = {NULL, 0}, reset = {NULL, 0};
+    struct cli_session s = CLI_SESSION;
+    struct alteration a = {0};
     struct cli_option options[] = {
-        {"partitions", 'p', CLI_NUMBER, &partitions, "N", "grow to so many; a topic never shrinks", 1, 10000},
-        {"config", 'c', CLI_LIST, &config, "NAME=VALUE", "set; repeatable", 0, 0},
-        {"reset", 'r', CLI_LIST, &reset, "NAME", "put back to the default; repeatable", 0, 0},
-        CLI_TARGET_OPTIONS(target),
+        {"partitions", 'p', CLI_NUMBER, &a.partitions, "N", "grow to so many; a topic never shrinks", 1,
+         10000},
+        {"config", 'c', CLI_LIST, &a.config, "NAME=VALUE", "set; repeatable", 0, 0},
+        {"reset", 'r', CLI_LIST, &a.reset, "NAME", "put back to the default; repeatable", 0, 0},
+        CLI_TARGET_OPTIONS(s.target),
     };
-    char **rest = NULL, error[ERROR_SIZE] = "";
-    int count = 0;
-    int status = cli_parse(self, options, 6, argc, argv, &rest, 1, &count, 1);
+    int status = cli_begin(self, &s, options, 6, argc, argv, 1, 1);
+    if (status < 0) {
+        status = apply(self, &s, &a);
+    }
+    cli_list_free(&a.config);
+    cli_list_free(&a.reset);
     if (status >= 0) {
         return status;
     }
-    if (partitions == 0 && config.count == 0 && reset.count == 0) {
-        cli_error(self, "nothing to change: give --partitions, --config or --reset");
-        return CLI_USAGE;
-    }
-    char **pairs = config_pairs(self, &config);
-    struct flotilla_client *client = pairs != NULL ? cli_connect(self, &target, NULL) : NULL;
-    if (client == NULL) {
-        free_pairs(pairs, config.count);
-        cli_list_free(&config);
-        cli_list_free(&reset);
-        return CLI_USAGE;
-    }
-    status =
-        flotilla_topic_alter(client, rest[0], (uint32_t)partitions, (const char *const *)pairs, config.count,
-                             reset.items, reset.count, (int)target.timeout_ms, error, sizeof(error));
-    flotilla_client_destroy(client);
-    free_pairs(pairs, config.count);
-    cli_list_free(&config);
-    cli_list_free(&reset);
-    if (status != 0) {
-        return cli_failed(self, &target, status, error);
-    }
-    printf(target.json ? "{\"topic\":\"%s\",\"altered\":true}\n" : "altered %s\n", rest[0]);
+    printf(s.target.json ? "{\"topic\":\"%s\",\"altered\":true}\n" : "altered %s\n", s.rest[0]);
     return CLI_OK;
 }
 
 static int delete_topic(const struct cli_command *self, int argc, char **argv)
 {
-    struct cli_target target = CLI_TARGET_DEFAULT;
-    struct cli_option options[] = {CLI_TARGET_OPTIONS(target)};
-    char **rest = NULL, error[ERROR_SIZE] = "";
-    int count = 0;
-    int status = cli_parse(self, options, 3, argc, argv, &rest, 1, &count, 1);
+    struct cli_session s = CLI_SESSION;
+    struct cli_option options[] = {CLI_TARGET_OPTIONS(s.target)};
+    int status = cli_begin(self, &s, options, 3, argc, argv, 1, 1);
+    if (status < 0) {
+        status = cli_end(self, &s,
+                         flotilla_topic_delete(s.client, s.rest[0], (int)s.target.timeout_ms, CLI_ERROR(s)));
+    }
     if (status >= 0) {
         return status;
     }
-    struct flotilla_client *client = cli_connect(self, &target, NULL);
-    if (client == NULL) {
-        return CLI_USAGE;
-    }
-    status = flotilla_topic_delete(client, rest[0], (int)target.timeout_ms, error, sizeof(error));
-    flotilla_client_destroy(client);
-    if (status != 0) {
-        return cli_failed(self, &target, status, error);
-    }
-    printf(target.json ? "{\"topic\":\"%s\",\"deleted\":true}\n" : "deleted %s\n", rest[0]);
+    printf(s.target.json ? "{\"topic\":\"%s\",\"deleted\":true}\n" : "deleted %s\n", s.rest[0]);
     return CLI_OK;
 }
 

@@ -58,3 +58,28 @@ bool cli_set(const struct cli_command *command, struct flotilla_options *options
     }
     return status == 0;
 }
+
+int cli_begin(const struct cli_command *command, struct cli_session *s, const struct cli_option *options,
+              size_t count, int argc, char **argv, int min_rest, int max_rest)
+{
+    int status = cli_parse(command, options, count, argc, argv, &s->rest, min_rest, &s->rest_count, max_rest);
+    if (status >= 0) {
+        return status;
+    }
+    s->client = cli_connect(command, &s->target, NULL);
+    return s->client != NULL ? -1 : CLI_USAGE;
+}
+
+int cli_end(const struct cli_command *command, struct cli_session *s, int status)
+{
+    flotilla_client_destroy(s->client);
+    s->client = NULL;
+    return status != 0 ? cli_failed(command, &s->target, status, s->error) : -1;
+}
+
+void cli_print_json(json_t *root)
+{
+    json_dumpf(root, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(root);
+}

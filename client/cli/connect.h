@@ -5,6 +5,7 @@
 
 #include "client/cli/cli.h"
 #include "flotilla.h"
+#include <jansson.h>
 
 struct cli_target {
     const char *bootstrap; /* NULL: FLOTILLA_BOOTSTRAP, or 127.0.0.1:9192 */
@@ -26,6 +27,37 @@ struct cli_target {
     }
 
 const char *cli_bootstrap(const struct cli_target *target);
+/* A command that makes its calls over one connection:
+ *
+ *     struct cli_session s = CLI_SESSION;
+ *     struct cli_option options[] = {CLI_TARGET_OPTIONS(s.target)};
+ *     int status = cli_begin(self, &s, options, 3, argc, argv, 1, 1);
+ *     if (status < 0)
+ *         status = cli_end(self, &s, call(s.client, s.rest[0], timeout, CLI_ERROR(s)));
+ *     if (status < 0)
+ *         the answer is there
+ */
+struct cli_session {
+    struct cli_target target;
+    struct flotilla_client *client;
+    char **rest; /* the positional arguments */
+    int rest_count;
+    char error[512];
+};
+#define CLI_SESSION                                                                                          \
+    {                                                                                                        \
+        .target = CLI_TARGET_DEFAULT                                                                         \
+    }
+/* The arguments that every call of the library ends with. */
+#define CLI_ERROR(s) (s).error, sizeof((s).error)
+/* Parses, and connects. -1 to go on, else the exit status. */
+int cli_begin(const struct cli_command *command, struct cli_session *s, const struct cli_option *options,
+              size_t count, int argc, char **argv, int min_rest, int max_rest);
+/* Hangs up. -1 when `status`, of the last call, is a success; else prints the failure and returns the exit
+ * status. */
+int cli_end(const struct cli_command *command, struct cli_session *s, int status);
+/* One line on standard output; frees it. */
+void cli_print_json(json_t *root);
 /* NULL after printing why; `options` may be NULL. */
 struct flotilla_client *cli_connect(const struct cli_command *command, const struct cli_target *target,
                                     const struct flotilla_options *options);
