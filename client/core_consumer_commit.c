@@ -46,10 +46,16 @@ static void pack_commit(void *data, const uint8_t *topic_id, struct bytes *out)
     free(offsets);
 }
 
-static void run_end(struct core_commit_run *run, int status, const char *message)
+static void run_tell(struct core_commit_run *run, int status, const char *message)
 {
     if (run->commit.cb != NULL)
         run->commit.cb(run->commit.data, status, message);
+    run->commit.cb = NULL;
+}
+
+static void run_end(struct core_commit_run *run, int status, const char *message)
+{
+    run_tell(run, status, message);
     free(run->entries);
     free(run);
 }
@@ -175,12 +181,14 @@ void core_consumer_commits_cancel(struct core_consumer *consumer)
 {
     struct core_commit *commit;
 
+    if (consumer->committing != NULL) {
+        run_tell(consumer->committing, ERR_OUTCOME_UNKNOWN, "the consumer was destroyed meanwhile");
+        consumer->committing->commit.consumer = NULL;
+    }
+    consumer->committing = NULL;
     while ((commit = commits_pop(consumer)) != NULL) {
         if (commit->cb != NULL)
             commit->cb(commit->data, ERR_CANCELED, "the consumer was destroyed");
         free(commit);
     }
-    if (consumer->committing != NULL)
-        consumer->committing->commit.consumer = NULL;
-    consumer->committing = NULL;
 }

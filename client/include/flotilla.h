@@ -260,7 +260,7 @@ enum flotilla_start {
 int flotilla_consumer_create(struct flotilla_consumer **consumer, struct flotilla_client *client,
                              const struct flotilla_options *options, char *error, size_t error_size);
 /* Commits what is finished first when commit.interval.ms is set (waits for it at most a few seconds). All
- * batches must have been released. NULL is fine. */
+ * batches must have been released. Not from a callback. NULL is fine. */
 void flotilla_consumer_destroy(struct flotilla_consumer *consumer);
 
 /* Begins to read a partition, or all partitions of a topic. Reading a partition that is read already moves
@@ -322,7 +322,8 @@ void flotilla_batch_release(struct flotilla_batch *batch);
  */
 int flotilla_consumer_commit(struct flotilla_consumer *consumer, int timeout_ms, char *error,
                              size_t error_size);
-/* The same without waiting; `cb` (may be NULL) is called once, on the background thread. */
+/* The same without waiting; `cb` (may be NULL) is called once, on the background thread, and before
+ * flotilla_consumer_destroy returns: then with FLOTILLA_ERR_OUTCOME_UNKNOWN or _CANCELED if it was not done. */
 typedef void (*flotilla_commit_cb)(void *data, int status, const char *message);
 int flotilla_consumer_commit_async(struct flotilla_consumer *consumer, flotilla_commit_cb cb, void *data);
 /* Commits this offset (the next one to read) of one partition, and waits. */

@@ -306,6 +306,33 @@ static void commits_only_what_is_finished(void **state)
     teardown(f);
 }
 
+/* Nothing is heard of a consumer that is gone: its commits end before. */
+static void destroying_completes_commits_first(void **state)
+{
+    static const char *const options[] = {"group", "g1", NULL};
+    struct fixture *f = setup(1, options);
+    struct committed sent = {0}, waiting = {0};
+    struct core_commit commit = {.timeout_ns = 1000 * MS, .cb = on_commit, .data = &sent};
+
+    (void)state;
+    append(f, 0, 10);
+    core_consumer_subscribe(f->n.consumer, "orders", 0, FLOTILLA_START_BEGINNING, 0);
+    await(f, &f->count, 10);
+    core_consumer_commit(f->n.consumer, &commit);
+    commit.data = &waiting;
+    core_consumer_commit(f->n.consumer, &commit);
+    network_close_consumer(&f->n);
+    assert_int_equal(sent.count, 1);
+    assert_int_equal(sent.status, ERR_OUTCOME_UNKNOWN);
+    assert_int_equal(waiting.count, 1);
+    assert_int_equal(waiting.status, ERR_CANCELED);
+    network_run(&f->n, 100 * MS);
+    assert_int_equal(sent.count, 1);
+    assert_int_equal(f->n.broker.partitions[0].committed[1], 10); /* it was on its way */
+    network_open_consumer(&f->n);
+    teardown(f);
+}
+
 /* Batches that are released out of order do not carry the committed offset over one that is still out. */
 static void an_unreleased_batch_holds_the_committed_offset_back(void **state)
 {
@@ -377,6 +404,7 @@ int main(void)
         cmocka_unit_test(unknown_topics_and_partitions_are_told),
         cmocka_unit_test(damaged_batches_never_reach_the_application),
         cmocka_unit_test(commits_only_what_is_finished),
+        cmocka_unit_test(destroying_completes_commits_first),
         cmocka_unit_test(an_unreleased_batch_holds_the_committed_offset_back),
         cmocka_unit_test(seeking_drops_what_was_prefetched),
     };
