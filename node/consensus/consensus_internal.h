@@ -3,6 +3,7 @@
 #define CONSENSUS_CONSENSUS_INTERNAL_H
 
 #include "node/base/assert.h"
+#include "node/base/log_limit.h"
 #include "node/base/memory.h"
 #include "node/consensus/consensus.h"
 #include "node/consensus/group.h"
@@ -35,6 +36,8 @@ struct consensus {
     struct env_listener *listener;
     struct queue peers;
     struct queue inbounds;
+    unsigned strangers;        /* among them: they have not said HELLO */
+    struct log_limit refusals; /* what strangers can make this node say */
     unsigned open_streams;
 
     struct queue groups;

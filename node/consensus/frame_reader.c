@@ -9,9 +9,9 @@ enum {
         4096, /* after a large frame: reads the next one's head and hardly more, as that has to be moved */
 };
 
-void frame_reader_init(struct frame_reader *r)
+void frame_reader_init(struct frame_reader *r, size_t max_size)
 {
-    *r = (struct frame_reader){.chunk = NULL};
+    *r = (struct frame_reader){.max_size = max_size};
 }
 
 void frame_reader_close(struct frame_reader *r)
@@ -48,7 +48,7 @@ static int make_room(struct frame_reader *r)
     size_t need = MIN_READ;
     if (left >= FRAME_HEAD_SIZE) {
         struct frame_head head;
-        int rv = frame_head_decode(r->chunk->data + r->start, FRAME_MAX_SIZE, &head);
+        int rv = frame_head_decode(r->chunk->data + r->start, r->max_size, &head);
         if (rv != 0)
             return rv;
         need = frame_size(&head);
@@ -65,7 +65,7 @@ int frame_reader_feed(struct frame_reader *r, size_t n, int (*each)(void *data, 
     while (r->end - r->start >= FRAME_HEAD_SIZE) {
         unsigned char *at = r->chunk->data + r->start;
         struct frame frame;
-        int rv = frame_head_decode(at, FRAME_MAX_SIZE, &frame.head);
+        int rv = frame_head_decode(at, r->max_size, &frame.head);
         if (rv != 0)
             return rv;
         size_t size = frame_size(&frame.head);

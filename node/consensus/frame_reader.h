@@ -12,6 +12,7 @@ struct frame_reader {
     size_t start;      /* first byte that is not parsed yet */
     size_t end;        /* where the next bytes go */
     size_t last_size;  /* of the last whole frame */
+    size_t max_size;   /* of a frame; may be changed at any time */
 };
 
 struct frame {
@@ -20,7 +21,7 @@ struct frame {
     struct slice payload;        /* without a reference of its own; slice_ref to keep it */
 };
 
-void frame_reader_init(struct frame_reader *r);
+void frame_reader_init(struct frame_reader *r, size_t max_size);
 void frame_reader_close(struct frame_reader *r);
 /* For env_stream_callbacks.alloc. */
 void frame_reader_alloc(struct frame_reader *r, unsigned char **into, size_t *size);

@@ -3,6 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    /* Strangers at a time; one more, and the oldest has to go. */
+    STRANGERS_MAX = 64,
+    STRANGER_TIMEOUT_MS = 5000,
+    STRANGER_FRAME_MAX = 16 * 1024,
+};
+
 struct reply {
     struct env_write req;
     struct slice slice;
@@ -38,8 +45,21 @@ static void on_stream_closed(void *data)
     consensus_stream_closed(c);
 }
 
+static bool is_stranger(const struct inbound *in)
+{
+    return in->node_id == 0;
+}
+
+static void no_longer_stranger(struct inbound *in)
+{
+    in->consensus->strangers--;
+    env_timer_stop(in->consensus->options.env, &in->timer);
+}
+
 void inbound_close(struct inbound *in)
 {
+    if (is_stranger(in))
+        no_longer_stranger(in);
     queue_remove(&in->node);
     frame_reader_close(&in->reader);
     env_stream_close(in->stream, on_stream_closed, in);
@@ -115,10 +135,13 @@ static int on_hello(struct inbound *in, const struct frame *frame)
     reply(in, FRAME_PEER_HELLO, frame->head.correlation, &response.base);
     if (response.error != 0) {
         char quoted[300];
-        LOG(c->options.logger, LOG_ERROR, "refused a peer", "from=%s reason=%s", env_stream_peer(in->stream),
-            logger_quote(quoted, sizeof quoted, message));
+        LOG_LIMITED(&c->refusals, env_now_ms(c->options.env), env_stream_peer(in->stream), c->options.logger,
+                    LOG_ERROR, "refused a peer", "from=%s reason=%s", env_stream_peer(in->stream),
+                    logger_quote(quoted, sizeof quoted, message));
         return 0; /* it closes when it has read why */
     }
+    no_longer_stranger(in);
+    in->reader.max_size = FRAME_MAX_SIZE;
     in->node_id = hello->node_id;
     in->session = hello->session;
     replace_older(in);
@@ -161,20 +184,44 @@ static void on_read(void *data, ssize_t n)
     int rv = frame_reader_feed(&in->reader, (size_t)n, on_frame, in);
     if (rv >= 0)
         return;
-    LOG(in->consensus->options.logger, LOG_WARN, "closing a peer connection that sent no valid frame",
-        "from=%s peer=%u cause=%s", env_stream_peer(in->stream), in->node_id, error_name(rv));
+    struct consensus *c = in->consensus;
+    LOG_LIMITED(&c->refusals, env_now_ms(c->options.env), env_stream_peer(in->stream), c->options.logger,
+                LOG_WARN, "closing a peer connection that sent no valid frame", "from=%s peer=%u cause=%s",
+                env_stream_peer(in->stream), in->node_id, error_name(rv));
     inbound_close(in);
 }
 
 static const struct env_stream_callbacks stream_callbacks = {.alloc = on_alloc, .read = on_read};
 
+static void on_stranger_timeout(struct env_timer *timer)
+{
+    inbound_close(container_of(timer, struct inbound, timer));
+}
+
+/* A peer says HELLO at once: who has been silent for longest is none. */
+static void make_room(struct consensus *c)
+{
+    if (c->strangers < STRANGERS_MAX)
+        return;
+    QUEUE_FOREACH (node, &c->inbounds) {
+        struct inbound *in = QUEUE_ENTRY(node, struct inbound, node);
+        if (is_stranger(in)) {
+            inbound_close(in);
+            return;
+        }
+    }
+}
+
 void inbound_accept(struct consensus *c, struct env_stream *stream)
 {
+    make_room(c);
     struct inbound *in = memory_zalloc(sizeof *in);
     in->consensus = c;
     in->stream = stream;
-    frame_reader_init(&in->reader);
+    frame_reader_init(&in->reader, STRANGER_FRAME_MAX);
     queue_push(&c->inbounds, &in->node);
     c->open_streams++;
+    c->strangers++;
+    env_timer_start(c->options.env, &in->timer, STRANGER_TIMEOUT_MS * 1000000ull, on_stranger_timeout);
     env_stream_read_start(stream, &stream_callbacks, in);
 }

@@ -47,7 +47,7 @@ struct peer *peer_create(struct consensus *c, uint32_t id, const char *host, uin
     p->host = memory_strdup(host);
     p->port = port;
     p->backoff_ms = BACKOFF_MIN_MS;
-    frame_reader_init(&p->reader);
+    frame_reader_init(&p->reader, FRAME_MAX_SIZE);
     queue_push(&c->peers, &p->node);
     peer_connect(p);
     return p;
@@ -172,8 +172,9 @@ static void on_hello_response(struct peer *p, const struct frame *frame)
     }
     if (r->error != 0 || r->node_id != p->id) {
         char quoted[256];
-        LOG(c->options.logger, LOG_ERROR, "peer refused the connection", "peer=%u host=%s port=%u reason=%s",
-            p->id, p->host, p->port,
+        LOG_LIMITED(
+            &c->refusals, env_now_ms(env_of(p)), env_stream_peer(p->stream), c->options.logger, LOG_ERROR,
+            "peer refused the connection", "peer=%u host=%s port=%u reason=%s", p->id, p->host, p->port,
             logger_quote(quoted, sizeof quoted, r->error ? r->message : "answered with another node id"));
         p->backoff_ms = BACKOFF_MAX_MS;
         peer_broke(p, r->error ? (int)r->error : ERR_NODE_MISMATCH, "hello");

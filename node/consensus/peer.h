@@ -66,9 +66,10 @@ int peer_send_packed(struct peer *p, uint16_t type, const void *header, size_t h
 
 /* The incoming link. */
 struct inbound {
-    struct queue node; /* in consensus.inbounds */
+    struct queue node; /* in consensus.inbounds, oldest first */
     struct consensus *consensus;
-    uint32_t node_id; /* 0: has not said HELLO yet */
+    uint32_t node_id;       /* 0: a stranger, who has not said HELLO yet */
+    struct env_timer timer; /* until then */
     uint64_t session;
     struct env_stream *stream;
     struct frame_reader reader;

@@ -108,6 +108,12 @@ void connection_said_all(struct connection *c);
 /* For connection.c: forgets what is gathered. */
 void connection_drop_output(struct connection *c);
 
+/* A line about what a stranger did, at a bounded rate. */
+#define LOG_REFUSAL(connection, message, fields, ...)                                                        \
+    LOG_LIMITED(&(connection)->server->refusals, env_now_ms((connection)->server->env),                      \
+                env_stream_peer((connection)->stream), (connection)->server->logger, LOG_WARN, message,      \
+                fields, __VA_ARGS__)
+
 static inline bool connection_is_open(const struct connection *c)
 {
     return c->state == CONNECTION_NEW || c->state == CONNECTION_OPEN;

@@ -42,8 +42,7 @@ void native_hello(struct request *r, const ProtobufCMessage *message)
     uint32_t version;
     int rv = check_hello(s, m, &version, reason, sizeof(reason));
     if (rv != 0) {
-        LOG(s->logger, LOG_WARN, "refused a client", "peer=%s error=%s", env_stream_peer(c->stream),
-            error_name(rv));
+        LOG_REFUSAL(c, "refused a client", "peer=%s error=%s", env_stream_peer(c->stream), error_name(rv));
         request_fail(r, rv, reason);
         connection_finish(c);
         return;

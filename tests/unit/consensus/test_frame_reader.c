@@ -69,7 +69,7 @@ static void test_frames_survive_any_cut(void **state)
             payload[i] = pattern(f, i);
     }
     struct frame_reader r;
-    frame_reader_init(&r);
+    frame_reader_init(&r, FRAME_MAX_SIZE);
     feed(&r, &stream, &random, &e);
     frame_reader_close(&r);
     assert_int_equal(e.seen, FRAMES);
@@ -88,7 +88,7 @@ static void test_garbage_is_an_error(void **state)
     struct frame_reader r;
     unsigned char *into;
     size_t size;
-    frame_reader_init(&r);
+    frame_reader_init(&r, FRAME_MAX_SIZE);
     frame_reader_alloc(&r, &into, &size);
     memset(into, 0xff, 64);
     assert_true(frame_reader_feed(&r, 64, on_frame, NULL) < 0);
