@@ -250,7 +250,28 @@ static void test_credit_bounds_pushes(void **state)
     client_close(&c);
 }
 
-/* Two long streams on one connection advance together, in pushes of bounded size. */
+/* In one write, so that the node sees all before it answers any. */
+static void subscribe_together(struct client *c, const uint8_t *id, uint32_t partitions)
+{
+    unsigned char bytes[512];
+    size_t used = 0;
+    Flotilla__SubscribeRequest request = FLOTILLA__SUBSCRIBE_REQUEST__INIT;
+    request.topic_id = TOPIC_ID(id);
+    request.credit_bytes = UINT64_MAX;
+    for (uint32_t i = 0; i < partitions; i++) {
+        request.partition = i;
+        request.subscription = i;
+        size_t header_size = flotilla__subscribe_request__get_packed_size(&request);
+        assert_true(used + FRAME_HEAD_SIZE + header_size <= sizeof(bytes));
+        frame_head_encode(bytes + used, FRAME_SUBSCRIBE, 0, ++c->correlation, header_size, 0);
+        used += FRAME_HEAD_SIZE;
+        used += flotilla__subscribe_request__pack(&request, bytes + used);
+    }
+    client_send_bytes(c, bytes, used);
+}
+
+/* Two long streams on one connection advance together, in pushes of bounded size: each has its own read
+ * under way, and the end of a log comes faster, from the cache; but neither waits for the other to finish. */
 static void test_streams_take_turns(void **state)
 {
     (void)state;
@@ -261,15 +282,8 @@ static void test_streams_take_turns(void **state)
     start(&c);
     create_topic(&c, "turns", 2, 1, id);
     for (int i = 0; i < 2 * BATCHES; i++)
-        assert_int_equal(produce(&c, id, (uint32_t)i % 2, "a-rather-long-value", RECORDS, 1, NULL), 0);
-    Flotilla__SubscribeRequest request = FLOTILLA__SUBSCRIBE_REQUEST__INIT;
-    request.topic_id = TOPIC_ID(id);
-    request.credit_bytes = UINT64_MAX;
-    for (uint32_t i = 0; i < 2; i++) { /* both before anything comes */
-        request.partition = i;
-        request.subscription = i;
-        client_send(&c, FRAME_SUBSCRIBE, &request.base, NULL, 0);
-    }
+        assert_int_equal(produce(&c, id, (uint32_t)i % 2, "a-rather-long-value", RECORDS, -1, NULL), 0);
+    subscribe_together(&c, id, 2);
     while (at[0] < TOTAL || at[1] < TOTAL) {
         struct received *r = client_wait_type(&c, FRAME_PUSH);
         Flotilla__Push *push = received_unpack(r, &flotilla__push__descriptor);
@@ -277,7 +291,7 @@ static void test_streams_take_turns(void **state)
         assert_true(r->payload.size <= 1024 * 1024);
         at[push->subscription] = push->next_offset;
         if (push->next_offset == TOTAL)
-            assert_true(at[1 - push->subscription] > TOTAL / 2);
+            assert_true(at[1 - push->subscription] > TOTAL / 8);
         flotilla__push__free_unpacked(push, NULL);
         received_free(r);
     }
