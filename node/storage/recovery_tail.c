@@ -9,6 +9,13 @@ enum { TAIL_CHUNK = 1024 * 1024 };
 
 static size_t last_nonzero(const unsigned char *data, size_t size)
 {
+    uint64_t word;
+
+    for (; size >= sizeof(word); size -= sizeof(word)) { /* mostly zeros: a fast way past them */
+        memcpy(&word, data + size - sizeof(word), sizeof(word));
+        if (word != 0)
+            break;
+    }
     while (size > 0 && data[size - 1] == 0)
         size--;
     return size;

@@ -15,7 +15,6 @@ struct client_connection {
     bool used;
     bool connected;
     bool closing;
-    bool has_output;
     bool is_writing;
     int reason;
     struct env_write write;
@@ -27,7 +26,7 @@ static void on_closed(void *data)
 {
     struct client_connection *c = data;
     int reason = c->reason;
-    c->used = c->connected = c->closing = c->has_output = c->is_writing = false;
+    c->used = c->connected = c->closing = c->is_writing = false;
     c->stream = NULL;
     client_advance(c->client);
     core_disconnected(c->client->core, c->number, reason);
@@ -105,7 +104,7 @@ static void io_connect(void *data, uint32_t number, const char *host, uint16_t p
 static void io_output(void *data, uint32_t number)
 {
     struct sim_client *client = data;
-    client->connections[number]->has_output = true;
+    client->outputs[number / 64] |= UINT64_C(1) << number % 64;
 }
 
 static void io_close(void *data, uint32_t number)
@@ -124,7 +123,7 @@ static void on_written(struct env_write *write, int status)
         fail(c, status);
         return;
     }
-    c->has_output = true;
+    io_output(c->client, c->number);
     client_wake(c->client);
 }
 
@@ -132,7 +131,6 @@ static void on_written(struct env_write *write, int status)
 static void flush(struct client_connection *c)
 {
     struct core_slice slices[MAX_SLICES];
-    c->has_output = false;
     if (!c->connected || c->closing || c->is_writing)
         return;
     size_t count = core_output(c->client->core, c->number, slices, MAX_SLICES), size = 0;
@@ -163,6 +161,17 @@ static void flush(struct client_connection *c)
     core_sent(c->client->core, c->number, size);
 }
 
+static void flush_all(struct sim_client *c)
+{
+    for (uint32_t word = 0; word < CORE_MAX_CONNECTIONS / 64; word++) {
+        while (c->outputs[word] != 0) {
+            uint32_t bit = (uint32_t)__builtin_ctzll(c->outputs[word]);
+            c->outputs[word] &= c->outputs[word] - 1;
+            flush(c->connections[word * 64 + bit]);
+        }
+    }
+}
+
 static void on_timer(struct env_timer *timer)
 {
     struct sim_client *c = container_of(timer, struct sim_client, timer);
@@ -176,9 +185,7 @@ static void on_turn(struct env_task *task)
     client_advance(c);
     for (unsigned i = 0; i < c->user_count; i++)
         c->users[i].run(c->users[i].data);
-    for (uint32_t i = 0; i < CORE_MAX_CONNECTIONS; i++)
-        if (c->connections[i] != NULL && c->connections[i]->has_output)
-            flush(c->connections[i]);
+    flush_all(c);
     uint64_t deadline = core_deadline(c->core), now = env_now_ns(c->env);
     if (deadline != UINT64_MAX)
         env_timer_start(c->env, &c->timer, deadline > now ? deadline - now : 0, on_timer);

@@ -21,6 +21,7 @@ struct sim_client {
     struct core *core;
     struct client_settings settings;
     struct client_connection *connections[CORE_MAX_CONNECTIONS];
+    uint64_t outputs[CORE_MAX_CONNECTIONS / 64]; /* a bit per connection that has something to send */
     struct env_timer timer;
     struct env_task turn;
     /* Called at the end of every loop turn in which something happened. */

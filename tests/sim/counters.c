@@ -1,14 +1,31 @@
 #include "tests/sim/counters.h"
 #include "node/base/assert.h"
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
+
+static unsigned place_of(const struct counters *c, const char *name)
+{
+    unsigned low = 0, high = c->count;
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        if (strcmp(c->all[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool is_at(const struct counters *c, unsigned i, const char *name)
+{
+    return i < c->count && strcmp(c->all[i].name, name) == 0;
+}
 
 static struct counter *find_or_add(struct counters *c, const char *name)
 {
-    unsigned i = 0;
-    while (i < c->count && strcmp(c->all[i].name, name) < 0)
-        i++;
-    if (i < c->count && strcmp(c->all[i].name, name) == 0)
+    unsigned i = place_of(c, name);
+    if (is_at(c, i, name))
         return &c->all[i];
     ASSERT(c->count < COUNTERS_MAX && strlen(name) < COUNTER_NAME_SIZE);
     memmove(&c->all[i + 1], &c->all[i], (c->count - i) * sizeof(c->all[0]));
@@ -25,10 +42,8 @@ void counters_add(struct counters *c, const char *name, uint64_t value)
 
 uint64_t counters_get(const struct counters *c, const char *name)
 {
-    for (unsigned i = 0; i < c->count; i++)
-        if (strcmp(c->all[i].name, name) == 0)
-            return c->all[i].value;
-    return 0;
+    unsigned i = place_of(c, name);
+    return is_at(c, i, name) ? c->all[i].value : 0;
 }
 
 void counters_merge(struct counters *into, const struct counters *run)

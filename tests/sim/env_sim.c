@@ -2,6 +2,7 @@
 #include "tests/sim/env_sim.h"
 #include "node/base/assert.h"
 #include "node/base/memory.h"
+#include "proto/crc32c.h"
 #include "tests/sim/env_sim_internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -23,15 +24,7 @@ void sim_note(struct sim *sim, uint64_t value)
 
 void sim_note_bytes(struct sim *sim, const void *data, size_t size)
 {
-    const unsigned char *at = data;
-    sim_note(sim, size);
-    for (; size >= 8; at += 8, size -= 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        sim_note(sim, word);
-    }
-    for (; size > 0; at++, size--)
-        sim_note(sim, *at);
+    sim_note(sim, (uint64_t)size << 32 | crc32c(0, data, size));
 }
 
 uint64_t sim_hash(const struct sim *sim)

@@ -232,6 +232,7 @@ void sim_inode_sync_torn(struct sim_inode *inode)
         else if (fate == TORN && d->has_data)
             dirty_apply_torn(inode, d);
     }
+    inode->diverged = true;
     dirty_clear(inode);
 }
 
@@ -337,7 +338,10 @@ static void restore(struct sim_inode *inode)
 {
     if (!inode->directory) {
         struct sim_disk *disk = inode->disk;
+        if (queue_empty(&inode->dirty) && !inode->diverged)
+            return;
         sim_inode_sync_torn(inode);
+        inode->diverged = false;
         disk->used -= inode->live.size;
         content_copy(&inode->live, &inode->durable);
         disk->used += inode->live.size;

@@ -29,6 +29,7 @@ struct sim_inode {
     unsigned references; /* by entries, open files and changes not yet durable */
     bool directory;
     bool locked;
+    bool diverged; /* a sync has failed or lied: without anything dirty, durable differs from live */
 
     struct content live; /* of a file */
     struct content durable;

@@ -104,8 +104,10 @@ static uint64_t check_of(uint32_t producer, uint32_t sequence, size_t size)
 
 static void fill(unsigned char *out, size_t size, uint64_t check)
 {
-    for (size_t i = sizeof(struct value_head); i < size; i++)
-        out[i] = (unsigned char)(check >> (8 * (i & 7)));
+    size_t at = sizeof(struct value_head);
+    for (; at + sizeof(check) <= size; at += sizeof(check))
+        memcpy(out + at, &check, sizeof(check));
+    memcpy(out + at, &check, size - at);
 }
 
 size_t history_next_value(struct history *h, unsigned producer, size_t padding,

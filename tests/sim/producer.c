@@ -51,7 +51,7 @@ static bool produce_one(struct sim_producer *p)
 {
     unsigned char value[HISTORY_VALUE_MAX];
     char topic[16];
-    size_t limit = client_random(p->client, 50) == 0 ? 16 * 1024 : p->options.value_bytes;
+    size_t limit = client_random(p->client, 300) == 0 ? 16 * 1024 : p->options.value_bytes;
     unsigned partition = (unsigned)client_random(p->client, p->options.partitions);
     history_topic_name(p->options.topic, topic);
     size_t size = history_next_value(p->history, p->number, client_random(p->client, limit), value);

@@ -7,7 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MS = 1000000, START_MS = 20000, CALM_MS = 1000, CONVERGE_MS = 40000, AUDIT_MS = 20000 };
+enum {
+    MS = 1000000,
+    STEP_NS = 2 * MS,
+    START_MS = 20000,
+    CALM_MS = 1000,
+    CONVERGE_MS = 40000,
+    AUDIT_MS = 20000
+};
 
 struct run {
     const struct run_options *options;
@@ -28,7 +35,7 @@ static uint64_t now_ms(const struct run *r)
 /* Lets the cluster go on a little; false once something is wrong. */
 static bool step(struct run *r)
 {
-    sim_run_for(r->sim, 1 + sim_random(r->sim, MS));
+    sim_run_for(r->sim, 1 + sim_random(r->sim, STEP_NS));
     cluster_step(&r->cluster);
     workload_step(&r->workload);
     checks_step(&r->checks);
@@ -65,16 +72,16 @@ static void set_up(struct run *r, struct run_result *result)
         uint64_t heartbeat_ms, election_timeout_ms;
     } paces[] = {{100, 500}, {30, 200}, {20, 100}};
     uint64_t pace = sim_random(r->sim, 3);
-    const struct sim_cluster_options options = {
-        .count = r->options->nodes != 0 ? r->options->nodes : count,
-        .heartbeat_ms = paces[pace].heartbeat_ms,
-        .election_timeout_ms = paces[pace].election_timeout_ms,
-        .entry_memory_bytes = sim_random(r->sim, 2) == 0 ? 256 * 1024 : 4 * 1024 * 1024,
-        .cache_bytes = sim_random(r->sim, 2) == 0 ? 64 * 1024 : 1024 * 1024,
-        .log_level = r->options->verbose ? LOG_DEBUG : LOG_INFO,
-        .guards_off = r->options->guards_off,
-        .lying_disks = r->options->lying_disks,
-        .old_journal = r->options->old_journal};
+    const struct sim_cluster_options options = {.count = r->options->nodes != 0 ? r->options->nodes : count,
+                                                .heartbeat_ms = paces[pace].heartbeat_ms,
+                                                .election_timeout_ms = paces[pace].election_timeout_ms,
+                                                .entry_memory_bytes = (16 * 1024u) << sim_random(r->sim, 8),
+                                                .cache_bytes =
+                                                    sim_random(r->sim, 2) == 0 ? 64 * 1024 : 1024 * 1024,
+                                                .log_level = r->options->verbose ? LOG_DEBUG : LOG_INFO,
+                                                .guards_off = r->options->guards_off,
+                                                .lying_disks = r->options->lying_disks,
+                                                .old_journal = r->options->old_journal};
     result->nodes = options.count;
     history_init(&r->history, r->counters);
     cluster_init(&r->cluster, r->sim, &options, r->counters);

@@ -2,6 +2,7 @@
 #include "node/base/memory.h"
 #include "node/consensus/consensus.h"
 #include <inttypes.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -51,12 +52,26 @@ static void fill_memory(bool second)
             abort();
 }
 
+/* A run is short and its memory never shrinks: page faults would be a sixth of its time. */
+static void take_large_pages(void)
+{
+    enum { HEAP_BYTES = 64 << 20, LARGE_PAGE = 2 << 20 };
+    mallopt(M_TOP_PAD, HEAP_BYTES);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    mallopt(M_MMAP_THRESHOLD, HEAP_BYTES / 2);
+    free(memory_alloc(HEAP_BYTES / 2 - 4096));
+    uintptr_t end = (uintptr_t)sbrk(0) / LARGE_PAGE * LARGE_PAGE;
+    (void)madvise((void *)(end - HEAP_BYTES), HEAP_BYTES, MADV_HUGEPAGE);
+}
+
 _Noreturn static void run_child(const struct job *job)
 {
     if (!job->options.verbose)
         dup2(fileno(job->log), STDERR_FILENO);
     if (job->filled)
         fill_memory(job->second);
+    else
+        take_large_pages();
     alarm(MAX_RUN_S);
     run_seed(&job->options, job->result);
     fflush(NULL);

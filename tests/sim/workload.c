@@ -398,8 +398,7 @@ void workload_init(struct workload *w, struct sim *sim, struct history *history,
     w->history = history;
     w->nodes = nodes;
     w->topics = HISTORY_TOPICS;
-    /* With large ones a replica that was away soon needs files, not entries. */
-    w->value_bytes = sim_random(sim, 3) == 0 ? 8000 : 1 + sim_random(sim, 400);
+    w->value_bytes = sim_random(sim, 8) == 0 ? 4000 : 1 + sim_random(sim, 300);
     w->replicas = nodes > 3 && sim_random(sim, 2) == 0 ? 5 : 3;
     if (w->replicas > nodes)
         w->replicas = nodes;
