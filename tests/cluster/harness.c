@@ -1,6 +1,7 @@
 #include "tests/cluster/harness.h"
 
 #include "client/cli/demo_source.h"
+#include "tests/cluster/scrape.h"
 #include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -345,6 +346,18 @@ void scene_stop_node(struct scene *s, unsigned node)
     if (!local_signal(&s->cluster, node, SIGTERM) || !local_wait_down(&s->cluster, node, TIMEOUT_MS)) {
         fail_msg("%s", s->cluster.error);
     }
+}
+
+double scene_metric(struct scene *s, unsigned node, const char *series)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < NODES; i++) {
+        if (node == 0 || node == i + 1) {
+            double value = scrape_metric(s->cluster.nodes[i].http_port, series);
+            sum += value > 0 ? value : 0;
+        }
+    }
+    return sum;
 }
 
 /* ---- their logs ---- */

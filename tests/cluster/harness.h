@@ -58,6 +58,9 @@ void scene_stop_node(struct scene *s, unsigned node);
 /* Waits until this node leads the partition. */
 void scene_wait_leader(struct scene *s, uint32_t partition, unsigned node);
 
+/* scrape_metric of one node, or the sum over all that are up (node 0). */
+double scene_metric(struct scene *s, unsigned node, const char *series);
+
 /* The size of a node's log file, as a place to look from. */
 long scene_log_size(struct scene *s, unsigned node);
 /* Whether `text` stands in a node's log behind `from`. */

@@ -85,6 +85,8 @@ static void away(const char *topic, bool with_retention)
     scene_start_node(s, node);
     scene_wait_settled(s);
     assert_true(scene_log_has(s, node, from, "catch-up done"));
+    assert_true(scene_metric(s, node, "flotilla_raft_catchups_total") >= 1); /* since it started */
+    assert_true(scene_metric(s, node, "flotilla_raft_catchup_bytes_total") > 1 << 20);
     scene_wait_leader(s, 0, node);
     scene_judge(s);
     if (with_retention) {

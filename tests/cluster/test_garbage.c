@@ -93,6 +93,40 @@ static void unknown_version(void **state)
     assert_serves();
 }
 
+/* What a client of a later version says beyond what this node knows is passed over, on every request. */
+static void unknown_fields(void **state)
+{
+    (void)state;
+    ProtobufCMessageUnknownField later[] = {
+        {.tag = 2047, .wire_type = PROTOBUF_C_WIRE_TYPE_VARINT, .len = 1, .data = (uint8_t[]){42}},
+        {.tag = 2046,
+         .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
+         .len = 4,
+         .data = (uint8_t[]){3, 1, 2, 3}},
+    };
+    Flotilla__HelloRequest hello = FLOTILLA__HELLO_REQUEST__INIT;
+    Flotilla__MetadataRequest metadata = FLOTILLA__METADATA_REQUEST__INIT;
+    struct raw_frame answer;
+    hello.min_version = FRAME_PROTOCOL_MIN;
+    hello.max_version = FRAME_PROTOCOL_MAX;
+    hello.base.n_unknown_fields = metadata.base.n_unknown_fields = 2;
+    hello.base.unknown_fields = metadata.base.unknown_fields = later;
+    int fd = raw_connect(cluster.nodes[0].client_port);
+    assert_true(raw_request(fd, FRAME_HELLO, &hello.base, NULL, 0));
+    assert_true(raw_receive(fd, &answer, CLOSE_MS));
+    assert_int_equal(answer.head.type, FRAME_HELLO);
+    raw_frame_free(&answer);
+    assert_true(raw_request(fd, FRAME_METADATA, &metadata.base, NULL, 0));
+    assert_true(raw_receive(fd, &answer, CLOSE_MS));
+    Flotilla__MetadataResponse *response =
+        flotilla__metadata_response__unpack(NULL, answer.head.header_length, answer.header);
+    assert_non_null(response);
+    assert_true(response->n_nodes == 1 && (response->status == NULL || response->status->error == 0));
+    flotilla__metadata_response__free_unpacked(response, NULL);
+    raw_frame_free(&answer);
+    close(fd);
+}
+
 static void random_bytes(void **state)
 {
     (void)state;
@@ -122,9 +156,8 @@ static void random_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(foreign_protocols),
-        cmocka_unit_test(frame_too_long),
-        cmocka_unit_test(unknown_version),
+        cmocka_unit_test(foreign_protocols), cmocka_unit_test(frame_too_long),
+        cmocka_unit_test(unknown_version),   cmocka_unit_test(unknown_fields),
         cmocka_unit_test(random_bytes),
     };
     return cmocka_run_group_tests(tests, start, stop);

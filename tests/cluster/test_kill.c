@@ -7,14 +7,26 @@
 
 #include <cmocka.h>
 
+static double survivors(struct scene *s, unsigned a, unsigned b, const char *series)
+{
+    return scene_metric(s, a, series) + scene_metric(s, b, series);
+}
+
 static void leader(void **state)
 {
     (void)state;
     struct scene *s = scene_start("kill-leader", 3, 30000, 10000);
     scene_wait_acknowledged(s, 10000);
-    unsigned victim = scene_leader(s, 0);
+    unsigned victim = scene_leader(s, 0), left = victim % 3 + 1, other = left % 3 + 1;
+    assert_true(scene_metric(s, victim, "flotilla_produce_seconds_count{stage=\"replicate\"") > 0);
+    double begun = survivors(s, left, other, "flotilla_raft_elections_total");
+    double won = survivors(s, left, other, "flotilla_raft_elections_won_total");
     scene_kill(s, victim);
     scene_wait_acknowledged(s, 20000);
+    /* Metrics tell of it: its leaderships, one partition's at least, were fought for and won by the others.
+     */
+    assert_true(survivors(s, left, other, "flotilla_raft_elections_total") > begun);
+    assert_true(survivors(s, left, other, "flotilla_raft_elections_won_total") > won);
     scene_start_node(s, victim);
     scene_end(s);
 }

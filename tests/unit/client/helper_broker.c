@@ -99,14 +99,20 @@ void broker_session_close(struct broker_session *s)
     bytes_close(&s->output);
 }
 
+/* Two fields of a later version, of different wire types. */
+static const unsigned char later_fields[] = {0xf8, 0x7f, 0x2a, 0xfa, 0x7f, 0x03, 'n', 'e', 'w'};
+
 void broker_session_send(struct broker_session *s, uint16_t type, uint16_t flags, uint64_t correlation,
                          const ProtobufCMessage *m, const void *payload, size_t payload_size)
 {
-    size_t header_size = protobuf_c_message_get_packed_size(m);
+    size_t packed_size = protobuf_c_message_get_packed_size(m);
+    size_t later_size = s->broker->is_newer ? sizeof(later_fields) : 0;
+    size_t header_size = packed_size + later_size;
 
     frame_head_encode(bytes_extend(&s->output, FRAME_HEAD_SIZE), type, flags, correlation, header_size,
                       payload_size);
-    protobuf_c_message_pack(m, bytes_extend(&s->output, header_size));
+    protobuf_c_message_pack(m, bytes_extend(&s->output, packed_size));
+    bytes_append(&s->output, later_fields, later_size);
     bytes_append(&s->output, payload, payload_size);
 }
 

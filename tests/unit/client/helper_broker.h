@@ -46,6 +46,7 @@ struct broker {
     bool gives_hints;
     bool is_careless; /* takes any first sequence of a producer, and pushes a batch from before the asked
                          offset */
+    bool is_newer;    /* its messages carry fields that this client does not know */
     /* Asked before each produce: 0 to go on, an error to answer with, or one of these. */
     int (*on_produce)(struct broker *broker, uint32_t partition, const struct batch_header *header);
     void *data;

@@ -120,6 +120,20 @@ static void reads_all_partitions_in_order(void **state)
     teardown(f);
 }
 
+/* HELLO, metadata, SUBSCRIBE and every push have fields that this client has never heard of. */
+static void passes_over_unknown_fields(void **state)
+{
+    (void)state;
+    static const char *const options[] = {"report.end", "true", NULL};
+    struct fixture *f = setup(1, options);
+    f->n.broker.is_newer = true;
+    append(f, 0, 20);
+    core_consumer_subscribe(f->n.consumer, "orders", FLOTILLA_PARTITION_ALL, FLOTILLA_START_BEGINNING, 0);
+    await(f, &f->count, 20);
+    assert_int_equal(f->errors, 0);
+    teardown(f);
+}
+
 static void skips_what_lies_before_the_asked_offset(void **state)
 {
     struct fixture *f = setup(1, NULL);
@@ -396,6 +410,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_all_partitions_in_order),
+        cmocka_unit_test(passes_over_unknown_fields),
         cmocka_unit_test(skips_what_lies_before_the_asked_offset),
         cmocka_unit_test(begins_at_the_end),
         cmocka_unit_test(grants_credit_only_for_what_was_released),
