@@ -34,7 +34,8 @@ enum consensus_guard {
     GUARD_SINGLE_VOTER = 1 << 10,    /* G11, second half */
     GUARD_RETRY_AT_ONCE = 1 << 11,   /* G12 */
     GUARD_HOLD_UNTIL_DURABLE = 1 << 12,
-    GUARD_ALL = (1 << 13) - 1
+    GUARD_LOG_START = 1 << 13,       /* G13 */
+    GUARD_ALL = (1 << 14) - 1
 };
 
 struct consensus_options {
@@ -98,7 +99,7 @@ int consensus_forward(struct consensus *c, uint32_t node_id, struct forward_req 
 void consensus_forward_answer(struct consensus *c, uint64_t ticket, int status, const void *header, size_t size);
 
 /* Ring of per-guard counters: how often each fired. Index = bit number of enum consensus_guard. */
-enum { CONSENSUS_GUARDS = 13 };
+enum { CONSENSUS_GUARDS = 14 };
 const uint64_t *consensus_guard_counts(const struct consensus *c);
 
 #endif

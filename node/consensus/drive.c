@@ -51,6 +51,7 @@ static void begin_rollback(struct group *g, uint64_t index, struct message *mess
 
 void group_deliver(struct group *g, struct message *message)
 {
+    guard_log_start(g, message);
     uint64_t rollback = guard_configuration_rollback(g, message);
     if (rollback != 0) {
         begin_rollback(g, rollback, message);

@@ -272,6 +272,7 @@ uint64_t guard_configuration_rollback(struct group *g, const struct message *mes
 void guard_prevote_term(struct group *g, struct raft_request_vote_result *result);
 bool guard_single_voter(struct group *g, const struct raft_configuration *configuration);
 void guard_retry_at_once(struct group *g, const struct message *message);
+void guard_log_start(struct group *g, struct message *message);
 bool guard_hold_until_durable(struct group *g);
 
 /* ---- propose.c ---- */

@@ -2,6 +2,7 @@
  * that it makes up for; each can be switched off to prove that the simulator catches the defect. */
 #include "node/consensus/configuration.h"
 #include "node/consensus/group_internal.h"
+#include <string.h>
 
 static void count(struct group *g, enum consensus_guard guard)
 {
@@ -299,6 +300,54 @@ void guard_retry_at_once(struct group *g, const struct message *message)
         return;
     count(g, GUARD_RETRY_AT_ONCE);
     progress->last_send = 0;
+}
+
+/* ---- G13: the log's start ----
+ *
+ * Defect: the core takes entries that it has compacted for missing ones. A message that begins at the very
+ * first entry, where nothing is compared, is appended behind its last entry under wrong indices, and the core
+ * dies of it and frees its memory twice; one that begins a little later is refused, and the leader steps back
+ * until it begins at the first.
+ *
+ * What the own snapshot covers is committed, so that a leader of this term has the same: it is cut off. An
+ * entry of a newer term than the snapshot's down there shows that this leader has something else; the core
+ * then sees the contradiction with what is committed, and stops. */
+
+static bool begins_below_memory(const struct group *g, const struct raft_append_entries *a)
+{
+    uint64_t offset = g->raft.log.offset;
+    return offset > 0 && a->prev_log_index <= offset && a->prev_log_index < g->raft.log.snapshot.last_index;
+}
+
+static void cut_entries(struct raft_append_entries *a, unsigned n)
+{
+    a->n_entries -= n;
+    if (a->n_entries > 0) {
+        memmove(a->entries, a->entries + n, a->n_entries * sizeof *a->entries);
+    } else if (a->entries) {
+        raft_free(a->entries[0].batch);
+        raft_free(a->entries);
+        a->entries = NULL;
+    }
+}
+
+void guard_log_start(struct group *g, struct message *message)
+{
+    struct raft_append_entries *a = &message->m.append_entries;
+    if (!guard_on(g, GUARD_LOG_START) || message->m.type != RAFT_IO_APPEND_ENTRIES ||
+        a->term < g->raft.current_term || !begins_below_memory(g, a))
+        return;
+    count(g, GUARD_LOG_START);
+    uint64_t covered = g->raft.log.snapshot.last_index - a->prev_log_index;
+    unsigned n = a->n_entries < covered ? a->n_entries : (unsigned)covered;
+    uint64_t term = n > 0 ? a->entries[n - 1].term : a->prev_log_term;
+    if (n < covered && term <= g->raft.log.snapshot.last_term)
+        term = g->raft.log.snapshot.last_term; /* it ends before the snapshot: no more to compare */
+    cut_entries(a, n);
+    a->prev_log_index = g->raft.log.snapshot.last_index;
+    a->prev_log_term = term;
+    if (a->leader_commit > a->prev_log_index + a->n_entries)
+        a->leader_commit = a->prev_log_index + a->n_entries;
 }
 
 /* ---- hold until durable ----

@@ -265,6 +265,67 @@ static void test_retry_at_once(void **state)
     assert_int_equal(consensus_guard_counts(&consensus)[11], 1);
 }
 
+static struct raft_append_entries *entries_from(struct message *message, uint64_t prev, unsigned n)
+{
+    struct raft_append_entries *a = &message->m.append_entries;
+    *message = append_of(5, prev, n);
+    a->prev_log_term = 2;
+    a->entries = n > 0 ? raft_calloc(n, sizeof *a->entries) : NULL;
+    void *batch = n > 0 ? heap_batch_create(n, 0) : NULL;
+    for (unsigned i = 0; i < n; i++)
+        a->entries[i] = (struct raft_entry){.term = prev + 1 + i < 20 ? 2 : 3, .batch = batch};
+    return a;
+}
+
+static void test_log_start(void **state)
+{
+    (void)state;
+    struct message message;
+    size_t live = heap_live_blocks();
+    group.raft.log.offset = 15;
+    group.raft.log.snapshot.last_index = 20;
+    group.raft.log.snapshot.last_term = 3;
+    /* What goes beyond the snapshot keeps what is new; the term at the snapshot is compared by the core. */
+    struct raft_append_entries *a = entries_from(&message, 0, 22);
+    a->leader_commit = 22;
+    guard_log_start(&group, &message);
+    assert_int_equal(a->prev_log_index, 20);
+    assert_int_equal(a->prev_log_term, 3);
+    assert_int_equal(a->n_entries, 2);
+    assert_int_equal(a->leader_commit, 22);
+    message_clear(&message);
+    /* What ends before is a heartbeat that proves no more than the snapshot. */
+    a = entries_from(&message, 15, 3);
+    a->leader_commit = 22;
+    guard_log_start(&group, &message);
+    assert_int_equal(a->prev_log_index, 20);
+    assert_int_equal(a->prev_log_term, 3);
+    assert_int_equal(a->n_entries, 0);
+    assert_null(a->entries);
+    assert_int_equal(a->leader_commit, 20);
+    /* An entry that can't be there: the core gets to see that it contradicts what is committed. */
+    a = entries_from(&message, 14, 2);
+    a->entries[1].term = 4;
+    guard_log_start(&group, &message);
+    assert_int_equal(a->prev_log_index, 20);
+    assert_int_equal(a->prev_log_term, 4);
+    assert_int_equal(consensus_guard_counts(&consensus)[13], 3);
+    /* Left alone: what begins in memory, is of an older term, or finds the whole log in memory. */
+    entries_from(&message, 16, 2);
+    guard_log_start(&group, &message);
+    message_clear(&message);
+    entries_from(&message, 0, 2);
+    message.m.append_entries.term = 4;
+    guard_log_start(&group, &message);
+    message_clear(&message);
+    entries_from(&message, 0, 2);
+    group.raft.log.offset = 0;
+    guard_log_start(&group, &message);
+    message_clear(&message);
+    assert_int_equal(consensus_guard_counts(&consensus)[13], 3);
+    assert_int_equal(heap_live_blocks(), live);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -272,7 +333,7 @@ int main(void)
         TEST(test_ack_cap),      TEST(test_own_term_commit), TEST(test_term_hold),
         TEST(test_tick_gate),    TEST(test_release_step),    TEST(test_backoff_hint),
         TEST(test_one_vote),     TEST(test_configuration),   TEST(test_prevote_term),
-        TEST(test_single_voter), TEST(test_retry_at_once),
+        TEST(test_single_voter), TEST(test_retry_at_once),   TEST(test_log_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
