@@ -84,6 +84,20 @@ const char *frame_sniff_foreign(const void *data)
     return looks_like_kafka(p) ? "Kafka" : NULL;
 }
 
+const char *frame_sniff_foreign_to_kafka(const void *data)
+{
+    const unsigned char *p = data;
+
+    if (looks_like_http(p))
+        return "HTTP";
+    if (looks_like_tls(p))
+        return "TLS";
+    if (looks_like_kafka(p))
+        return NULL;
+    bool frame = frame_check_lengths(load_le32(p), load_le32(p + HEADER_LENGTH_AT), FRAME_MAX_SIZE) == 0;
+    return frame ? "native" : NULL;
+}
+
 const char *frame_type_name(uint16_t type)
 {
     switch (type) {

@@ -102,6 +102,8 @@ int frame_head_decode(const void *data, size_t max_size, struct frame_head *head
  * "Kafka"), or NULL when it may be a frame. For the first bytes of a connection only (a later frame could
  * look like TLS); `data` holds at least 8. */
 const char *frame_sniff_foreign(const void *data);
+/* The same for a port that speaks Kafka: "HTTP", "TLS", or "native" for a HELLO. */
+const char *frame_sniff_foreign_to_kafka(const void *data);
 const char *frame_type_name(uint16_t type); /* "produce"; "unknown" */
 
 #endif

@@ -35,6 +35,7 @@ struct node_config {
     enum log_level log_level;
     uint32_t default_partitions;
     uint32_t default_replicas;
+    bool auto_create_topics; /* for Kafka clients that allow it */
     uint32_t offsets_partitions;
     uint64_t heartbeat_ms;
     uint64_t election_timeout_ms;

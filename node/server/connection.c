@@ -111,6 +111,11 @@ static size_t limit(const struct connection *c)
     return server_is_full(c->server) && own > SERVER_FAIR_SHARE_BYTES ? SERVER_FAIR_SHARE_BYTES : own;
 }
 
+bool connection_output_full(const struct connection *c)
+{
+    return c->unsent_bytes > limit(c);
+}
+
 static bool over_limit(const struct connection *c)
 {
     return load(c) > limit(c);

@@ -92,6 +92,8 @@ void connection_drain(struct connection *c);
 void connection_request_begun(struct connection *c, size_t charged_bytes);
 void connection_request_ended(struct connection *c, size_t charged_bytes);
 void connection_request_done(struct connection *c);
+/* The client does not take its answers: no more should be begun. */
+bool connection_output_full(const struct connection *c);
 
 /* ---- connection_output.c ---- */
 

@@ -149,6 +149,13 @@ static int listen_clients(struct start *s)
     return rv == 0 ? 0 : report_listen(s, "client-port", n->config.client_port, rv);
 }
 
+static int listen_kafka(struct start *s)
+{
+    struct node *n = s->node;
+    int rv = server_listen_kafka(&n->server, n->config.listen_host, n->config.kafka_port);
+    return rv == 0 ? 0 : report_listen(s, "kafka-port", n->config.kafka_port, rv);
+}
+
 static int listen_http(struct start *s)
 {
     struct node *n = s->node;
@@ -233,6 +240,7 @@ static void describe_self(struct node *n)
                                  .peer_address = n->peer_address,
                                  .client_host = n->config.advertise_host,
                                  .client_port = node_client_port(n),
+                                 .kafka_port = node_kafka_port(n),
                                  .http_port = node_http_port(n),
                                  .rack = n->config.rack,
                                  .software = (char *)(uintptr_t)SOFTWARE};
@@ -316,12 +324,13 @@ static void log_started(struct node *n)
 {
     char directory[1100];
     LOG(n->logger, LOG_INFO, "started",
-        "version=%s cluster=%s data_dir=%s listen=%s client_port=%u peer_port=%u http_port=%u advertise=%s "
+        "version=%s cluster=%s data_dir=%s listen=%s client_port=%u kafka_port=%u peer_port=%u http_port=%u "
+        "advertise=%s "
         "nodes=%u",
         FLOTILLA_VERSION, n->config.cluster_id,
         logger_quote(directory, sizeof(directory), n->config.data_dir), n->config.listen_host,
-        node_client_port(n), node_peer_port(n), node_http_port(n), n->config.advertise_host,
-        n->config.peer_count > 0 ? n->config.peer_count : 1);
+        node_client_port(n), node_kafka_port(n), node_peer_port(n), node_http_port(n),
+        n->config.advertise_host, n->config.peer_count > 0 ? n->config.peer_count : 1);
 }
 
 /* Reachable from elsewhere, but telling everybody to connect to themselves. */
@@ -338,9 +347,9 @@ static void warn_of_loopback(struct node *n)
 int node_start(struct env *env, const struct node_config *config, struct node **node, char *message,
                size_t message_size)
 {
-    static int (*const steps[])(struct start * s) = {open_data_dir, listen_clients,  listen_http,
-                                                     open_journal,  start_consensus, create_broker,
-                                                     start_cluster};
+    static int (*const steps[])(struct start * s) = {open_data_dir, listen_clients, listen_kafka,
+                                                     listen_http,   open_journal,   start_consensus,
+                                                     create_broker, start_cluster};
     struct start s = {create(env, config), message, message_size};
     int rv = config_complete(&s.node->config, message, message_size);
     for (size_t i = 0; rv == 0 && i < sizeof(steps) / sizeof(steps[0]); i++)
@@ -368,6 +377,11 @@ void node_on_fatal(struct node *n, void (*fatal)(void *data, const char *message
 uint16_t node_client_port(const struct node *n)
 {
     return server_port(&n->server);
+}
+
+uint16_t node_kafka_port(const struct node *n)
+{
+    return server_kafka_port(&n->server);
 }
 
 uint16_t node_peer_port(const struct node *n)

@@ -22,6 +22,7 @@ void node_on_fatal(struct node *n, void (*fatal)(void *data, const char *message
 
 uint16_t node_client_port(const struct node *n);
 uint16_t node_peer_port(const struct node *n);
+uint16_t node_kafka_port(const struct node *n);
 uint16_t node_http_port(const struct node *n);
 struct logger *node_logger(struct node *n);
 

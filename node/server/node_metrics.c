@@ -12,10 +12,20 @@ struct node_metrics {
     struct metric guards[CONSENSUS_GUARDS];
 };
 
-static const char *const guard_names[CONSENSUS_GUARDS] = {
-    "ack_cap",      "own_term_commit", "term_hold",         "tick_gate",     "release_step",
-    "backoff_hint", "one_vote",        "install",           "configuration", "prevote_term",
-    "single_voter", "retry_at_once",   "hold_until_durable", "log_start"};
+static const char *const guard_names[CONSENSUS_GUARDS] = {"ack_cap",
+                                                          "own_term_commit",
+                                                          "term_hold",
+                                                          "tick_gate",
+                                                          "release_step",
+                                                          "backoff_hint",
+                                                          "one_vote",
+                                                          "install",
+                                                          "configuration",
+                                                          "prevote_term",
+                                                          "single_voter",
+                                                          "retry_at_once",
+                                                          "hold_until_durable",
+                                                          "log_start"};
 
 static double read_one(void *data)
 {

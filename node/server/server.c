@@ -1,5 +1,7 @@
 #include "node/server/server.h"
 #include "node/base/assert.h"
+#include "node/server/kafka/kafka_connection.h"
+#include "node/server/kafka/kafka_front.h"
 #include "node/server/native/native_connection.h"
 #include "node/server/native/request.h"
 #include "node/server/parking.h"
@@ -21,11 +23,12 @@ void server_init(struct server *s)
     queue_init(&s->connections);
     queue_init(&s->spare_requests);
     parking_init(s);
+    kafka_front_create(s);
     s->started_ns = env_now_ns(s->env);
     server_metrics_add(s);
 }
 
-static void refuse(struct server *s, struct env_stream *stream)
+static void refuse(struct server *s, const struct connection_protocol *protocol, struct env_stream *stream)
 {
     char message[120];
     s->counters.refused++;
@@ -39,28 +42,48 @@ static void refuse(struct server *s, struct env_stream *stream)
     snprintf(message, sizeof(message), "this node has %" PRIu32 " client connections, its max-connections",
              s->config->max_connections);
     s->connection_count++;
-    connection_fail(connection_create(s, &native_protocol, stream), ERR_OVERLOADED, message);
+    connection_fail(connection_create(s, protocol, stream), ERR_OVERLOADED, message);
 }
 
-static void on_accept(void *data, struct env_stream *stream)
+static void accept_connection(struct server *s, const struct connection_protocol *protocol,
+                              struct env_stream *stream)
 {
-    struct server *s = data;
     if (s->draining) {
         env_stream_close(stream, NULL, NULL);
         return;
     }
     if (s->connection_count >= s->config->max_connections) {
-        refuse(s, stream);
+        refuse(s, protocol, stream);
         return;
     }
     s->counters.accepted++;
     s->connection_count++;
-    connection_create(s, &native_protocol, stream);
+    connection_create(s, protocol, stream);
+}
+
+static void on_accept(void *data, struct env_stream *stream)
+{
+    accept_connection(data, &native_protocol, stream);
+}
+
+static void on_accept_kafka(void *data, struct env_stream *stream)
+{
+    accept_connection(data, &kafka_protocol, stream);
 }
 
 int server_listen(struct server *s, const char *host, uint16_t port)
 {
     return env_listen(s->env, host, port, &s->listener, on_accept, s);
+}
+
+int server_listen_kafka(struct server *s, const char *host, uint16_t port)
+{
+    return env_listen(s->env, host, port, &s->kafka_listener, on_accept_kafka, s);
+}
+
+uint16_t server_kafka_port(const struct server *s)
+{
+    return s->kafka_listener != NULL ? env_listener_port(s->kafka_listener) : 0;
 }
 
 uint16_t server_port(const struct server *s)
@@ -73,6 +96,9 @@ void server_stop_listening(struct server *s)
     if (s->listener != NULL)
         env_listener_close(s->listener);
     s->listener = NULL;
+    if (s->kafka_listener != NULL)
+        env_listener_close(s->kafka_listener);
+    s->kafka_listener = NULL;
 }
 
 /* ---- drain ---- */
@@ -128,5 +154,6 @@ void server_close(struct server *s)
     parking_close(s);
     server_metrics_remove(s);
     request_free_spare(s);
+    kafka_front_destroy(s);
     read_pool_close(&s->pool);
 }

@@ -1,5 +1,6 @@
-/* The native front door: one listener, its connections, and what their requests need of the rooms below.
- * Internal to this room; native/ has one file per kind of request. */
+/* The front doors, native and Kafka: their listeners, their connections under common bounds, and what
+ * requests need of the rooms below. Internal to this room; native/ and kafka/ have one file per kind of
+ * request. */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
@@ -35,6 +36,7 @@ struct server_counters {
 };
 
 struct server_metrics;
+struct kafka_front;
 
 struct server {
     struct env *env;
@@ -47,6 +49,7 @@ struct server {
     uint64_t started_ns;
 
     struct env_listener *listener; /* private from here */
+    struct env_listener *kafka_listener;
     struct read_pool pool;
     struct queue connections;
     unsigned connection_count;
@@ -59,6 +62,7 @@ struct server {
     struct env_timer parking_timer;
     struct env_task parking_task;
     struct server_counters counters;
+    struct kafka_front *kafka; /* kafka/kafka_front.h */
     struct log_limit refusals; /* what strangers can make this node say */
     struct server_metrics *registered;
     bool draining;
@@ -70,7 +74,9 @@ struct server {
 /* The public fields have been filled; cluster and broker may follow until the first loop turn. */
 void server_init(struct server *s);
 int server_listen(struct server *s, const char *host, uint16_t port);
+int server_listen_kafka(struct server *s, const char *host, uint16_t port);
 uint16_t server_port(const struct server *s);
+uint16_t server_kafka_port(const struct server *s);
 void server_stop_listening(struct server *s);
 /* No request is accepted any more; calls back when every connection has got its answers and is closed, at the
  * latest after `timeout_ms`. 0: at once. */

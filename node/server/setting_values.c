@@ -72,6 +72,9 @@ void setting_range(const struct setting *s, char *out, size_t out_size)
     case SETTING_PEERS:
         snprintf(out, out_size, "ID@HOST:PORT,... with 1 to %d nodes", CONFIG_PEERS_MAX);
         return;
+    case SETTING_SWITCH:
+        snprintf(out, out_size, "true, false");
+        return;
     case SETTING_LEVEL:
         snprintf(out, out_size, "trace, debug, info, warn, error");
         return;
@@ -201,6 +204,17 @@ static int set_level(struct node_config *config, const char *text, char *message
     return 0;
 }
 
+static int set_switch(bool *field, const char *text, char *message, size_t message_size)
+{
+    bool on = strcmp(text, "true") == 0;
+    if (!on && strcmp(text, "false") != 0) {
+        snprintf(message, message_size, "\"%.40s\" is neither true nor false", text);
+        return ERR_INVALID_CONFIG;
+    }
+    *field = on;
+    return 0;
+}
+
 static const char *expected_form(enum setting_kind kind)
 {
     if (kind == SETTING_SIZE)
@@ -246,6 +260,8 @@ int setting_set(const struct setting *s, struct node_config *config, const char 
         return set_text(s, field, text, message, message_size);
     case SETTING_PEERS:
         return set_peers(config, text, message, message_size);
+    case SETTING_SWITCH:
+        return set_switch(field, text, message, message_size);
     case SETTING_LEVEL:
         return set_level(config, text, message, message_size);
     default:

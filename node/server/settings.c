@@ -38,7 +38,7 @@ static const struct setting table[] = {
     {"http-port", SETTING_PORT, FIELD(http_port), 0, 65535, "9392", NULL,
      "Port of /livez, /readyz and /metrics; 0: any free one."},
     {"kafka-port", SETTING_PORT, FIELD(kafka_port), 0, 65535, "9092", NULL,
-     "Port set aside for the Kafka protocol; this release does not listen on it."},
+     "Port of the Kafka protocol; 0: any free one."},
     {"advertise-host", SETTING_TEXT, FIELD(advertise_host), 0, 0, "",
      "this node's host in peers; without peers the listen-host",
      "Host name that clients are told to connect to."},
@@ -50,6 +50,8 @@ static const struct setting table[] = {
      "Partitions of a topic that is created without a number."},
     {"default-replicas", SETTING_NUMBER, FIELD(default_replicas), 1, 7, "3", NULL,
      "Replicas of a topic that is created without a number; at most as many as there are nodes."},
+    {"auto-create-topics", SETTING_SWITCH, FIELD(auto_create_topics), 0, 1, "true", NULL,
+     "Whether a topic that a Kafka client asks for is created when it is missing and the client allows it."},
     {"offsets-partitions", SETTING_NUMBER, FIELD(offsets_partitions), 1, 1000, "16", NULL,
      "Partitions of the topic that holds committed offsets; it counts only when the cluster is first "
      "started."},

@@ -11,6 +11,7 @@ enum setting_kind {
     SETTING_NUMBER,   /* uint32_t */
     SETTING_SIZE,     /* uint64_t bytes; KiB, MiB, GiB */
     SETTING_DURATION, /* uint64_t milliseconds; ms, s, min, h */
+    SETTING_SWITCH,   /* bool; true, false */
     SETTING_LEVEL,    /* enum log_level */
     SETTING_PEERS,
 };

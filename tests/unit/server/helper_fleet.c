@@ -38,7 +38,7 @@ static void configure(struct fleet *f, unsigned index, const uint16_t *ports)
     struct node_config *c = &f->configs[index];
     config_defaults(c);
     c->node_id = index + 1;
-    c->client_port = c->http_port = 0;
+    c->client_port = c->kafka_port = c->http_port = 0;
     c->log_level = getenv("FLEET_LOG") != NULL ? LOG_DEBUG : LOG_ERROR;
     c->offsets_partitions = 2;
     c->heartbeat_ms = 30;

@@ -1,0 +1,60 @@
+#include "node/server/kafka/dispatch.h"
+#include "proto/error.h"
+#include "proto/frame.h"
+
+typedef void handler(struct kafka_request *r);
+
+static handler *const handlers[KAFKA_KEYS] = {
+    [KAFKA_API_METADATA] = kafka_metadata,
+    [KAFKA_API_API_VERSIONS] = kafka_api_versions,
+    [KAFKA_API_INIT_PRODUCER_ID] = kafka_init_producer_id,
+};
+
+static handler *find_handler(int16_t key)
+{
+    return key >= 0 && key < KAFKA_KEYS ? handlers[key] : NULL;
+}
+
+bool kafka_is_served(int16_t key)
+{
+    return find_handler(key) != NULL && kafka_api_find(key) != NULL;
+}
+
+static bool decode(struct kafka_request *r, size_t header_size)
+{
+    const struct kafka_request_header *h = &r->header;
+    void *message = arena_alloc(&r->arena, kafka_message_size(KAFKA_REQUEST, h->api_key));
+    if (message == NULL)
+        return false;
+    int rv = kafka_decode(KAFKA_REQUEST, h->api_key, h->api_version, r->frame.data + header_size,
+                          r->frame.size - header_size, &r->arena, message);
+    r->message = message;
+    return rv == 0;
+}
+
+/* Without a client that speaks our versions there is no way to say more. */
+static void refuse_unknown(struct kafka_request *r)
+{
+    kafka_refuse(r, kafka_is_served(r->header.api_key) ? "this version of the API is not served"
+                                                       : "this API is not served");
+}
+
+void kafka_dispatch(struct kafka_request *r)
+{
+    size_t header_size;
+    if (kafka_request_header_decode(r->frame.data, r->frame.size, &r->header, &header_size) != 0) {
+        kafka_refuse(r, "the request header is malformed");
+        return;
+    }
+    int16_t key = r->header.api_key;
+    bool known = kafka_is_served(key) && header_size > 0;
+    if (!known && key != KAFKA_API_API_VERSIONS) {
+        refuse_unknown(r);
+        return;
+    }
+    r->server->kafka->requests[key]++;
+    if (known && !decode(r, header_size))
+        kafka_refuse(r, "the request is malformed");
+    else
+        find_handler(key)(r);
+}

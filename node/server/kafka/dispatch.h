@@ -1,0 +1,18 @@
+/* From a request's key to its handler: one table, in dispatch.c; one file per API beside it. A handler is
+ * called once with `r->message` decoded (struct kafka_<api>_request) and a version that the API has. Internal
+ * to this room. */
+#ifndef SERVER_KAFKA_DISPATCH_H
+#define SERVER_KAFKA_DISPATCH_H
+
+#include "node/server/kafka/kafka_request.h"
+
+/* Reads the header and the message, and calls the handler. */
+void kafka_dispatch(struct kafka_request *r);
+/* Whether there is a handler, so that ApiVersions may name it. */
+bool kafka_is_served(int16_t key);
+
+void kafka_api_versions(struct kafka_request *r);
+void kafka_metadata(struct kafka_request *r);
+void kafka_init_producer_id(struct kafka_request *r);
+
+#endif

@@ -1,0 +1,270 @@
+/* Who is in the cluster, and who leads what. Topics that are asked for and missing are created first, where
+ * both the client and the node's settings want that. */
+#include "node/cluster/metadata.h"
+#include "node/server/kafka/dispatch.h"
+
+#include "node/server/kafka/lookup.h"
+#include "proto/error.h"
+#include <string.h>
+
+enum {
+    /* The client hears meanwhile that there is no leader yet, and asks again. */
+    CREATE_TIMEOUT_MS = 5000,
+    CREATE_MAX = 100, /* topics at a time for one request */
+};
+
+struct creation {
+    struct cluster_op op;
+    struct metadata_call *call;
+    const char *name;
+};
+
+struct metadata_call {
+    struct kafka_request *request;
+    struct creation *creations; /* in the arena */
+    unsigned creation_count;
+    unsigned pending;
+    bool full; /* the arena's bound is reached */
+};
+
+/* ---- nodes ---- */
+
+struct brokers {
+    struct metadata_call *call;
+    struct kafka_metadata_response *response;
+};
+
+static void add_broker(void *data, const struct node_meta *node)
+{
+    struct brokers *b = data;
+    struct kafka_request *r = b->call->request;
+    if (node->kafka_port == 0 || !cluster_node_alive(r->server->cluster, node->id))
+        return;
+    struct kafka_metadata_response_broker *broker = &b->response->brokers.items[b->response->brokers.count++];
+    broker->node_id = (int32_t)node->id;
+    broker->host = kafka_string_of(node->client_host);
+    broker->port = node->kafka_port;
+    if (node->rack != NULL && node->rack[0] != '\0')
+        broker->rack = kafka_string_of(node->rack);
+}
+
+static bool fill_brokers(struct metadata_call *call, struct kafka_metadata_response *response)
+{
+    struct kafka_request *r = call->request;
+    struct cluster *cluster = r->server->cluster;
+    const struct metadata *tables = cluster_metadata(cluster);
+    struct brokers b = {call, response};
+    response->brokers.items = KAFKA_NEW(&r->arena, metadata_response_broker, metadata_node_count(tables));
+    if (response->brokers.items == NULL)
+        return false;
+    metadata_each_node(tables, add_broker, &b);
+    uint32_t controller = cluster_controller(cluster);
+    bool alive = controller != 0 && cluster_node_alive(cluster, controller);
+    response->controller_id = (int32_t)(alive ? controller : cluster_self(cluster));
+    response->cluster_id = kafka_string_of(cluster_id(cluster));
+    return true;
+}
+
+/* ---- topics ---- */
+
+static bool fill_replicas(struct metadata_call *call, const struct partition_meta *meta,
+                          struct kafka_metadata_response_partition *p)
+{
+    struct kafka_request *r = call->request;
+    int32_t *ids = arena_alloc(&r->arena, 3 * meta->replica_count * sizeof(*ids));
+    if (ids == NULL)
+        return false;
+    p->replica_nodes.items = ids;
+    p->isr_nodes.items = ids + meta->replica_count;
+    p->offline_replicas.items = ids + 2 * (size_t)meta->replica_count;
+    p->replica_nodes.count = p->isr_nodes.count = p->offline_replicas.count = 0;
+    for (unsigned i = 0; i < meta->replica_count; i++) {
+        int32_t id = (int32_t)meta->replicas[i];
+        p->replica_nodes.items[p->replica_nodes.count++] = id;
+        if (cluster_node_alive(r->server->cluster, meta->replicas[i]))
+            p->isr_nodes.items[p->isr_nodes.count++] = id;
+        else
+            p->offline_replicas.items[p->offline_replicas.count++] = id;
+    }
+    return true;
+}
+
+static bool fill_partition(struct metadata_call *call, const struct partition_meta *meta,
+                           struct kafka_metadata_response_partition *p)
+{
+    struct cluster *cluster = call->request->server->cluster;
+    uint32_t leader = cluster_leader(cluster, meta->group_id, &p->leader_epoch);
+    p->partition_index = (int32_t)meta->index;
+    p->leader_id = (int32_t)leader;
+    if (leader == 0 || !cluster_node_alive(cluster, leader)) {
+        p->leader_id = -1;
+        p->error_code = KAFKA_ERR_LEADER_NOT_AVAILABLE;
+    }
+    return fill_replicas(call, meta, p);
+}
+
+static void fill_topic(struct metadata_call *call, const struct topic_meta *topic,
+                       struct kafka_metadata_response_topic *t)
+{
+    t->name = kafka_string_of(topic->name);
+    t->topic_id = kafka_topic_uuid(topic);
+    t->is_internal = topic->internal;
+    t->partitions.items =
+        KAFKA_NEW(&call->request->arena, metadata_response_partition, topic->partition_count);
+    if (t->partitions.items == NULL) {
+        call->full = true;
+        return;
+    }
+    t->partitions.count = (int32_t)topic->partition_count;
+    for (uint32_t i = 0; i < topic->partition_count && !call->full; i++)
+        call->full = !fill_partition(call, &topic->partitions[i], &t->partitions.items[i]);
+}
+
+struct topics {
+    struct metadata_call *call;
+    struct kafka_metadata_response *response;
+};
+
+static void add_topic(void *data, const struct topic_meta *topic)
+{
+    struct topics *t = data;
+    if (!t->call->full)
+        fill_topic(t->call, topic, &t->response->topics.items[t->response->topics.count++]);
+}
+
+/* What became of creating it: why there is nothing to tell yet. */
+static int16_t creation_error(const struct metadata_call *call, struct kafka_string name)
+{
+    for (unsigned i = 0; i < call->creation_count; i++) {
+        const struct creation *c = &call->creations[i];
+        if (!kafka_string_is(name, c->name))
+            continue;
+        bool on_its_way =
+            c->op.status == 0 || c->op.status == ERR_TIMED_OUT || c->op.status == ERR_TOPIC_EXISTS;
+        return on_its_way ? KAFKA_ERR_LEADER_NOT_AVAILABLE : kafka_error_from(c->op.status);
+    }
+    return KAFKA_ERR_NONE;
+}
+
+static int16_t missing_error(struct metadata_call *call, struct kafka_string name)
+{
+    const char *text = kafka_request_text(call->request, name);
+    if (text == NULL || topic_name_check(text) != 0)
+        return KAFKA_ERR_INVALID_TOPIC_EXCEPTION;
+    int16_t error = creation_error(call, name);
+    return error != KAFKA_ERR_NONE ? error : kafka_unknown_topic(call->request->server);
+}
+
+static void answer_topic(struct metadata_call *call, const struct kafka_metadata_request_topic *asked,
+                         struct kafka_metadata_response_topic *t)
+{
+    const struct server *s = call->request->server;
+    bool by_id = !kafka_uuid_is_zero(asked->topic_id);
+    const struct topic_meta *topic =
+        by_id ? kafka_topic_by_id(s, asked->topic_id) : kafka_topic_by_name(s, asked->name);
+    if (topic != NULL) {
+        fill_topic(call, topic, t);
+        return;
+    }
+    t->name = by_id ? kafka_string_null() : asked->name;
+    t->topic_id = asked->topic_id;
+    t->error_code = by_id ? KAFKA_ERR_UNKNOWN_TOPIC_ID : missing_error(call, asked->name);
+}
+
+static bool wants_all(const struct kafka_request *r, const struct kafka_metadata_request *m)
+{
+    return r->header.api_version == 0 ? m->topics.count <= 0 : m->topics.count < 0;
+}
+
+static void fill_topics(struct metadata_call *call, struct kafka_metadata_response *response)
+{
+    struct kafka_request *r = call->request;
+    const struct kafka_metadata_request *m = r->message;
+    const struct metadata *tables = cluster_metadata(r->server->cluster);
+    size_t count = wants_all(r, m) ? metadata_topic_count(tables) : (size_t)m->topics.count;
+    response->topics.items = KAFKA_NEW(&r->arena, metadata_response_topic, count);
+    if (response->topics.items == NULL) {
+        call->full = true;
+        return;
+    }
+    if (wants_all(r, m)) {
+        struct topics t = {call, response};
+        metadata_each_topic(tables, add_topic, &t);
+        return;
+    }
+    response->topics.count = m->topics.count;
+    for (int32_t i = 0; i < m->topics.count && !call->full; i++)
+        answer_topic(call, &m->topics.items[i], &response->topics.items[i]);
+}
+
+static void answer(struct metadata_call *call)
+{
+    struct kafka_metadata_response response = kafka_metadata_response_default;
+    if (fill_brokers(call, &response))
+        fill_topics(call, &response);
+    else
+        call->full = true;
+    if (call->full)
+        kafka_refuse_too_large(call->request);
+    else
+        kafka_respond(call->request, &response);
+}
+
+/* ---- creating what is missing ---- */
+
+static void on_created(struct cluster_op *op)
+{
+    struct creation *creation = op->data;
+    struct metadata_call *call = creation->call;
+    call->pending--;
+    if (call->pending == 0)
+        answer(call);
+}
+
+static bool may_create(const struct kafka_request *r)
+{
+    const struct kafka_metadata_request *m = r->message;
+    return m->allow_auto_topic_creation && r->server->config->auto_create_topics &&
+           cluster_tables_current(r->server->cluster);
+}
+
+static const char *name_to_create(struct kafka_request *r, const struct kafka_metadata_request_topic *asked)
+{
+    if (!kafka_uuid_is_zero(asked->topic_id) || kafka_topic_by_name(r->server, asked->name) != NULL)
+        return NULL;
+    const char *name = kafka_request_text(r, asked->name);
+    return name != NULL && topic_name_check(name) == 0 ? name : NULL;
+}
+
+static void collect_missing(struct metadata_call *call)
+{
+    struct kafka_request *r = call->request;
+    const struct kafka_metadata_request *m = r->message;
+    int32_t most = m->topics.count < CREATE_MAX ? m->topics.count : CREATE_MAX;
+    if (most <= 0 || !may_create(r))
+        return;
+    call->creations = arena_alloc(&r->arena, (size_t)most * sizeof(*call->creations));
+    for (int32_t i = 0; i < most && call->creations != NULL; i++) {
+        const char *name = name_to_create(r, &m->topics.items[i]);
+        if (name != NULL)
+            call->creations[call->creation_count++] = (struct creation){.call = call, .name = name};
+    }
+}
+
+void kafka_metadata(struct kafka_request *r)
+{
+    struct metadata_call *call = kafka_request_state(r, sizeof(*call));
+    call->request = r;
+    collect_missing(call);
+    if (call->creation_count == 0) {
+        answer(call);
+        return;
+    }
+    call->pending = call->creation_count;
+    for (unsigned i = 0; i < call->creation_count; i++) {
+        struct creation *c = &call->creations[i];
+        c->op.data = c;
+        cluster_create_topic(r->server->cluster, &c->op, c->name, 0, 0, NULL, 0, CREATE_TIMEOUT_MS,
+                             on_created);
+    }
+}
