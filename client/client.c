@@ -145,6 +145,14 @@ void client_waiter_done(struct client_waiter *w, int status, const char *message
     pthread_mutex_unlock(&w->lock);
 }
 
+bool client_waiter_is_done(struct client_waiter *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool done = w->is_done;
+    pthread_mutex_unlock(&w->lock);
+    return done;
+}
+
 /* Every request ends by its own deadline, on the background thread. */
 int client_waiter_wait(struct client_waiter *w, char *error, size_t error_size)
 {

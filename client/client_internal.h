@@ -39,6 +39,7 @@ struct client_waiter {
 };
 void client_waiter_init(struct client_waiter *w);
 void client_waiter_close(struct client_waiter *w);
+bool client_waiter_is_done(struct client_waiter *w);
 void client_waiter_done(struct client_waiter *w, int status, const char *message);
 int client_waiter_wait(struct client_waiter *w, char *error, size_t error_size);
 

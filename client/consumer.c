@@ -1,17 +1,7 @@
-/* The public consumer: subscriptions, polling, commits. Batches are in consumer_batch.c. */
-#include "client/client_internal.h"
-#include "client/inbox.h"
+/* The public consumer: subscriptions and polling. */
+#include "client/consumer.h"
 
-enum { CLOSE_COMMIT_MS = 3000, ASYNC_COMMIT_MS = 60000 };
-
-struct flotilla_consumer {
-    struct flotilla_client *client;
-    struct client_settings settings;
-    struct inbox *inbox;
-    struct core_consumer *core; /* on the background thread */
-    struct driver_source source;
-    atomic_ullong next_commit_ns;
-};
+enum { CLOSE_MS = 3000, COMMIT_FIRST_MS = 1000 };
 
 static void wake(void *data)
 {
@@ -64,17 +54,15 @@ int flotilla_consumer_create(struct flotilla_consumer **out, struct flotilla_cli
     return client_error(error, error_size, 0, "%s", "");
 }
 
-static bool commits_by_itself(const struct flotilla_consumer *consumer)
-{
-    return consumer->settings.group[0] != '\0' && consumer->settings.commit_interval_ms > 0;
-}
-
 void flotilla_consumer_destroy(struct flotilla_consumer *consumer)
 {
     if (consumer == NULL)
         return;
-    if (commits_by_itself(consumer) && inbox_has_finished(consumer->inbox))
-        flotilla_consumer_commit(consumer, CLOSE_COMMIT_MS, NULL, 0);
+    flotilla_batch_release(atomic_exchange(&consumer->waiting, NULL));
+    if (atomic_load(&consumer->is_member))
+        consumer_leave(consumer, consumer->settings.instance_id[0] != '\0', CLOSE_MS, NULL, 0);
+    else if (client_settings_commit_by_themselves(&consumer->settings) && inbox_has_finished(consumer->inbox))
+        flotilla_consumer_commit(consumer, CLOSE_MS, NULL, 0);
     driver_call(consumer->client->driver, stop, consumer);
     inbox_destroy(consumer->inbox);
     free(consumer);
@@ -88,6 +76,7 @@ struct subscription {
     int32_t partition;
     enum flotilla_start start;
     int64_t value;
+    bool found;
 };
 
 static void subscribe(struct core *core, void *data)
@@ -106,10 +95,9 @@ static void unsubscribe(struct core *core, void *data)
     core_consumer_unsubscribe(s->consumer->core, s->topic, s->partition);
 }
 
-int flotilla_consumer_subscribe(struct flotilla_consumer *consumer, const char *topic, int32_t partition,
-                                enum flotilla_start start_at, int64_t value, char *error, size_t error_size)
+static int check_start(const struct flotilla_consumer *consumer, const char *topic, int32_t partition,
+                       enum flotilla_start start_at, int64_t value, char *error, size_t error_size)
 {
-    struct subscription s = {consumer, topic, partition, start_at, value};
     int rc = client_check_topic(topic, error, error_size);
 
     if (rc != 0)
@@ -122,7 +110,53 @@ int flotilla_consumer_subscribe(struct flotilla_consumer *consumer, const char *
     if (start_at == FLOTILLA_START_COMMITTED && consumer->settings.group[0] == '\0')
         return client_error(error, error_size, ERR_INVALID_ARGUMENT,
                             "%s: to begin at the committed offset, set group", topic);
+    return 0;
+}
+
+static int check_alone(const struct flotilla_consumer *consumer, char *error, size_t error_size)
+{
+    if (!atomic_load(&consumer->is_member))
+        return 0;
+    return client_error(error, error_size, ERR_INVALID_ARGUMENT,
+                        "a member of a group reads what it is assigned: use flotilla_consumer_join, _seek");
+}
+
+int flotilla_consumer_subscribe(struct flotilla_consumer *consumer, const char *topic, int32_t partition,
+                                enum flotilla_start start_at, int64_t value, char *error, size_t error_size)
+{
+    struct subscription s = {consumer, topic, partition, start_at, value, false};
+    int rc = check_start(consumer, topic, partition, start_at, value, error, error_size);
+
+    if (rc == 0)
+        rc = check_alone(consumer, error, error_size);
+    if (rc != 0)
+        return rc;
     driver_call(consumer->client->driver, subscribe, &s);
+    return client_error(error, error_size, 0, "%s", "");
+}
+
+static void seek(struct core *core, void *data)
+{
+    struct subscription *s = data;
+
+    s->found = core_consumer_owns(s->consumer->core, s->topic, (uint32_t)s->partition);
+    if (s->found)
+        subscribe(core, s);
+}
+
+int flotilla_consumer_seek(struct flotilla_consumer *consumer, const char *topic, int32_t partition,
+                           enum flotilla_start start_at, int64_t value, char *error, size_t error_size)
+{
+    struct subscription s = {consumer, topic, partition, start_at, value, false};
+    int rc = check_start(consumer, topic, partition, start_at, value, error, error_size);
+
+    if (rc != 0)
+        return rc;
+    if (partition >= 0)
+        driver_call(consumer->client->driver, seek, &s);
+    if (!s.found)
+        return client_error(error, error_size, ERR_NOT_FOUND, "%s/%d is not being read here", topic,
+                            partition);
     return client_error(error, error_size, 0, "%s", "");
 }
 
@@ -131,6 +165,8 @@ int flotilla_consumer_unsubscribe(struct flotilla_consumer *consumer, const char
     struct subscription s = {.consumer = consumer, .topic = topic, .partition = partition};
     int rc = client_check_topic(topic, NULL, 0);
 
+    if (rc == 0)
+        rc = check_alone(consumer, NULL, 0);
     if (rc == 0)
         driver_call(consumer->client->driver, unsubscribe, &s);
     return rc;
@@ -155,7 +191,7 @@ static int commit_when_due(struct flotilla_consumer *consumer)
     unsigned long long next = atomic_load(&consumer->next_commit_ns);
     unsigned long long interval = (unsigned long long)consumer->settings.commit_interval_ms * 1000000;
 
-    if (!commits_by_itself(consumer))
+    if (!client_settings_commit_by_themselves(&consumer->settings))
         return -1;
     if (now < next)
         return (int)((next - now) / 1000000) + 1;
@@ -165,128 +201,59 @@ static int commit_when_due(struct flotilla_consumer *consumer)
     return (int)consumer->settings.commit_interval_ms;
 }
 
+static int left_ms(uint64_t end)
+{
+    uint64_t now = client_now_ns();
+
+    return now < end ? (int)((end - now + 999999) / 1000000) : 0;
+}
+
+/* Until `end`, or somewhat longer when there are things to tell; NULL: nothing came. */
+static struct flotilla_batch *next_batch(struct flotilla_consumer *consumer, uint64_t end, bool forever)
+{
+    struct flotilla_batch *batch = atomic_exchange(&consumer->waiting, NULL);
+
+    while (batch == NULL) {
+        int until_commit = commit_when_due(consumer);
+        int left = left_ms(end);
+        bool is_last = until_commit < 0 || until_commit >= left;
+        bool told = consumer_tell_rebalances(consumer, 0);
+        batch = inbox_poll(consumer->inbox, is_last ? left : until_commit);
+        if (batch == NULL && is_last && !forever && !told && !consumer_tell_rebalances(consumer, 0))
+            break;
+    }
+    return batch;
+}
+
+/* With at-most-once. False: not now; it is kept for the next poll unless it belongs to another member by now.
+ */
+static bool is_committed_first(struct flotilla_consumer *consumer, struct flotilla_batch *batch, int wait_ms)
+{
+    if (consumer->settings.processing != AT_MOST_ONCE || consumer->settings.group[0] == '\0' ||
+        batch->kind != FLOTILLA_BATCH_RECORDS)
+        return true;
+    int rc = flotilla_consumer_commit_offset(consumer, flotilla_batch_topic(batch),
+                                             flotilla_batch_partition(batch), batch->next_offset, NULL,
+                                             wait_ms > COMMIT_FIRST_MS ? wait_ms : COMMIT_FIRST_MS, NULL, 0);
+    if (rc == 0)
+        return true;
+    if (rc == ERR_FENCED_MEMBER || rc == ERR_UNKNOWN_MEMBER ||
+        (batch = atomic_exchange(&consumer->waiting, batch)) != NULL)
+        flotilla_batch_release(batch);
+    return false;
+}
+
 struct flotilla_batch *flotilla_consumer_poll(struct flotilla_consumer *consumer, int timeout_ms)
 {
     uint64_t end = client_now_ns() + client_timeout_ns(timeout_ms);
     struct flotilla_batch *batch;
 
-    for (;;) {
-        int until_commit = commit_when_due(consumer);
-        uint64_t now = client_now_ns();
-        int left = now < end ? (int)((end - now + 999999) / 1000000) : 0;
-        bool is_last = until_commit < 0 || until_commit >= left;
-        batch = inbox_poll(consumer->inbox, is_last ? left : until_commit);
-        if (batch != NULL || (is_last && timeout_ms >= 0))
+    do {
+        batch = next_batch(consumer, end, timeout_ms < 0);
+        if (batch == NULL || is_committed_first(consumer, batch, left_ms(end)))
             return batch;
-    }
-}
-
-/* ---- commits ---- */
-
-static void start_commit(struct core *core, void *data)
-{
-    struct core_commit *commit = data;
-
-    (void)core;
-    core_consumer_commit(commit->consumer, commit);
-}
-
-static void on_commit_end(void *data, int status, const char *message)
-{
-    client_waiter_done(data, status, message);
-}
-
-static int check_group(const struct flotilla_consumer *consumer, char *error, size_t error_size)
-{
-    if (consumer->settings.group[0] == '\0')
-        return client_error(error, error_size, ERR_INVALID_ARGUMENT,
-                            "to commit offsets, set the option group");
-    return 0;
-}
-
-static int commit_and_wait(struct flotilla_consumer *consumer, struct core_commit *commit, int timeout_ms,
-                           char *error, size_t error_size)
-{
-    struct client_waiter waiter;
-
-    if (driver_is_own_thread(consumer->client->driver))
-        return client_error(error, error_size, ERR_INVALID_ARGUMENT,
-                            "a callback must not wait for the cluster");
-    client_waiter_init(&waiter);
-    commit->consumer = consumer->core;
-    commit->timeout_ns = client_timeout_ns(timeout_ms);
-    commit->cb = on_commit_end;
-    commit->data = &waiter;
-    driver_call(consumer->client->driver, start_commit, commit);
-    int rc = client_waiter_wait(&waiter, error, error_size);
-    client_waiter_close(&waiter);
-    return rc;
-}
-
-int flotilla_consumer_commit(struct flotilla_consumer *consumer, int timeout_ms, char *error,
-                             size_t error_size)
-{
-    struct core_commit commit = {0};
-    int rc = check_group(consumer, error, error_size);
-
-    return rc != 0 ? rc : commit_and_wait(consumer, &commit, timeout_ms, error, error_size);
-}
-
-int flotilla_consumer_commit_offset(struct flotilla_consumer *consumer, const char *topic, int32_t partition,
-                                    int64_t offset, int timeout_ms, char *error, size_t error_size)
-{
-    struct core_commit commit = {.partition = partition, .offset = offset};
-    int rc = check_group(consumer, error, error_size);
-
-    if (rc == 0)
-        rc = client_check_topic(topic, error, error_size);
-    if (rc == 0 && (partition < 0 || offset < 0))
-        rc = client_error(error, error_size, ERR_INVALID_ARGUMENT, "%s: a negative partition or offset",
-                          topic);
-    if (rc != 0)
-        return rc;
-    snprintf(commit.topic, sizeof(commit.topic), "%s", topic);
-    return commit_and_wait(consumer, &commit, timeout_ms, error, error_size);
-}
-
-struct async_commit {
-    struct core_commit commit;
-    flotilla_commit_cb cb;
-    void *data;
-};
-
-static void on_async_end(void *data, int status, const char *message)
-{
-    struct async_commit *async = data;
-
-    if (async->cb != NULL)
-        async->cb(async->data, status, message);
-    free(async);
-}
-
-static void start_async(struct core *core, void *data)
-{
-    struct async_commit *async = data;
-
-    (void)core;
-    core_consumer_commit(async->commit.consumer, &async->commit);
-}
-
-int flotilla_consumer_commit_async(struct flotilla_consumer *consumer, flotilla_commit_cb cb, void *data)
-{
-    int rc = check_group(consumer, NULL, 0);
-    struct async_commit *async = rc == 0 ? calloc(1, sizeof(*async)) : NULL;
-
-    if (async == NULL)
-        return rc != 0 ? rc : ERR_OUT_OF_MEMORY;
-    async->cb = cb;
-    async->data = data;
-    async->commit.consumer = consumer->core;
-    async->commit.timeout_ns = client_timeout_ns(ASYNC_COMMIT_MS);
-    async->commit.cb = on_async_end;
-    async->commit.data = async;
-    driver_post(consumer->client->driver, start_async, async);
-    return 0;
+    } while (timeout_ms < 0 || client_now_ns() < end);
+    return NULL;
 }
 
 /* ---- progress ---- */
@@ -323,4 +290,10 @@ int64_t flotilla_consumer_lag(struct flotilla_consumer *consumer, const char *to
 int64_t flotilla_consumer_committed(struct flotilla_consumer *consumer, const char *topic, int32_t partition)
 {
     return progress_of(consumer, topic, partition).committed;
+}
+
+int flotilla_consumer_wait(struct flotilla_consumer *consumer, const char *topic, int32_t partition,
+                           int64_t offset, int timeout_ms)
+{
+    return inbox_wait_finished(consumer->inbox, topic, partition, offset, timeout_ms) ? 0 : ERR_TIMED_OUT;
 }

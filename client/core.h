@@ -23,7 +23,14 @@ struct core_consumer;
 struct accumulator;
 struct inbox;
 
-enum { CORE_MAX_CONNECTIONS = 256, CORE_TOPIC_SIZE = 250, CORE_TOPIC_ID_SIZE = 16, CORE_MESSAGE_SIZE = 512 };
+enum {
+    CORE_MAX_CONNECTIONS = 256,
+    CORE_TOPIC_SIZE = 250,
+    CORE_TOPIC_ID_SIZE = 16,
+    CORE_MESSAGE_SIZE = 512,
+    CORE_METADATA_SIZE = 4097,
+    CORE_MEMBER_ID_SIZE = 37,
+};
 
 /* Effects. A connection is a number below CORE_MAX_CONNECTIONS that is used again only after its end was
  * reported. */
@@ -117,7 +124,33 @@ void core_consumer_destroy(struct core_consumer *consumer);
 void core_consumer_subscribe(struct core_consumer *consumer, const char *topic, int32_t partition,
                              enum flotilla_start start, int64_t value);
 void core_consumer_unsubscribe(struct core_consumer *consumer, const char *topic, int32_t partition);
-/* The application released batches. */
+/* Becomes a member of the group, or changes what the member reads. What is given is copied. */
+struct core_join {
+    const char *const *topics;
+    size_t topic_count;
+    const char *pattern; /* NULL: none */
+    bool tells;          /* rebalances are put into the inbox */
+};
+void core_consumer_join(struct core_consumer *consumer, const struct core_join *join);
+/* Lets go of everything as if it were revoked, and leaves. `cb` comes once and must not call the core. */
+struct core_leave {
+    uint64_t timeout_ns;
+    bool keeps_place; /* of a static member: the group is not told */
+    void (*cb)(void *data, int status, const char *message);
+    void *data;
+};
+void core_consumer_leave(struct core_consumer *consumer, const struct core_leave *leave);
+struct core_membership {
+    char member_id[CORE_MEMBER_ID_SIZE];
+    int64_t epoch;
+    bool is_stable;
+    void (*partition)(void *data, const char *topic, uint32_t partition); /* called for each that is owned */
+    void *data;
+};
+void core_consumer_membership(struct core_consumer *consumer, struct core_membership *out);
+/* Whether a partition is read, and not about to be let go. */
+bool core_consumer_owns(struct core_consumer *consumer, const char *topic, uint32_t partition);
+/* The application released batches, or was told of a rebalance, or polls again. */
 void core_consumer_wake(struct core_consumer *consumer);
 
 /* Commits what inbox_take_commit gives, in the order of the calls. `cb` may be NULL; must not call the core.
@@ -128,6 +161,7 @@ struct core_commit {
     char topic[CORE_TOPIC_SIZE]; /* "": everything that is finished; else one explicit offset */
     int32_t partition;
     int64_t offset;
+    char metadata[CORE_METADATA_SIZE]; /* of an explicit offset */
     uint64_t timeout_ns;
     void (*cb)(void *data, int status, const char *message);
     void *data;

@@ -1,9 +1,7 @@
 /* Single requests: who is to be asked, retries with pauses, and an end at the deadline. */
 #include "client/core_internal.h"
-#include "proto/crc32c.h"
 
 enum { MAX_GROUP_SIZE = 249 };
-static const char offsets_topic[] = "__consumer_offsets";
 
 struct core_call {
     struct core_work work;
@@ -120,30 +118,12 @@ static void call_on_answer(struct core *core, struct core_request *request, int 
     call_retry(core, call, moved);
 }
 
-/* A group's coordinator leads partition crc32c(group) % partitions of the offsets topic. Before that topic
- * exists, any node may be asked: it makes it. */
-static void call_find_coordinator(struct core *core, struct core_call *call)
-{
-    struct core_topic *topic = core_topic_get(core, offsets_topic);
-
-    call->led = NULL;
-    if (!topic->known)
-        return;
-    call->led = topic;
-    call->led_partition = crc32c(0, call->group, strlen(call->group)) % topic->partition_count;
-}
-
 static struct core_endpoint *call_endpoint(struct core *core, struct core_call *call)
 {
     if (call->options.target == CORE_COORDINATOR)
-        call_find_coordinator(core, call);
+        return core_coordinator_endpoint(core, call->group, call->turn, &call->led, &call->led_partition);
     if (call->led != NULL)
         return core_leader_endpoint(core, call->led, call->led_partition);
-    if (call->options.target == CORE_COORDINATOR &&
-        !core_topic_missing(core, core_topic_get(core, offsets_topic))) {
-        core_metadata_need(core);
-        return NULL;
-    }
     if (call->options.target != CORE_NODE)
         return core_any_endpoint(core, call->turn);
     struct core_endpoint *e = core_node_endpoint(core, call->options.node_id);

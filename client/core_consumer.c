@@ -1,5 +1,6 @@
 /* A consumer as a whole: its topics and their partitions. */
 #include "client/core_consumer.h"
+#include "client/core_member.h"
 
 enum { SLOTS_PER_CONSUMER = 1 << 20 };
 
@@ -14,8 +15,8 @@ struct core_consumer_partition *core_consumer_partition_find(struct core_consume
     return NULL;
 }
 
-static struct core_consumer_partition *partition_get(struct core_consumer *consumer, struct core_topic *topic,
-                                                     uint32_t index)
+struct core_consumer_partition *core_consumer_partition_get(struct core_consumer *consumer,
+                                                            struct core_topic *topic, uint32_t index)
 {
     struct core_consumer_partition *p = core_consumer_partition_find(consumer, topic, index);
 
@@ -52,7 +53,7 @@ static void topic_begin_partitions(struct core_consumer *consumer, struct core_c
     bool as_asked = t->begun == 0 || t->start == FLOTILLA_START_COMMITTED;
 
     for (; t->begun < t->topic->partition_count; t->begun++) {
-        struct core_consumer_partition *p = partition_get(consumer, t->topic, t->begun);
+        struct core_consumer_partition *p = core_consumer_partition_get(consumer, t->topic, t->begun);
         if (p != NULL)
             core_consumer_partition_begin(p, as_asked ? t->start : FLOTILLA_START_BEGINNING, t->value);
     }
@@ -85,7 +86,7 @@ void core_consumer_subscribe(struct core_consumer *consumer, const char *topic_n
     if (!topic->known && topic->missing_since_ns != 0)
         topic->missing_since_ns = core->now; /* somebody may have just created it: ask once more */
     if (partition >= 0) {
-        struct core_consumer_partition *p = partition_get(consumer, topic, (uint32_t)partition);
+        struct core_consumer_partition *p = core_consumer_partition_get(consumer, topic, (uint32_t)partition);
         if (p != NULL)
             core_consumer_partition_begin(p, start, value);
     } else {
@@ -136,6 +137,7 @@ void core_consumer_destroy(struct core_consumer *consumer)
     struct core_consumer_topic *t;
 
     core_consumer_commits_cancel(consumer);
+    core_member_destroy(consumer->member);
     for (uint64_t i = 0; i < consumer->partition_count; i++)
         core_consumer_partition_destroy(consumer->partitions[i]);
     while ((t = TAILQ_FIRST(&consumer->topics)) != NULL) {
@@ -160,6 +162,7 @@ static void wake_released(void *data, void *owner)
 void core_consumer_wake(struct core_consumer *consumer)
 {
     inbox_collect(consumer->inbox, wake_released, consumer->core);
+    core_member_wake(consumer->member);
     core_run(consumer->core);
 }
 
@@ -170,5 +173,6 @@ void core_consumers_wake(struct core *core)
             topic_check(core, c, t);
         for (uint64_t i = 0; i < c->partition_count; i++)
             core_work_queue(core, &c->partitions[i]->work);
+        core_member_wake(c->member);
     }
 }

@@ -11,7 +11,16 @@ enum core_consumer_state {
     CONSUMER_STREAMING,   /* subscribed at `endpoint`, or the answer is under way */
 };
 
+/* What a group's member has of a partition. */
+enum core_hold {
+    HOLD_NONE,
+    HOLD_OWNED,
+    HOLD_REVOKING,  /* the application finishes what it was given */
+    HOLD_COMMITTING /* and that is being committed */
+};
+
 struct core_consumer_partition;
+struct core_member;
 
 /* A question for an offset that may outlive the partition's interest in it. */
 struct core_consumer_find {
@@ -34,7 +43,10 @@ struct core_consumer_partition {
     enum flotilla_start start;
     int64_t value;
     struct core_consumer_find *find; /* under way */
-    int64_t position;                /* the next offset to come from the node */
+    uint64_t asked;      /* number of the question for the group's offsets that covers it; 0: none */
+    enum core_hold hold; /* of a group's member */
+    bool is_assigned;    /* in the group's latest word */
+    int64_t position;    /* the next offset to come from the node */
     int64_t high_watermark;
     int64_t end_reported_at;
     struct core_endpoint *endpoint; /* of the stream; NULL: none */
@@ -51,6 +63,7 @@ struct core_consumer_partition {
 struct core_consumer_fetch {
     struct core_consumer *consumer; /* NULL: destroyed */
     struct core_consumer_topic *topic;
+    uint64_t number;
     char group[OPTION_TEXT_SIZE];
 };
 
@@ -77,6 +90,8 @@ struct core_consumer {
     uint64_t first_slot;         /* of its subscription ids; ranges of consumers don't overlap */
     struct core_commit *commits; /* waiting, in order */
     struct core_commit **commits_end;
+    uint64_t fetches;                   /* of the group's offsets, so far */
+    struct core_member *member;         /* NULL: never joined */
     struct core_commit_run *committing; /* under way: one at a time, so that offsets never go back */
 };
 
@@ -86,8 +101,15 @@ void core_consumer_partition_destroy(struct core_consumer_partition *p);
 void core_consumer_partition_begin(struct core_consumer_partition *p, enum flotilla_start start,
                                    int64_t value);
 void core_consumer_partition_end(struct core_consumer_partition *p);
+/* Like an end, but what the application was given may still be finished and committed. */
+void core_consumer_partition_drain(struct core_consumer_partition *p);
+/* Finds or adds; NULL when there are too many. */
+struct core_consumer_partition *core_consumer_partition_get(struct core_consumer *consumer,
+                                                            struct core_topic *topic, uint32_t index);
 void core_consumer_push_topic_error(struct core_consumer *consumer, const char *topic, int status,
                                     const char *why);
+/* An error of the consumer as a whole. */
+void core_consumer_push_group_error(struct core_consumer *consumer, int status, const char *message);
 /* Asks for the group's offsets of a topic, once for all its partitions, which are told by the next two. */
 void core_consumer_find_committed(struct core_consumer *consumer, struct core_topic *topic);
 void core_consumer_committed_found(struct core_consumer_partition *p, int64_t offset); /* -1: none */
@@ -108,6 +130,7 @@ void core_consumer_on_subscribe(struct core *core, struct core_request *request,
                                 const struct core_frame *frame);
 
 /* core_consumer_commit.c */
+void core_consumer_commit_start(struct core_consumer *consumer, const struct core_commit *commit);
 void core_consumer_commits_cancel(struct core_consumer *consumer);
 
 #endif

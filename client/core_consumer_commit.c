@@ -1,5 +1,6 @@
 /* Commits of a consumer, one after the other: an older one that is repeated must not undo a newer one. */
 #include "client/core_consumer.h"
+#include "client/core_member.h"
 
 struct core_commit_entry {
     uint8_t topic_id[CORE_TOPIC_ID_SIZE];
@@ -12,6 +13,8 @@ struct core_commit_entry {
 struct core_commit_run {
     struct core_commit commit;
     char group[OPTION_TEXT_SIZE];
+    char member_id[CORE_MEMBER_ID_SIZE]; /* "": no member */
+    int64_t member_epoch;
     struct core_commit_entry *entries;
     size_t count;
     bool is_explicit; /* one entry, whose topic id comes with the call */
@@ -36,9 +39,14 @@ static void pack_commit(void *data, const uint8_t *topic_id, struct bytes *out)
         offsets[i].partition = entry->partition;
         offsets[i].offset = entry->offset;
         offsets[i].leader_epoch = -1;
+        offsets[i].metadata = run->is_explicit ? run->commit.metadata : (char[]){""};
         pointers[i] = &offsets[i];
     }
+    if (run->commit.consumer != NULL)
+        run->member_epoch = core_member_epoch(run->commit.consumer->member);
     m.group = run->group;
+    m.member_id = run->member_id;
+    m.member_epoch = run->member_epoch;
     m.offsets = pointers;
     m.n_offsets = run->count;
     protobuf_c_message_pack(&m.base, bytes_extend(out, protobuf_c_message_get_packed_size(&m.base)));
@@ -72,8 +80,12 @@ static void on_commit(void *data, int status, const char *message, const uint8_t
         for (size_t i = 0; status == 0 && i < run->count; i++)
             if (run->entries[i].shared != NULL)
                 inbox_set_committed(consumer->inbox, run->entries[i].shared, run->entries[i].offset);
-        if (status != 0)
+        if (status != 0) {
             inbox_untake_finished(consumer->inbox);
+            core_log(consumer->core, FLOTILLA_LOG_WARNING,
+                     "msg=\"commit failed\" group=%s error=%s reason=\"%s\"", run->group, error_name(status),
+                     message);
+        }
     }
     run_end(run, status, message);
     if (consumer != NULL)
@@ -132,6 +144,7 @@ static struct core_commit_run *run_create(struct core_consumer *consumer, const 
     run->commit = *commit;
     run->commit.consumer = consumer;
     memcpy(run->group, consumer->settings.group, sizeof(run->group));
+    snprintf(run->member_id, sizeof(run->member_id), "%s", core_member_id(consumer->member));
     if (commit->topic[0] != '\0')
         add_explicit(consumer, run);
     else
@@ -165,7 +178,7 @@ static void commits_next(struct core_consumer *consumer)
     }
 }
 
-void core_consumer_commit(struct core_consumer *consumer, const struct core_commit *commit)
+void core_consumer_commit_start(struct core_consumer *consumer, const struct core_commit *commit)
 {
     struct core_commit *copy = core_alloc(sizeof(*copy));
 
@@ -174,6 +187,11 @@ void core_consumer_commit(struct core_consumer *consumer, const struct core_comm
     *consumer->commits_end = copy;
     consumer->commits_end = &copy->next;
     commits_next(consumer);
+}
+
+void core_consumer_commit(struct core_consumer *consumer, const struct core_commit *commit)
+{
+    core_consumer_commit_start(consumer, commit);
     core_run(consumer->core);
 }
 

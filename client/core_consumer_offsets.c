@@ -35,6 +35,7 @@ static void on_fetch(void *data, int status, const char *message, const uint8_t 
     Flotilla__FetchOffsetsResponse *m = NULL;
 
     (void)maybe_applied;
+    uint64_t number = fetch->number;
     free(fetch);
     if (consumer == NULL)
         return;
@@ -46,7 +47,9 @@ static void on_fetch(void *data, int status, const char *message, const uint8_t 
         struct core_consumer_partition *p = consumer->partitions[i];
         if (p->topic != t->topic)
             continue;
-        if (m != NULL)
+        if (p->asked != number)
+            core_work_queue(consumer->core, &p->work); /* began later: the answer may be too old for it */
+        else if (m != NULL)
             core_consumer_committed_found(p, fetched_offset(m, p));
         else if (again)
             core_work_queue(consumer->core, &p->work);
@@ -73,6 +76,10 @@ void core_consumer_find_committed(struct core_consumer *consumer, struct core_to
     t->fetch = core_alloc(sizeof(*t->fetch));
     t->fetch->consumer = consumer;
     t->fetch->topic = t;
+    t->fetch->number = ++consumer->fetches;
+    for (uint64_t i = 0; i < consumer->partition_count; i++)
+        if (consumer->partitions[i]->topic == topic)
+            consumer->partitions[i]->asked = consumer->fetches;
     memcpy(t->fetch->group, consumer->settings.group, sizeof(t->fetch->group));
     call.data = t->fetch;
     core_call_start(consumer->core, &call);

@@ -19,7 +19,9 @@ static void push_error(struct core_consumer *consumer, struct inbox_partition *s
     char message[2 * CORE_MESSAGE_SIZE];
     struct flotilla_batch *batch = inbox_batch_create(FLOTILLA_BATCH_ERROR, NULL);
 
-    if (inbox_partition_index(shared) >= 0)
+    if (inbox_partition_topic(shared)[0] == '\0')
+        snprintf(message, sizeof(message), "%s", why);
+    else if (inbox_partition_index(shared) >= 0)
         snprintf(message, sizeof(message), "%s/%d: %s", inbox_partition_topic(shared),
                  inbox_partition_index(shared), why);
     else
@@ -308,6 +310,7 @@ void core_consumer_partition_begin(struct core_consumer_partition *p, enum floti
     p->position = -1;
     p->high_watermark = -1;
     p->end_reported_at = -1;
+    p->asked = 0;
     p->corrupt = 0;
     p->failing_since_ns = 0;
     p->retry_ns = 0;
@@ -315,13 +318,24 @@ void core_consumer_partition_begin(struct core_consumer_partition *p, enum floti
     core_work_queue(core_of(p), &p->work);
 }
 
-void core_consumer_partition_end(struct core_consumer_partition *p)
+static void partition_halt(struct core_consumer_partition *p)
 {
     core_consumer_stream_end(p, true);
     find_box_close(p);
     p->state = CONSUMER_STOPPED;
     core_timer_clear(&core_of(p)->timers, &p->timer);
     core_work_cancel(core_of(p), &p->work);
+}
+
+void core_consumer_partition_drain(struct core_consumer_partition *p)
+{
+    partition_halt(p);
+    inbox_partition_drain(p->consumer->inbox, p->shared);
+}
+
+void core_consumer_partition_end(struct core_consumer_partition *p)
+{
+    partition_halt(p);
     inbox_partition_set_owner(p->consumer->inbox, p->shared, NULL);
     inbox_partition_reset(p->consumer->inbox, p->shared, -1);
 }
@@ -337,4 +351,9 @@ void core_consumer_push_topic_error(struct core_consumer *consumer, const char *
                                     const char *why)
 {
     push_error(consumer, inbox_partition_get(consumer->inbox, topic, -1), status, why);
+}
+
+void core_consumer_push_group_error(struct core_consumer *consumer, int status, const char *message)
+{
+    push_error(consumer, inbox_partition_get(consumer->inbox, "", -1), status, message);
 }

@@ -61,7 +61,11 @@ void core_consumer_stream_end(struct core_consumer_partition *p, bool tell_node)
 static int64_t partition_window(const struct core_consumer_partition *p)
 {
     const struct client_settings *s = &p->consumer->settings;
-    int64_t share = s->prefetch_total_bytes / (int64_t)p->consumer->partition_count;
+    int64_t active = 0;
+
+    for (uint64_t i = 0; i < p->consumer->partition_count; i++)
+        active += p->consumer->partitions[i]->state != CONSUMER_STOPPED;
+    int64_t share = s->prefetch_total_bytes / active;
 
     if (share > s->prefetch_bytes)
         return s->prefetch_bytes;

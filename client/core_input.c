@@ -46,6 +46,8 @@ static void dispatch(struct core_endpoint *e, const unsigned char *data, const s
         dispatch_error(e, &frame);
     else if (head->type == FRAME_PUSH && e->state == ENDPOINT_READY)
         core_consumer_on_push(e, &frame);
+    else if (head->type == FRAME_GROUP_ASSIGNMENT && e->state == ENDPOINT_READY)
+        core_member_on_assignment(e, &frame);
     else if ((head->flags & FRAME_RESPONSE) != 0)
         dispatch_answer(e, &frame);
     else

@@ -150,6 +150,7 @@ struct core_metadata {
     size_t topic_count;
     struct core_timer timer;
     bool needed;       /* somebody is stuck without news */
+    bool all_needed;   /* the next question is for all topics */
     bool active;       /* nodes are being asked in short turns */
     uint64_t since_ns; /* beginning of the present activity */
     uint64_t version;  /* the newest seen */
@@ -164,6 +165,9 @@ void core_metadata_need(struct core *core);
 void core_metadata_on_ready(struct core *core, struct core_endpoint *e);
 /* Finds or adds. Never NULL. */
 struct core_topic *core_topic_get(struct core *core, const char *name);
+struct core_topic *core_topic_by_id(struct core *core, const uint8_t *id); /* NULL: not known */
+/* Also of topics that nobody named here: a group's member is given ids. */
+void core_metadata_need_all(struct core *core);
 /* ERR_UNKNOWN_TOPIC once nobody has known it for the grace time, else 0. */
 int core_topic_missing(const struct core *core, const struct core_topic *topic);
 /* A READY connection to the leader, or NULL: then whatever helps has been started, and work is woken by it.
@@ -172,6 +176,11 @@ struct core_endpoint *core_leader_endpoint(struct core *core, struct core_topic 
 /* What an error answer says about the leader. Returns true when that names a leader not known before. */
 bool core_leader_learn(struct core *core, struct core_topic *topic, uint32_t partition, uint32_t from_node,
                        const Flotilla__Status *status);
+/* A group's coordinator leads partition crc32c(group) % partitions of the offsets topic, which is stored
+ * here; as core_leader_endpoint. Before that topic exists (then NULL is stored), any node may be asked: it
+ * makes it. */
+struct core_endpoint *core_coordinator_endpoint(struct core *core, const char *group, unsigned turn,
+                                                struct core_topic **topic, uint32_t *partition);
 struct core_endpoint *core_node_endpoint(struct core *core, uint32_t node_id);
 /* Some READY connection, a different one for each `turn`; NULL: connections are being made. */
 struct core_endpoint *core_any_endpoint(struct core *core, unsigned turn);
@@ -238,5 +247,9 @@ void core_producer_on_topic(struct core *core, struct core_topic *topic);
 void core_consumers_wake(struct core *core);
 /* A PUSH frame came. */
 void core_consumer_on_push(struct core_endpoint *e, const struct core_frame *frame);
+/* A GROUP_ASSIGNMENT frame came. */
+void core_member_on_assignment(struct core_endpoint *e, const struct core_frame *frame);
+/* Whether a member was assigned partitions of this topic and does not know its name. */
+bool core_members_want_topic(struct core *core, const ProtobufCBinaryData *id);
 
 #endif

@@ -1,6 +1,8 @@
 #include "client/core_internal.h"
+#include "proto/crc32c.h"
 
 enum { MAX_PARTITIONS = 1000000, CONNECT_AT_ONCE = 8 };
+static const char offsets_topic[] = "__consumer_offsets";
 
 static void metadata_tick(struct core *core, struct core_timer *timer);
 
@@ -29,6 +31,21 @@ static struct core_topic *topic_find(struct core *core, const char *name)
     while (topic != NULL && strcmp(topic->name, name) != 0)
         topic = TAILQ_NEXT(topic, link);
     return topic;
+}
+
+struct core_topic *core_topic_by_id(struct core *core, const uint8_t *id)
+{
+    struct core_topic *topic = TAILQ_FIRST(&core->metadata.topics);
+
+    while (topic != NULL && (!topic->known || memcmp(topic->id, id, CORE_TOPIC_ID_SIZE) != 0))
+        topic = TAILQ_NEXT(topic, link);
+    return topic;
+}
+
+void core_metadata_need_all(struct core *core)
+{
+    core->metadata.all_needed = true;
+    core_metadata_need(core);
 }
 
 struct core_topic *core_topic_get(struct core *core, const char *name)
@@ -65,6 +82,7 @@ static void metadata_ask(struct core *core, struct core_endpoint *e)
     for (struct core_topic *t = TAILQ_FIRST(&core->metadata.topics); t != NULL; t = TAILQ_NEXT(t, link))
         names[m.n_topics++] = t->name;
     m.topics = names;
+    m.all_topics = core->metadata.all_needed;
     e->metadata.done = on_metadata;
     core_endpoint_request(e, &e->metadata, FRAME_METADATA, &m.base, NULL);
     free(names);
@@ -180,6 +198,8 @@ static void topics_apply(struct core *core, const Flotilla__MetadataResponse *m,
     for (size_t i = 0; i < m->n_topics; i++) {
         const Flotilla__TopicInfo *info = m->topics[i];
         struct core_topic *topic = topic_find(core, info->name);
+        if (topic == NULL && core_members_want_topic(core, &info->id) && strlen(info->name) < CORE_TOPIC_SIZE)
+            topic = core_topic_get(core, info->name);
         if (topic == NULL)
             continue;
         int error = info->status != NULL ? info->status->error : 0;
@@ -271,6 +291,7 @@ static void on_metadata(struct core *core, struct core_request *request, int sta
         if (!is_old)
             core->metadata.version = m->version;
         topics_apply(core, m, is_old);
+        core->metadata.all_needed = false;
     }
     core_wake_all(core);
 }
@@ -300,6 +321,22 @@ struct core_endpoint *core_leader_endpoint(struct core *core, struct core_topic 
         core_endpoint_want(e);
     if (e == NULL || !core_endpoint_is_hopeful(e))
         core_metadata_need(core);
+    return NULL;
+}
+
+struct core_endpoint *core_coordinator_endpoint(struct core *core, const char *group, unsigned turn,
+                                                struct core_topic **topic, uint32_t *partition)
+{
+    struct core_topic *offsets = core_topic_get(core, offsets_topic);
+
+    *topic = offsets->known ? offsets : NULL;
+    if (offsets->known) {
+        *partition = crc32c(0, group, strlen(group)) % offsets->partition_count;
+        return core_leader_endpoint(core, offsets, *partition);
+    }
+    if (core_topic_missing(core, offsets) != 0)
+        return core_any_endpoint(core, turn);
+    core_metadata_need(core);
     return NULL;
 }
 

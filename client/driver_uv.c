@@ -122,7 +122,10 @@ int driver_create(struct driver **out, const struct client_settings *settings)
     int rc = driver_init_loop(driver);
     if (rc != 0)
         goto free_driver;
-    driver->core = core_create(settings, &io, uv_hrtime(), uv_hrtime());
+    uint64_t seed;
+    if (uv_random(NULL, NULL, &seed, sizeof(seed), 0, NULL) != 0)
+        seed = uv_hrtime() ^ (uint64_t)uv_os_getpid() << 32;
+    driver->core = core_create(settings, &io, seed, uv_hrtime());
     rc = driver_start_thread(driver);
     if (rc != 0)
         goto close_loop;

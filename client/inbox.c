@@ -15,11 +15,14 @@ struct inbox_partition {
     bool paused;
     bool is_ready;    /* in the ready list: has batches and is not paused */
     bool is_released; /* in the released list */
+    bool is_draining;
+    unsigned telling; /* revocations that the application has not been told of to the end */
     struct flotilla_batch_list queued;
     struct flotilla_batch_list handed_out; /* of this generation, in the order of their offsets */
     size_t held_bytes;
     size_t released_bytes; /* since the core was last told */
     size_t tell_bytes;     /* it wants to be told from so many on */
+    int64_t found;         /* where reading began; -1: not known */
     int64_t position;      /* behind what was handed out */
     int64_t high_watermark;
     int64_t released_to; /* behind what was released; -1: nothing yet */
@@ -35,6 +38,11 @@ struct inbox {
     struct inbox_partition_list partitions;
     TAILQ_HEAD(, inbox_partition) ready; /* the one that was served goes to the end */
     TAILQ_HEAD(, inbox_partition) released;
+    TAILQ_HEAD(, inbox_rebalance) rebalances;
+    unsigned pollers; /* threads in inbox_poll */
+    bool was_polled;  /* since the core asked */
+    unsigned finish_waiters;
+    bool is_poll_awaited; /* the core wants to be woken by the next */
 };
 
 struct inbox *inbox_create(const struct inbox_hooks *hooks)
@@ -47,6 +55,7 @@ struct inbox *inbox_create(const struct inbox_hooks *hooks)
     TAILQ_INIT(&inbox->partitions);
     TAILQ_INIT(&inbox->ready);
     TAILQ_INIT(&inbox->released);
+    TAILQ_INIT(&inbox->rebalances);
     return inbox;
 }
 
@@ -70,10 +79,21 @@ static void batches_free(struct flotilla_batch_list *list)
     }
 }
 
+static void rebalance_free(struct inbox_rebalance *r)
+{
+    free(r->partitions);
+    free(r);
+}
+
 void inbox_destroy(struct inbox *inbox)
 {
     struct inbox_partition *p;
+    struct inbox_rebalance *r;
 
+    while ((r = TAILQ_FIRST(&inbox->rebalances)) != NULL) {
+        TAILQ_REMOVE(&inbox->rebalances, r, link);
+        rebalance_free(r);
+    }
     while ((p = TAILQ_FIRST(&inbox->partitions)) != NULL) {
         TAILQ_REMOVE(&inbox->partitions, p, link);
         batches_free(&p->queued);
@@ -99,7 +119,7 @@ static struct inbox_partition *partition_create(struct inbox *inbox, const char 
 
     snprintf(p->topic, sizeof(p->topic), "%s", topic);
     p->index = index;
-    p->position = p->high_watermark = p->released_to = p->committing = p->committed = -1;
+    p->found = p->position = p->high_watermark = p->released_to = p->committing = p->committed = -1;
     TAILQ_INIT(&p->queued);
     TAILQ_INIT(&p->handed_out);
     TAILQ_INSERT_TAIL(&inbox->partitions, p, link);
@@ -157,23 +177,52 @@ static void ready_update(struct inbox *inbox, struct inbox_partition *p)
         pthread_cond_broadcast(&inbox->changed);
 }
 
+static void drop_queued(struct inbox *inbox, struct inbox_partition *p)
+{
+    struct flotilla_batch *batch;
+
+    while ((batch = TAILQ_FIRST(&p->queued)) != NULL) {
+        TAILQ_REMOVE(&p->queued, batch, link);
+        p->held_bytes -= batch->size;
+        batch_free(batch);
+    }
+    ready_update(inbox, p);
+}
+
 void inbox_partition_reset(struct inbox *inbox, struct inbox_partition *p, int64_t position)
 {
     struct flotilla_batch *batch;
 
     pthread_mutex_lock(&inbox->lock);
     p->generation++;
-    while ((batch = TAILQ_FIRST(&p->queued)) != NULL) {
-        TAILQ_REMOVE(&p->queued, batch, link);
-        p->held_bytes -= batch->size;
-        batch_free(batch);
-    }
+    p->is_draining = false;
+    drop_queued(inbox, p);
     while ((batch = TAILQ_FIRST(&p->handed_out)) != NULL)
         TAILQ_REMOVE(&p->handed_out, batch, link);
-    p->position = position;
+    p->found = p->position = position;
     p->released_to = p->committing = -1;
-    ready_update(inbox, p);
     pthread_mutex_unlock(&inbox->lock);
+}
+
+void inbox_partition_drain(struct inbox *inbox, struct inbox_partition *p)
+{
+    pthread_mutex_lock(&inbox->lock);
+    p->is_draining = true;
+    drop_queued(inbox, p);
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+static bool is_drained(const struct inbox_partition *p)
+{
+    return TAILQ_EMPTY(&p->handed_out) && p->telling == 0;
+}
+
+bool inbox_partition_is_drained(struct inbox *inbox, const struct inbox_partition *p)
+{
+    pthread_mutex_lock(&inbox->lock);
+    bool drained = is_drained(p);
+    pthread_mutex_unlock(&inbox->lock);
+    return drained;
 }
 
 struct flotilla_batch *inbox_batch_create(enum flotilla_batch_kind kind, struct core_buffer *buffer)
@@ -292,7 +341,7 @@ static struct flotilla_batch *take_next(struct inbox *inbox)
 {
     struct inbox_partition *p = TAILQ_FIRST(&inbox->ready);
 
-    if (p == NULL)
+    if (p == NULL || !TAILQ_EMPTY(&inbox->rebalances))
         return NULL;
     struct flotilla_batch *batch = TAILQ_FIRST(&p->queued);
     TAILQ_REMOVE(&p->queued, batch, link);
@@ -312,9 +361,18 @@ struct flotilla_batch *inbox_poll(struct inbox *inbox, int timeout_ms)
     struct flotilla_batch *batch;
 
     pthread_mutex_lock(&inbox->lock);
-    while ((batch = take_next(inbox)) == NULL && timeout_ms != 0)
+    bool is_awaited = inbox->is_poll_awaited;
+    inbox->is_poll_awaited = false;
+    inbox->pollers++;
+    pthread_mutex_unlock(&inbox->lock);
+    if (is_awaited)
+        inbox->hooks.wake(inbox->hooks.data);
+    pthread_mutex_lock(&inbox->lock);
+    while ((batch = take_next(inbox)) == NULL && timeout_ms != 0 && TAILQ_EMPTY(&inbox->rebalances))
         if (!wait_until(&inbox->changed, &inbox->lock, &deadline))
             break;
+    inbox->pollers--;
+    inbox->was_polled = true;
     pthread_mutex_unlock(&inbox->lock);
     return batch;
 }
@@ -342,6 +400,9 @@ void inbox_release(struct flotilla_batch *batch)
         p->is_released = true;
         TAILQ_INSERT_TAIL(&inbox->released, p, released_link);
     }
+    wake |= p->is_draining && is_drained(p);
+    if (inbox->finish_waiters > 0)
+        pthread_cond_broadcast(&inbox->changed);
     pthread_mutex_unlock(&inbox->lock);
     if (wake)
         inbox->hooks.wake(inbox->hooks.data);
@@ -368,4 +429,89 @@ bool inbox_progress(struct inbox *inbox, const char *topic, int32_t index, struc
         *progress = (struct inbox_progress){p->position, p->high_watermark, p->committed};
     pthread_mutex_unlock(&inbox->lock);
     return p != NULL;
+}
+
+/* ---- rebalances ---- */
+
+void inbox_push_rebalance(struct inbox *inbox, enum flotilla_rebalance event,
+                          struct inbox_partition *const *partitions, size_t count)
+{
+    struct inbox_rebalance *r = core_alloc(sizeof(*r));
+
+    r->event = event;
+    r->count = count;
+    r->partitions = core_alloc((count + 1) * sizeof(struct inbox_partition *));
+    pthread_mutex_lock(&inbox->lock);
+    for (size_t i = 0; i < count; i++) {
+        r->partitions[i] = partitions[i];
+        partitions[i]->telling += event == FLOTILLA_REVOKED;
+    }
+    TAILQ_INSERT_TAIL(&inbox->rebalances, r, link);
+    pthread_cond_broadcast(&inbox->changed);
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+struct inbox_rebalance *inbox_take_rebalance(struct inbox *inbox, int timeout_ms)
+{
+    struct wait_deadline deadline = wait_deadline_after(timeout_ms);
+    struct inbox_rebalance *r;
+
+    pthread_mutex_lock(&inbox->lock);
+    while ((r = TAILQ_FIRST(&inbox->rebalances)) == NULL && timeout_ms != 0)
+        if (!wait_until(&inbox->changed, &inbox->lock, &deadline))
+            break;
+    if (r != NULL)
+        TAILQ_REMOVE(&inbox->rebalances, r, link);
+    pthread_mutex_unlock(&inbox->lock);
+    return r;
+}
+
+void inbox_end_rebalance(struct inbox *inbox, struct inbox_rebalance *r)
+{
+    bool is_revocation = r->event == FLOTILLA_REVOKED;
+
+    pthread_mutex_lock(&inbox->lock);
+    for (size_t i = 0; i < r->count; i++)
+        r->partitions[i]->telling -= is_revocation;
+    pthread_mutex_unlock(&inbox->lock);
+    rebalance_free(r);
+    if (is_revocation)
+        inbox->hooks.wake(inbox->hooks.data);
+}
+
+bool inbox_was_polled(struct inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    bool polled = inbox->was_polled || inbox->pollers > 0;
+    inbox->was_polled = false;
+    pthread_mutex_unlock(&inbox->lock);
+    return polled;
+}
+
+void inbox_wake_on_poll(struct inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    inbox->is_poll_awaited = true;
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+/* ---- reading one's own writes ---- */
+
+bool inbox_wait_finished(struct inbox *inbox, const char *topic, int32_t index, int64_t offset,
+                         int timeout_ms)
+{
+    struct wait_deadline deadline = wait_deadline_after(timeout_ms);
+    bool done;
+
+    pthread_mutex_lock(&inbox->lock);
+    inbox->finish_waiters++;
+    for (;;) {
+        const struct inbox_partition *p = partition_find(inbox, topic, index);
+        done = p != NULL && (partition_finished(p) >= offset || p->found >= offset);
+        if (done || timeout_ms == 0 || !wait_until(&inbox->changed, &inbox->lock, &deadline))
+            break;
+    }
+    inbox->finish_waiters--;
+    pthread_mutex_unlock(&inbox->lock);
+    return done;
 }

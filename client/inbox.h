@@ -73,8 +73,36 @@ void inbox_take_finished(struct inbox *inbox, void (*finished)(void *data, void 
 void inbox_untake_finished(struct inbox *inbox);
 bool inbox_has_finished(struct inbox *inbox); /* [app] something to commit */
 
-struct flotilla_batch *inbox_poll(struct inbox *inbox, int timeout_ms); /* [app] */
-void inbox_release(struct flotilla_batch *batch);                       /* [app] */
+/* [io] A partition that is to be let go: what the application has not been given is dropped; what it has is
+ * finished as ever and may be committed. */
+void inbox_partition_drain(struct inbox *inbox, struct inbox_partition *p);
+/* [io] Nothing of it is with the application, and the application knows that it is revoked. The core is woken
+ * when that becomes true of a partition that is being drained. */
+bool inbox_partition_is_drained(struct inbox *inbox, const struct inbox_partition *p);
+
+/* What the application is to be told about its share of a group, before it gets the next batch. */
+struct inbox_rebalance {
+    TAILQ_ENTRY(inbox_rebalance) link; /* private */
+    enum flotilla_rebalance event;
+    struct inbox_partition **partitions;
+    size_t count;
+};
+void inbox_push_rebalance(struct inbox *inbox, enum flotilla_rebalance event,
+                          struct inbox_partition *const *partitions, size_t count); /* [io] */
+/* [app] Waits up to timeout_ms; NULL: nothing to tell. To be ended with inbox_end_rebalance. */
+struct inbox_rebalance *inbox_take_rebalance(struct inbox *inbox, int timeout_ms);
+void inbox_end_rebalance(struct inbox *inbox, struct inbox_rebalance *rebalance);
+
+/* [io] Whether the application polled since the last call, or is at it. */
+bool inbox_was_polled(struct inbox *inbox);
+void inbox_wake_on_poll(struct inbox *inbox); /* [io] once, with the next poll */
+/* [app] Waits until everything before `offset` is finished. False after timeout_ms. */
+bool inbox_wait_finished(struct inbox *inbox, const char *topic, int32_t index, int64_t offset,
+                         int timeout_ms);
+
+/* [app] NULL: nothing came, or there is a rebalance to be told first. */
+struct flotilla_batch *inbox_poll(struct inbox *inbox, int timeout_ms);
+void inbox_release(struct flotilla_batch *batch); /* [app] */
 /* [app] False: no such partition. */
 bool inbox_pause(struct inbox *inbox, const char *topic, int32_t index, bool paused);
 struct inbox_progress {

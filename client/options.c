@@ -53,7 +53,15 @@ static const struct option option_table[] = {
     {"prefetch.bytes", OPTION_SIZE, AT(prefetch_bytes), "8m", 64 * KIB, GIB, NULL},
     {"prefetch.total.bytes", OPTION_SIZE, AT(prefetch_total_bytes), "64m", 64 * KIB, 16 * GIB, NULL},
     {"commit.interval.ms", OPTION_NUMBER, AT(commit_interval_ms), "1000", 0, HOUR_MS, NULL},
+    {"processing", OPTION_CHOICE, AT(processing), "at-least-once", 0, 0, "at-least-once at-most-once"},
     FLAG("report.end", report_end, "false"),
+    {"group.instance.id", OPTION_TEXT, AT(instance_id), "", 0, 64, NULL},
+    {"client.rack", OPTION_TEXT, AT(rack), "", 0, 64, NULL},
+    {"assignor", OPTION_CHOICE, AT(assignor), "sticky", 0, 0, "sticky range round-robin"},
+    {"session.timeout.ms", OPTION_NUMBER, AT(session_timeout_ms), "10000", 500, HOUR_MS, NULL},
+    {"grace.ms", OPTION_NUMBER, AT(grace_ms), "1000", 0, HOUR_MS, NULL},
+    {"revocation.timeout.ms", OPTION_NUMBER, AT(revocation_timeout_ms), "60000", 100, HOUR_MS, NULL},
+    {"max.poll.interval.ms", OPTION_NUMBER, AT(max_poll_interval_ms), "300000", 100, 24 * HOUR_MS, NULL},
 };
 enum { OPTION_COUNT = sizeof(option_table) / sizeof(option_table[0]) };
 
@@ -227,4 +235,17 @@ void client_settings_from(struct client_settings *settings, const struct flotill
     memset(settings, 0, sizeof(*settings));
     for (size_t i = 0; i < OPTION_COUNT; i++)
         option_store(&option_table[i], settings, option_table[i].standard);
+}
+
+bool client_settings_commit_by_themselves(const struct client_settings *settings)
+{
+    return settings->group[0] != '\0' && settings->commit_interval_ms > 0 &&
+           settings->processing == AT_LEAST_ONCE;
+}
+
+const char *client_settings_assignor(const struct client_settings *settings)
+{
+    static const char *const names[] = {"sticky", "range", "round-robin"};
+
+    return names[settings->assignor];
 }

@@ -8,6 +8,7 @@
 enum { OPTION_TEXT_SIZE = 256 };
 enum { ACKS_OPTION_ALL, ACKS_OPTION_LEADER, ACKS_OPTION_NONE }; /* values of `acks` */
 enum { RESET_EARLIEST, RESET_LATEST, RESET_ERROR };             /* values of `reset` */
+enum { AT_LEAST_ONCE, AT_MOST_ONCE };                           /* values of `processing` */
 enum { DELIVER_FROM_POLL, DELIVER_FROM_IO };                    /* values of `delivery_thread` */
 
 struct client_settings {
@@ -34,12 +35,24 @@ struct client_settings {
     int64_t prefetch_bytes;
     int64_t prefetch_total_bytes;
     int64_t commit_interval_ms;
+    int64_t processing;
     int64_t report_end;
+
+    char instance_id[OPTION_TEXT_SIZE];
+    char rack[OPTION_TEXT_SIZE];
+    int64_t assignor;
+    int64_t session_timeout_ms;
+    int64_t grace_ms;
+    int64_t revocation_timeout_ms;
+    int64_t max_poll_interval_ms;
 
     flotilla_log_cb log_cb;
     void *log_data;
 };
 
+/* With a group, whether finished offsets are committed without being asked to. */
+bool client_settings_commit_by_themselves(const struct client_settings *settings);
+const char *client_settings_assignor(const struct client_settings *settings);
 /* Copies what is set, or the defaults when `options` is NULL. */
 void client_settings_from(struct client_settings *settings, const struct flotilla_options *options);
 

@@ -139,7 +139,24 @@ const char *flotilla_version(void);
  *     prefetch.total.bytes  64m       64k..16g      the same over all partitions of a consumer
  *     commit.interval.ms    1000      0..3600000    with a group: finished offsets are committed so often, and on
  *                                                   destroy; 0: only by flotilla_consumer_commit
+ *     processing            at-least-once  at-least-once, at-most-once
+ *                                                   at-most-once: a batch's end is committed before
+ *                                                   flotilla_consumer_poll returns it, so a crash loses what was
+ *                                                   not finished instead of repeating it
  *     report.end            false     flag          deliver FLOTILLA_BATCH_END events
+ *   membership, for flotilla_consumer_join
+ *     group.instance.id     (none)    0..64 chars   a static member: restarted within session.timeout.ms it gets its
+ *                                                   partitions back and nobody else notices; unique in the group
+ *     client.rack           (none)    0..64 chars   where this member runs: partitions led there are preferred
+ *     assignor              sticky    sticky, range, round-robin
+ *                                                   who reads what; the longest-standing member's choice counts
+ *     session.timeout.ms    10000     500..3600000  a member that was not heard of for so long has lost its
+ *                                                   partitions; it stops reading them by itself then
+ *     grace.ms              1000      0..3600000    the same after its connection broke (a static member has
+ *                                                   session.timeout.ms); 0: the node's default
+ *     revocation.timeout.ms 60000     100..3600000  to finish what it was given of a partition that is revoked
+ *     max.poll.interval.ms  300000    100..86400000 a member whose application does not poll for so long leaves,
+ *                                                   and joins again with the next poll
  */
 /* clang-format on */
 struct flotilla_options;
@@ -263,14 +280,67 @@ int flotilla_consumer_create(struct flotilla_consumer **consumer, struct flotill
  * batches must have been released. Not from a callback. NULL is fine. */
 void flotilla_consumer_destroy(struct flotilla_consumer *consumer);
 
-/* Begins to read a partition, or all partitions of a topic. Reading a partition that is read already moves
- * it. Takes effect in the background; what goes wrong comes as a FLOTILLA_BATCH_ERROR. */
+/* Reading without a group's assignment. Begins to read a partition, or all partitions of a topic. Reading a
+ * partition that is read already moves it. Takes effect in the background; what goes wrong comes as a
+ * FLOTILLA_BATCH_ERROR. */
 int flotilla_consumer_subscribe(struct flotilla_consumer *consumer, const char *topic, int32_t partition,
                                 enum flotilla_start start, int64_t value, char *error, size_t error_size);
 int flotilla_consumer_unsubscribe(struct flotilla_consumer *consumer, const char *topic, int32_t partition);
+/* Moves a partition that is being read, also one that the group assigned; what was prefetched is dropped.
+ * FLOTILLA_ERR_NOT_FOUND when it is not being read here. */
+int flotilla_consumer_seek(struct flotilla_consumer *consumer, const char *topic, int32_t partition,
+                           enum flotilla_start start, int64_t value, char *error, size_t error_size);
 /* A paused partition keeps its place and what was prefetched; poll passes over it. */
 int flotilla_consumer_pause(struct flotilla_consumer *consumer, const char *topic, int32_t partition);
 int flotilla_consumer_resume(struct flotilla_consumer *consumer, const char *topic, int32_t partition);
+
+/* ---- membership of a group ----
+ *
+ * The group's coordinator spreads the partitions of the topics over all members. When members come and go,
+ * only partitions that move stop: the old owner is told, finishes and commits what it was given, and lets go;
+ * the new owner begins at the committed offset. So while everybody leaves in order, no record is processed
+ * twice.
+ *
+ * A member that is not heard of in time loses its partitions: what it finishes afterwards can no longer be
+ * committed, and the next owner processes it again. It then joins anew by itself. */
+
+struct flotilla_partition {
+    const char *topic;
+    int32_t partition;
+};
+enum flotilla_rebalance {
+    FLOTILLA_ASSIGNED, /* these are being read from now on, from the committed offset (else offset.reset) */
+    FLOTILLA_REVOKED,  /* these go to another member: no further batch of them comes; finish, and with
+                          commit.interval.ms=0 commit, those you have */
+    FLOTILLA_LOST      /* these are gone already: nothing of them can be committed any more */
+};
+/* Called by flotilla_consumer_poll, _leave and _destroy on their thread, before the next batch is returned.
+ * May commit, seek, pause. A revoked partition moves on once this has returned and its batches are released.
+ */
+typedef void (*flotilla_rebalance_cb)(void *data, struct flotilla_consumer *consumer,
+                                      enum flotilla_rebalance event,
+                                      const struct flotilla_partition *const *partitions, size_t count);
+
+/* Joins the option `group` to read these topics and those whose name matches `pattern` (* and ?; NULL: none),
+ * also ones that appear later. Called again it changes the topics. What goes wrong comes as a
+ * FLOTILLA_BATCH_ERROR without partition. `cb` may be NULL. */
+int flotilla_consumer_join(struct flotilla_consumer *consumer, const char *const *topics, size_t topic_count,
+                           const char *pattern, flotilla_rebalance_cb cb, void *data, char *error,
+                           size_t error_size);
+/* Finishes as for a revocation of everything, commits, and leaves, also as a static member. All batches must
+ * have been released. flotilla_consumer_destroy does it too, but a static member's place is kept. */
+int flotilla_consumer_leave(struct flotilla_consumer *consumer, int timeout_ms, char *error,
+                            size_t error_size);
+struct flotilla_membership {
+    const char *member_id;
+    int64_t epoch;                                      /* 0: not a member at the moment */
+    int is_stable;                                      /* everybody in the group has what it should have */
+    const struct flotilla_partition *const *partitions; /* being read, or being let go */
+    size_t partition_count;
+};
+/* What this consumer owns now, as a result to be freed by flotilla_result_free. */
+int flotilla_consumer_membership(struct flotilla_consumer *consumer,
+                                 const struct flotilla_membership **membership);
 
 /* The next batch of one partition, or NULL when none came within timeout_ms (-1: forever). Every batch must
  * be released; until then it counts as prefetched. */
@@ -323,12 +393,15 @@ void flotilla_batch_release(struct flotilla_batch *batch);
 int flotilla_consumer_commit(struct flotilla_consumer *consumer, int timeout_ms, char *error,
                              size_t error_size);
 /* The same without waiting; `cb` (may be NULL) is called once, on the background thread, and before
- * flotilla_consumer_destroy returns: then with FLOTILLA_ERR_OUTCOME_UNKNOWN or _CANCELED if it was not done. */
+ * flotilla_consumer_destroy returns: then with FLOTILLA_ERR_OUTCOME_UNKNOWN or _CANCELED if it was not done.
+ */
 typedef void (*flotilla_commit_cb)(void *data, int status, const char *message);
 int flotilla_consumer_commit_async(struct flotilla_consumer *consumer, flotilla_commit_cb cb, void *data);
-/* Commits this offset (the next one to read) of one partition, and waits. */
+/* Commits this offset (the next one to read) of one partition, and waits. `metadata` (at most 4096 bytes,
+ * NULL: none) is kept with it and shown by `flotilla group describe`. */
 int flotilla_consumer_commit_offset(struct flotilla_consumer *consumer, const char *topic, int32_t partition,
-                                    int64_t offset, int timeout_ms, char *error, size_t error_size);
+                                    int64_t offset, const char *metadata, int timeout_ms, char *error,
+                                    size_t error_size);
 
 /* Per partition; -1 when not known (yet), or not subscribed. */
 int64_t flotilla_consumer_position(struct flotilla_consumer *consumer, const char *topic, int32_t partition);
@@ -336,6 +409,11 @@ int64_t flotilla_consumer_high_watermark(struct flotilla_consumer *consumer, con
                                          int32_t partition);
 /* Committed records that the application has not been given: high watermark - position. */
 int64_t flotilla_consumer_lag(struct flotilla_consumer *consumer, const char *topic, int32_t partition);
+/* Reading one's own writes: waits until this consumer has finished (see above: its batch is released) every
+ * record of the partition before `offset`, such as the one behind a delivery report's.
+ * FLOTILLA_ERR_TIMED_OUT. Another thread polls meanwhile. */
+int flotilla_consumer_wait(struct flotilla_consumer *consumer, const char *topic, int32_t partition,
+                           int64_t offset, int timeout_ms);
 /* The last offset whose commit succeeded, or that was found at the start. */
 int64_t flotilla_consumer_committed(struct flotilla_consumer *consumer, const char *topic, int32_t partition);
 

@@ -19,6 +19,7 @@ void broker_init(struct broker *b, uint32_t partitions)
     memset(b, 0, sizeof(*b));
     strcpy(b->topic, "orders");
     memset(b->topic_id, 7, sizeof(b->topic_id));
+    memset(b->offsets_id, 8, sizeof(b->offsets_id));
     b->topic_exists = true;
     b->partition_count = partitions;
     b->next_producer_id = 100;
@@ -95,6 +96,9 @@ void broker_session_init(struct broker_session *s, struct broker *b, uint32_t no
 
 void broker_session_close(struct broker_session *s)
 {
+    for (unsigned i = 0; i < s->broker->member_count; i++)
+        if (s->broker->members[i].session == s)
+            s->broker->members[i].session = NULL;
     bytes_close(&s->input);
     bytes_close(&s->output);
 }
@@ -130,7 +134,7 @@ static struct broker_partition *partition_of(struct broker *b, const ProtobufCBi
 }
 
 /* Fills the status for a request that only the leader serves. */
-static bool check_leader(struct broker_session *s, const struct broker_partition *p, Flotilla__Status *status)
+bool broker_check_leader(struct broker_session *s, const struct broker_partition *p, Flotilla__Status *status)
 {
     if (p == NULL) {
         status->error = ERR_UNKNOWN_TOPIC;
@@ -186,10 +190,21 @@ static void on_metadata(struct broker_session *s, const struct frame_head *head,
         if (strcmp(request->topics[i], offsets_topic) == 0) {
             topics[i].partitions = &offsets_list;
             topics[i].n_partitions = 1;
+            topics[i].id.data = b->offsets_id;
         } else if (strcmp(request->topics[i], b->topic) != 0 || !b->topic_exists) {
             topics[i].status = &unknown;
         }
         topic_list[m.n_topics++] = &topics[i];
+    }
+    if (request->all_topics && m.n_topics < 8) {
+        Flotilla__TopicInfo *topic = &topics[m.n_topics];
+        flotilla__topic_info__init(topic);
+        topic->name = b->topic;
+        topic->id.data = b->topic_id;
+        topic->id.len = 16;
+        topic->partitions = partition_list;
+        topic->n_partitions = b->partition_count;
+        topic_list[m.n_topics++] = topic;
     }
     m.cluster_id = "model";
     m.nodes = node_list;
@@ -243,7 +258,7 @@ static void on_produce(struct broker_session *s, const struct frame_head *head, 
         request->acks = 0;
     } else if (rc != 0 || verdict < 0) {
         status.error = rc != 0 ? rc : verdict;
-    } else if (check_leader(s, p, &status)) {
+    } else if (broker_check_leader(s, p, &status)) {
         rc = check_sequence(b, p, &h, &m.base_offset);
         if (rc == 0)
             m.base_offset = log_append(p, payload, size, &h)->base_offset;
@@ -268,7 +283,7 @@ static void on_list_offset(struct broker_session *s, const struct frame_head *he
     const struct broker_partition *p = partition_of(s->broker, &request->topic_id, request->partition);
 
     m.status = &status;
-    if (check_leader(s, p, &status))
+    if (broker_check_leader(s, p, &status))
         m.offset = request->timestamp_ms == -2   ? p->start_offset
                    : request->timestamp_ms == -1 ? p->next_offset
                                                  : -1;
@@ -286,7 +301,7 @@ static void on_subscribe(struct broker_session *s, const struct frame_head *head
 
     s->broker->subscribe_requests++;
     m.status = &status;
-    if (check_leader(s, p, &status) &&
+    if (broker_check_leader(s, p, &status) &&
         (request->offset < p->start_offset || request->offset > p->next_offset))
         status.error = ERR_OFFSET_OUT_OF_RANGE;
     if (s->broker->is_careless && request->offset > 0)
@@ -343,6 +358,21 @@ static void on_unsubscribe(struct broker_session *s, const struct frame_head *he
     flotilla__unsubscribe_request__free_unpacked(request, NULL);
 }
 
+/* Whether the one who commits may. */
+static int check_member(struct broker *b, const Flotilla__CommitOffsetsRequest *request)
+{
+    const struct broker_member *member = broker_member_find(b, request->member_id);
+    int error = 0;
+
+    if (request->member_id[0] != '\0' && (member == NULL || !member->is_known))
+        error = ERR_UNKNOWN_MEMBER;
+    for (size_t i = 0; error == 0 && member != NULL && i < request->n_offsets; i++)
+        if (((member->owned | member->assigned) >> request->offsets[i]->partition & 1) == 0)
+            error = ERR_FENCED_MEMBER;
+    b->commits_refused += error != 0;
+    return error;
+}
+
 static void on_commit(struct broker_session *s, const struct frame_head *head, const uint8_t *data)
 {
     Flotilla__CommitOffsetsRequest *request =
@@ -351,10 +381,13 @@ static void on_commit(struct broker_session *s, const struct frame_head *head, c
     Flotilla__Status status = FLOTILLA__STATUS__INIT;
 
     m.status = &status;
-    if (check_leader(s, &s->broker->offsets, &status))
-        for (size_t i = 0; i < request->n_offsets; i++)
-            s->broker->partitions[request->offsets[i]->partition].committed[request->group[1] - '0'] =
-                request->offsets[i]->offset;
+    if (broker_check_leader(s, &s->broker->offsets, &status))
+        status.error = check_member(s->broker, request);
+    for (size_t i = 0; status.error == 0 && i < request->n_offsets; i++) {
+        s->broker->partitions[request->offsets[i]->partition].committed[request->group[1] - '0'] =
+            request->offsets[i]->offset;
+        snprintf(s->broker->metadata, sizeof(s->broker->metadata), "%s", request->offsets[i]->metadata);
+    }
     answer(s, head, &m.base);
     flotilla__commit_offsets_request__free_unpacked(request, NULL);
 }
@@ -371,7 +404,7 @@ static void on_fetch_offsets(struct broker_session *s, const struct frame_head *
 
     m.status = &status;
     m.offsets = list;
-    if (check_leader(s, &b->offsets, &status)) {
+    if (broker_check_leader(s, &b->offsets, &status)) {
         for (uint32_t i = 0; i < b->partition_count; i++) {
             if (b->partitions[i].committed[request->group[1] - '0'] < 0)
                 continue;
@@ -439,7 +472,7 @@ static void on_frame(struct broker_session *s, const struct frame_head *head, co
         answer(s, head, &ping.base);
         break;
     default:
-        s->cut = true;
+        s->cut = !broker_group_frame(s, head, data);
     }
 }
 
@@ -484,7 +517,7 @@ static void push_subscription(struct broker_session *s, struct broker_subscripti
     Flotilla__Status status = FLOTILLA__STATUS__INIT;
     Flotilla__Push m = FLOTILLA__PUSH__INIT;
 
-    if (!check_leader(s, p, &status)) {
+    if (!broker_check_leader(s, p, &status)) {
         m.status = &status;
         m.subscription = sub->id;
         sub->active = false;

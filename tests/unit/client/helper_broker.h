@@ -12,7 +12,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { BROKER_NODES = 3, BROKER_MAX_PARTITIONS = 8, BROKER_BASE_PORT = 9000, BROKER_SUBSCRIPTIONS = 64 };
+enum {
+    BROKER_NODES = 3,
+    BROKER_MAX_PARTITIONS = 8,
+    BROKER_BASE_PORT = 9000,
+    BROKER_SUBSCRIPTIONS = 64,
+    BROKER_MEMBERS = 8
+};
 
 struct broker_batch {
     struct bytes bytes;
@@ -34,9 +40,28 @@ struct broker_partition {
 
 struct broker_session; /* one connection */
 
+/* A member of a group, as its coordinator (the leader of `offsets`) knows it. Tests set `assigned` and push.
+ */
+struct broker_member {
+    char id[64];
+    char instance_id[64];
+    struct broker_session *session; /* where it joined; NULL: none */
+    bool is_known;
+    int64_t epoch;
+    int64_t told_epoch; /* with its last report */
+    uint32_t assigned;  /* partitions of the topic, as bits */
+    uint32_t owned;     /* as it reported last */
+    unsigned joins;
+    unsigned heartbeats;
+    unsigned leaves;
+    char pattern[64];
+    size_t topics;
+};
+
 struct broker {
     char topic[32];
     uint8_t topic_id[16];
+    uint8_t offsets_id[16];
     bool topic_exists;
     uint32_t partition_count;
     struct broker_partition partitions[BROKER_MAX_PARTITIONS];
@@ -54,6 +79,12 @@ struct broker {
     unsigned metadata_requests;
     unsigned subscribe_requests;
     unsigned pings;
+    struct broker_member members[BROKER_MEMBERS];
+    unsigned member_count;
+    int refuse_join; /* an error to answer the next JOIN_GROUP with */
+    int refuse_heartbeat;
+    unsigned commits_refused;
+    char metadata[64]; /* of the last commit */
     uint64_t pushed_bytes;
     uint64_t credit_bytes; /* granted in all */
 };
@@ -93,6 +124,16 @@ void broker_session_close(struct broker_session *s);
 void broker_session_input(struct broker_session *s, const void *data, size_t size);
 /* Pushes what subscriptions may get now. */
 void broker_session_push(struct broker_session *s);
+/* Tells a member what is assigned to it, in a new epoch. */
+void broker_member_push(struct broker *b, struct broker_member *member, uint32_t assigned);
+/* Ends its membership. */
+void broker_member_fence(struct broker *b, struct broker_member *member, int error);
+struct broker_member *broker_member_find(struct broker *b, const char *id); /* NULL: none */
+/* helper_broker_group.c: whether the frame was one of a group's. */
+bool broker_group_frame(struct broker_session *s, const struct frame_head *head, const uint8_t *data);
+/* Fills the status for a request that only the leader serves. */
+bool broker_check_leader(struct broker_session *s, const struct broker_partition *p,
+                         Flotilla__Status *status);
 /* For hand-made answers. */
 void broker_session_send(struct broker_session *s, uint16_t type, uint16_t flags, uint64_t correlation,
                          const ProtobufCMessage *m, const void *payload, size_t payload_size);
