@@ -118,15 +118,14 @@ static bool should_campaign(const struct cluster *c, const struct partition_meta
 }
 
 /* The group was there before this node came, and this node has nothing of it: its disk may have been
- * replaced, so that it must not vote before a leader has brought it up to date. Of two replicas the other one
- * has everything. */
+ * replaced, so that it must not vote before a leader has brought it up to date, nor lead. */
 static void distrust_lost(struct cluster *c, const struct partition_meta *partition)
 {
     struct journal_group state;
     uint64_t first_new_group_id;
     journal_get(c->options.journal, partition->group_id, &state);
     if (group0_joined(&c->group0, &first_new_group_id) && partition->group_id < first_new_group_id &&
-        partition->replica_count > 2 && state.term == 0 && !state.damaged) {
+        partition->replica_count > 1 && state.term == 0 && !state.damaged) {
         journal_put_damaged(c->options.journal, partition->group_id, true);
     }
 }

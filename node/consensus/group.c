@@ -82,8 +82,10 @@ int group_start_core(struct group *g, char *message, size_t message_size)
     g->running = true;
     rv = raft_start(&g->raft);
     g->start_empty = false;
-    if (rv == 0)
+    if (rv == 0) {
+        repair_note_started(g);
         return 0;
+    }
     if (core_error(rv) == ERR_CORRUPT)
         snprintf(message, message_size,
                  "can't load the replica of %s: %s; to rebuild it from its leader, move %s away", g->name,

@@ -293,9 +293,11 @@ void transfer_cancel(struct group *g, int status);
 
 /* ---- repair.c ---- */
 
-/* A damaged replica takes no part in elections. */
 void repair_note_newcomer(struct group *g, uint64_t term, bool has_snapshot);
-bool repair_refuses(const struct group *g, const struct message *message);
+/* The core has started. */
+void repair_note_started(struct group *g);
+/* A damaged replica takes no part in elections, but for the other one of two. */
+bool repair_refuses(struct group *g, const struct message *message);
 void repair_note(struct group *g, const struct message *message);
 void repair_tick(struct group *g);
 void repair_advance(struct group *g);

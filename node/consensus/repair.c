@@ -2,7 +2,11 @@
  * them, so that it neither votes nor campaigns until it has stored everything that a leader announced as
  * committed after this process started, from a leader whose own term's barrier is among it. The leader
  * forgets what this node had acknowledged when the link to its new process comes up (group_peer_restarted),
- * before it sends anything over it. */
+ * before it sends anything over it.
+ *
+ * Of two replicas the other one has everything that was ever committed, unless it is damaged itself, and then
+ * it does not campaign. So the damaged one of two votes for the other, and gives up what it has beyond it. */
+#include "node/consensus/configuration.h"
 #include "node/consensus/group_internal.h"
 
 enum { FIRST_INDEX = 1 }; /* of the first configuration, which is the same on all replicas */
@@ -10,17 +14,17 @@ enum { FIRST_INDEX = 1 }; /* of the first configuration, which is the same on al
 /* The newcomer's rule is not kept in the journal: it must never outlive the first contact, or replicas that
  * die together while their group forms would wait for each other for ever. A replica that has not been in
  * contact has neither term nor entries, and is found to be new again. Of two replicas the other one has
- * everything. */
+ * everything, and may always have the vote. */
 void repair_note_newcomer(struct group *g, uint64_t term, bool has_snapshot)
 {
-    g->newcomer = g->abstains_when_new && g->replica_count > 2 && !g->damaged && !has_snapshot &&
+    g->newcomer = g->abstains_when_new && g->replica_count > 1 && !g->damaged && !has_snapshot &&
                   term <= FIRST_INDEX && log_last_index(g->log) <= FIRST_INDEX;
     g->joined = !g->newcomer;
 }
 
 static bool newcomer_refuses(const struct group *g, const struct message *message)
 {
-    return g->newcomer && message->m.type == RAFT_IO_REQUEST_VOTE &&
+    return g->newcomer && g->replica_count > 2 && message->m.type == RAFT_IO_REQUEST_VOTE &&
            message->m.request_vote.last_log_index > FIRST_INDEX;
 }
 
@@ -30,11 +34,50 @@ bool group_joined(const struct group *g, uint64_t *index)
     return g->joined;
 }
 
-bool repair_refuses(const struct group *g, const struct message *message)
+/* Without the first entry the core knows no group, and would refuse its vote. */
+void repair_note_started(struct group *g)
+{
+    if (g->damaged && g->replica_count == 2 && g->raft.configuration.n == 0)
+        configuration_of_voters(&g->raft.configuration, g->replicas, g->replica_count);
+}
+
+/* The first of its own entries that the candidate cannot have, or 0. */
+static uint64_t first_beyond(struct group *g, const struct raft_request_vote *vote)
+{
+    uint64_t index = raft_last_index(&g->raft);
+    if (group_term_of(g, index) < vote->last_log_term)
+        return 0;
+    while (index > 1 && group_term_of(g, index - 1) > vote->last_log_term)
+        index--;
+    if (group_term_of(g, index) == vote->last_log_term)
+        index = vote->last_log_index + 1;
+    return index <= raft_last_index(&g->raft) ? index : 0;
+}
+
+/* Of two replicas, and this is the damaged one. A candidate that knows nothing stands on a replaced disk.
+ * What this one has beyond the candidate was never committed, but would make the core refuse the vote: it
+ * goes, and the candidate will ask again. */
+static bool votes_for_the_other(struct group *g, const struct raft_request_vote *vote)
+{
+    if (g->replica_count != 2 || vote->last_log_index <= FIRST_INDEX)
+        return false;
+    uint64_t beyond = first_beyond(g, vote);
+    if (beyond == 0)
+        return true;
+    if (beyond > g->raft.commit_index && group_leader(g) == 0 && g->reload_from == 0 && !g->catchup)
+        g->reload_from = beyond;
+    return false;
+}
+
+bool repair_refuses(struct group *g, const struct message *message)
 {
     if (newcomer_refuses(g, message))
         return true;
-    return g->damaged && (message->m.type == RAFT_IO_REQUEST_VOTE || message->m.type == RAFT_IO_TIMEOUT_NOW);
+    if (!g->damaged)
+        return false;
+    if (message->m.type == RAFT_IO_REQUEST_VOTE)
+        return !votes_for_the_other(g, &message->m.request_vote);
+    return message->m.type == RAFT_IO_TIMEOUT_NOW;
 }
 
 void repair_note(struct group *g, const struct message *message)
@@ -52,7 +95,8 @@ void repair_note(struct group *g, const struct message *message)
     g->repair_commit = message->commit;
 }
 
-/* Without a leader it waits for ever. That may be a majority in the same state, where only a person can help.
+/* Without a leader it waits for ever. That may be a majority in the same state, where only a person can help:
+ * to go on with what is left would lose records that were acknowledged, without a word.
  */
 void repair_tick(struct group *g)
 {
@@ -65,10 +109,9 @@ void repair_tick(struct group *g)
     } else if (now_ms >= g->repair_alarm_ms) {
         g->repair_alarm_ms = now_ms + REPEAT_MS;
         LOG(g->consensus->options.logger, LOG_ERROR,
-            "a damaged replica cannot be repaired without a leader: start the nodes of the other replicas; "
-            "if a "
-            "majority is damaged, restore the data directory of one of these nodes as a whole, journal "
-            "included",
+            "a damaged replica waits for a leader to repair it: start the nodes of its other replicas; if a "
+            "majority of them is damaged, put no older backup in place, and see 'A damaged majority' in "
+            "docs/operations.md",
             "group=%s", g->name);
     }
 }

@@ -1,83 +1,51 @@
 /* Leaders keep more of the log in memory than some of their followers, and messages are repeated: what a
  * follower gets may begin before what it has kept. On simulated disks. */
-#include "helper_cluster.h"
+#include "helper_simulated.h"
 #include "node/consensus/group_internal.h"
-#include "tests/sim/env_sim.h"
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-enum { MS = 1000000, NODES = 3 };
+enum { NODES = 3 };
 
-static struct test_cluster cluster;
-static struct sim *sim;
-
-static bool settled(void *data)
-{
-    (void)data;
-    return all_open(&cluster, NULL) && has_leader(&cluster, NULL) && all_applied(&cluster, NULL) &&
-           nothing_in_flight(&cluster, NULL);
-}
+static struct simulated simulated;
+static struct test_cluster *const cluster = &simulated.cluster;
 
 static int set_up(void **state)
 {
     (void)state;
-    sim = sim_create(42);
-    cluster_init_bare(&cluster, NODES, 1);
-    cluster.entry_memory_bytes = 64 * 1024;
-    for (unsigned i = 0; i < NODES; i++) {
-        struct test_node *node = &cluster.nodes[i];
-        snprintf(node->host, sizeof node->host, "n%u", i + 1);
-        node->port = 9292;
-        node->env = sim_host_env(sim_host_create(sim, node->host));
-        node_start(node);
-    }
-    assert_true(sim_run_until(sim, 5000ull * MS, settled, NULL));
+    simulated_init(&simulated, NODES);
+    cluster->entry_memory_bytes = 64 * 1024;
+    simulated_start_all(&simulated);
+    simulated_settle(&simulated);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    sim_destroy(sim);
-    for (unsigned i = 0; i < NODES; i++)
-        cluster.nodes[i].logger = NULL;
-    assert_string_equal(cluster.violation, "");
-    cluster_close(&cluster);
+    simulated_close(&simulated);
     return 0;
-}
-
-static void propose_acked(uint64_t count)
-{
-    uint64_t target = cluster.acked + count;
-    for (int i = 0; i < 20000 && cluster.acked < target; i++) {
-        struct test_node *leader = cluster_leader(&cluster, 0);
-        if (leader)
-            cluster_propose(&cluster, leader, 0, 1000);
-        sim_run_for(sim, MS);
-    }
-    assert_true(cluster.acked >= target);
 }
 
 static struct group *leader_group(void)
 {
-    return cluster_leader(&cluster, 0)->groups[0].group;
+    return cluster_leader(cluster, 0)->groups[0].group;
 }
 
 static struct test_group *a_follower(void)
 {
-    return &cluster.nodes[cluster_leader(&cluster, 0)->id % NODES].groups[0];
+    return &cluster->nodes[cluster_leader(cluster, 0)->id % NODES].groups[0];
 }
 
 /* The leader remembers everything, the others little. */
 static void grow_apart(void)
 {
-    cluster_leader(&cluster, 0)->consensus->options.entry_memory_bytes = 1 << 30;
-    propose_acked(300);
-    assert_true(sim_run_until(sim, 5000ull * MS, settled, NULL));
+    cluster_leader(cluster, 0)->consensus->options.entry_memory_bytes = 1 << 30;
+    simulated_propose(&simulated, 300, 1000);
+    simulated_settle(&simulated);
     assert_int_equal(leader_group()->raft.log.offset, 0);
     assert_true(a_follower()->group->raft.log.offset > 0);
 }
@@ -94,8 +62,8 @@ static void step_back_to(uint64_t next_index)
     struct raft_progress *progress = group_progress(leader_group(), a_follower()->node->id);
     assert_non_null(progress);
     raft_time last_send = progress->last_send;
-    assert_true(sim_run_until(sim, 100ull * MS, has_sent, &last_send));
-    sim_run_for(sim, 5ull * MS);
+    assert_true(simulated_run_until(&simulated, 100, has_sent, &last_send));
+    sim_run_for(simulated.sim, 5ull * MS);
     memset(progress, 0, sizeof *progress);
     progress->next_index = next_index;
 }
@@ -112,9 +80,9 @@ static void follower_survives_from(uint64_t next_index)
     struct test_group *follower = a_follower();
     uint64_t term = follower->group->raft.current_term;
     step_back_to(next_index);
-    assert_true(sim_run_until(sim, 5000ull * MS, follower_matches, NULL));
-    propose_acked(20);
-    assert_true(sim_run_until(sim, 5000ull * MS, settled, NULL));
+    assert_true(simulated_run_until(&simulated, 5000, follower_matches, NULL));
+    simulated_propose(&simulated, 20, 1000);
+    simulated_settle(&simulated);
     assert_false(follower->failed);
     assert_int_equal(follower->group->raft.current_term, term);
     assert_int_equal(follower->group->raft.last_applied, leader_group()->raft.last_applied);
@@ -143,8 +111,8 @@ static void test_in_small_pieces(void **state)
 {
     (void)state;
     grow_apart();
-    propose_acked(1500); /* more than one message takes */
-    assert_true(sim_run_until(sim, 5000ull * MS, settled, NULL));
+    simulated_propose(&simulated, 1500, 1000); /* more than one message takes */
+    simulated_settle(&simulated);
     follower_survives_from(1);
 }
 
@@ -156,7 +124,7 @@ static void contradict(uint64_t prev, uint64_t prev_term, unsigned n)
     struct message message = {.group_id = follower->group->id, .m = {.type = RAFT_IO_APPEND_ENTRIES}};
     struct raft_append_entries *a = &message.m.append_entries;
     queue_init(&message.node);
-    message.m.server_id = cluster_leader(&cluster, 0)->id;
+    message.m.server_id = cluster_leader(cluster, 0)->id;
     *a = (struct raft_append_entries){.term = follower->group->raft.current_term,
                                       .prev_log_index = prev,
                                       .prev_log_term = prev_term,
@@ -166,7 +134,7 @@ static void contradict(uint64_t prev, uint64_t prev_term, unsigned n)
     for (unsigned i = 0; i < n; i++)
         a->entries[i] = (struct raft_entry){.term = a->term + 1, .type = RAFT_COMMAND, .batch = batch};
     group_receive(follower->group, &message);
-    sim_run_for(sim, MS);
+    sim_run_for(simulated.sim, MS);
     assert_true(follower->failed);
 }
 
