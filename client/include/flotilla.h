@@ -485,6 +485,7 @@ struct flotilla_group_offset {
     uint32_t partition;
     int64_t offset;
     const char *metadata;
+    int64_t commit_time_ms; /* 0: unknown; not read where this is given to the library */
 };
 struct flotilla_offsets {
     const struct flotilla_group_offset *const *offsets; /* by topic, partition */
@@ -531,8 +532,59 @@ int flotilla_offset_list(struct flotilla_client *client, const char *topic, int3
 int flotilla_group_offsets(struct flotilla_client *client, const char *group, const char *topic,
                            int timeout_ms, const struct flotilla_offsets **offsets, char *error,
                            size_t error_size);
+/* Refused with FLOTILLA_ERR_GROUP_NOT_EMPTY while the group has members: they commit by themselves. */
 int flotilla_group_commit(struct flotilla_client *client, const char *group, const char *topic,
                           int32_t partition, int64_t offset, int timeout_ms, char *error, size_t error_size);
+/* The same for many, of which either all are taken or none. */
+int flotilla_group_commit_all(struct flotilla_client *client, const char *group,
+                              const struct flotilla_group_offset *const *offsets, size_t count,
+                              int timeout_ms, char *error, size_t error_size);
+
+struct flotilla_group_info {
+    const char *group;
+    const char *state;    /* empty, reconciling, stable; of Kafka's classic groups also preparing-rebalance,
+                             completing-rebalance */
+    const char *protocol; /* flotilla, classic; "": only offsets are committed under the name */
+    const char *assignor;
+    int64_t epoch;
+    uint32_t members;
+};
+struct flotilla_groups {
+    const struct flotilla_group_info *const *groups; /* by name */
+    size_t count;
+};
+struct flotilla_group_member {
+    const char *member_id;
+    const char *instance_id; /* "": dynamic */
+    const char *client_id;
+    const char *host;
+    const char *rack;
+    int64_t epoch;
+    const char *const *topics;
+    size_t topic_count;
+    const char *pattern;
+    const struct flotilla_partition *const *assigned; /* may read now */
+    size_t assigned_count;
+    const struct flotilla_partition *const *target; /* will in the end */
+    size_t target_count;
+    uint64_t heartbeat_age_ms;
+};
+struct flotilla_group_description {
+    const struct flotilla_group_info *info;
+    const struct flotilla_group_member *const *members;
+    size_t member_count;
+    const struct flotilla_group_offset *const *offsets; /* by topic, partition */
+    size_t offset_count;
+};
+/* Asks every node for the groups that it coordinates. */
+int flotilla_group_list(struct flotilla_client *client, int timeout_ms, const struct flotilla_groups **groups,
+                        char *error, size_t error_size);
+int flotilla_group_describe(struct flotilla_client *client, const char *group, int timeout_ms,
+                            const struct flotilla_group_description **description, char *error,
+                            size_t error_size);
+/* Deletes a group without members and its offsets; with `topic` only its offsets of that topic. */
+int flotilla_group_delete(struct flotilla_client *client, const char *group, const char *topic,
+                          int timeout_ms, char *error, size_t error_size);
 
 #ifdef __cplusplus
 }
