@@ -12,6 +12,9 @@ void kafka_dispatch(struct kafka_request *r);
 bool kafka_is_served(int16_t key);
 
 void kafka_api_versions(struct kafka_request *r);
+void kafka_produce(struct kafka_request *r);
+void kafka_fetch(struct kafka_request *r);
+void kafka_list_offsets(struct kafka_request *r);
 void kafka_metadata(struct kafka_request *r);
 void kafka_init_producer_id(struct kafka_request *r);
 

@@ -193,49 +193,108 @@ void kafka_finish_silently(struct kafka_request *r)
     set_answered(r);
 }
 
-static struct slice header_and(struct kafka_request *r, const void *response, int *status)
+/* Where records belong in an encoded answer. */
+struct gaps {
+    struct arena *arena;
+    struct gap {
+        size_t position, size;
+    } * items;
+    unsigned count, capacity;
+    bool full;
+};
+
+static bool grow(struct gaps *g)
+{
+    unsigned capacity = g->capacity == 0 ? 16 : g->capacity * 2;
+    struct gap *items = arena_alloc(g->arena, capacity * sizeof(*items));
+    if (items == NULL)
+        return false;
+    if (g->count > 0)
+        memcpy(items, g->items, g->count * sizeof(*items));
+    g->items = items;
+    g->capacity = capacity;
+    return true;
+}
+
+static void on_gap(void *data, size_t position, struct kafka_bytes records)
+{
+    struct gaps *g = data;
+    if (records.size <= 0)
+        return;
+    if (g->count == g->capacity && !grow(g)) {
+        g->full = true;
+        return;
+    }
+    g->items[g->count++] = (struct gap){position, (size_t)records.size};
+}
+
+/* Header and body. */
+static int encode(struct kafka_request *r, const void *response, struct gaps *g, struct slice *encoded)
 {
     struct bytes *out = &r->server->kafka->scratch;
     const struct kafka_request_header *h = &r->header;
     bytes_clear(out);
     kafka_response_header_encode(h->api_key, h->api_version, h->correlation_id, out);
-    if (response != NULL)
-        *status = kafka_encode(KAFKA_RESPONSE, h->api_key, h->api_version, response, out);
-    struct slice encoded = slice_copy(out->data, out->size);
+    int status = kafka_encode_with_gaps(KAFKA_RESPONSE, h->api_key, h->api_version, response, out, on_gap, g);
+    if (status == 0 && g->full)
+        status = ERR_TOO_LARGE;
+    *encoded = status == 0 ? slice_copy(out->data, out->size) : slice_none();
     if (out->capacity > SCRATCH_KEEP_BYTES) {
         bytes_close(out);
         bytes_init(out);
     }
-    return encoded;
+    return status;
+}
+
+/* Takes pieces until they make up the gap; returns how many. */
+static unsigned take_pieces(struct kafka_request *r, const struct gap *gap, struct slice *pieces)
+{
+    unsigned n = 0;
+    for (size_t left = gap->size; left > 0; n++) {
+        ASSERT(pieces[n].size <= left);
+        left -= pieces[n].size;
+        r->answer[r->answer_count++] = pieces[n];
+    }
+    return n;
+}
+
+static void interleave(struct kafka_request *r, struct slice encoded, const struct gaps *g,
+                       struct slice *pieces)
+{
+    size_t at = 0;
+    for (unsigned i = 0; i < g->count; i++) {
+        r->answer[r->answer_count++] = slice_sub(encoded, at, g->items[i].position - at);
+        pieces += take_pieces(r, &g->items[i], pieces);
+        at = g->items[i].position;
+    }
+    if (at < encoded.size)
+        r->answer[r->answer_count++] = slice_sub(encoded, at, encoded.size - at);
+    slice_unref(&encoded);
+}
+
+void kafka_respond_with_records(struct kafka_request *r, const void *response, struct slice *pieces,
+                                unsigned count)
+{
+    struct gaps g = {.arena = &r->arena};
+    struct slice encoded = slice_none();
+    int status = r->connection != NULL ? encode(r, response, &g, &encoded) : ERR_CLOSED;
+    if (status == 0) {
+        r->answer = memory_alloc((count + g.count + 1) * sizeof(r->answer[0]));
+        interleave(r, encoded, &g, pieces);
+        set_answered(r);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++)
+        slice_unref(&pieces[i]);
+    if (r->connection != NULL)
+        kafka_refuse(r, error_text(status));
+    else
+        set_answered(r);
 }
 
 void kafka_respond(struct kafka_request *r, const void *response)
 {
-    if (r->connection == NULL) {
-        set_answered(r);
-        return;
-    }
-    int status = 0;
-    struct slice encoded = header_and(r, response, &status);
-    if (status != 0) {
-        slice_unref(&encoded);
-        kafka_refuse(r, error_text(status));
-        return;
-    }
-    r->answer = memory_alloc(sizeof(r->answer[0]));
-    r->answer[0] = encoded;
-    r->answer_count = 1;
-    set_answered(r);
-}
-
-void kafka_respond_gathered(struct kafka_request *r, struct slice *pieces, unsigned count)
-{
-    int status = 0;
-    r->answer = memory_alloc((count + 1) * sizeof(r->answer[0]));
-    r->answer[0] = header_and(r, NULL, &status);
-    memcpy(&r->answer[1], pieces, count * sizeof(pieces[0]));
-    r->answer_count = count + 1;
-    set_answered(r);
+    kafka_respond_with_records(r, response, NULL, 0);
 }
 
 void kafka_refuse(struct kafka_request *r, const char *reason)

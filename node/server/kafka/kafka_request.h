@@ -1,5 +1,5 @@
 /* One request of a Kafka client, from its frame to its answer. Created by the connection; once begun its
- * handler must end it exactly once, now or later, with kafka_respond, kafka_respond_gathered,
+ * handler must end it exactly once, now or later, with kafka_respond, kafka_respond_with_records,
  * kafka_finish_silently or kafka_refuse. It outlives its connection: answers to a client that has gone are
  * dropped. Internal to this room. */
 #ifndef SERVER_KAFKA_REQUEST_H
@@ -43,8 +43,10 @@ const char *kafka_request_text(struct kafka_request *r, struct kafka_string text
 
 /* `response` is a struct kafka_<api>_response. */
 void kafka_respond(struct kafka_request *r, const void *response);
-/* An answer that has been encoded by hand: the body in pieces, whose references are taken over. */
-void kafka_respond_gathered(struct kafka_request *r, struct slice *pieces, unsigned count);
+/* The same for a response with records, of which only the sizes are filled in: their bytes are `pieces`, all
+ * in the order of the wire, whose references are taken over. */
+void kafka_respond_with_records(struct kafka_request *r, const void *response, struct slice *pieces,
+                                unsigned count);
 /* No answer: acks=0. */
 void kafka_finish_silently(struct kafka_request *r);
 /* The protocol has no answer for this: logs the reason and closes the connection. */
