@@ -3,13 +3,13 @@
 #include "client/cli/connect.h"
 #include "client/cli/format.h"
 #include "client/cli/interrupt.h"
+#include "client/cli/where.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { ERROR_SIZE = 512, POLL_MS = 100, COMMIT_EVERY_NS = 1000000000, COMMIT_TIMEOUT_MS = 5000 };
@@ -34,52 +34,16 @@ struct consume {
     size_t partition_slots;
 };
 
-static bool parse_time(const char *text, int64_t *milliseconds)
-{
-    static const char *const formats[] = {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M",
-                                          "%Y-%m-%d"};
-    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
-        struct tm parts = {0};
-        const char *end = strptime(text, formats[i], &parts);
-        if (end != NULL && (*end == 0 || strcmp(end, "Z") == 0)) {
-            *milliseconds = (int64_t)timegm(&parts) * 1000;
-            return true;
-        }
-    }
-    int64_t ago = 0;
-    if (text[0] == '-' && cli_parse_duration(text + 1, &ago)) {
-        *milliseconds = cli_wall_ms() - ago;
-        return true;
-    }
-    return false;
-}
-
-/* beginning | end | OFFSET | TIME; nothing: the group's committed offset, or the end without a group. */
+/* Nothing given: the group's committed offset, or the end without a group. */
 static bool parse_from(struct consume *c, const char *from)
 {
-    char *end;
     if (from == NULL) {
         c->start = c->group != NULL ? FLOTILLA_START_COMMITTED
                    : c->exit_at_end ? FLOTILLA_START_BEGINNING
                                     : FLOTILLA_START_END;
-    } else if (strcmp(from, "beginning") == 0) {
-        c->start = FLOTILLA_START_BEGINNING;
-    } else if (strcmp(from, "end") == 0) {
-        c->start = FLOTILLA_START_END;
-    } else if (parse_time(from, &c->start_value)) {
-        c->start = FLOTILLA_START_TIME;
-    } else {
-        c->start = FLOTILLA_START_OFFSET;
-        c->start_value = strtoll(from, &end, 10);
-        if (end == from || *end != 0 || c->start_value < 0) {
-            cli_error(c->command,
-                      "--from takes beginning, end, an offset, a UTC time (2026-03-01T10:00:00) or a time "
-                      "ago (-5m), not \"%s\"",
-                      from);
-            return false;
-        }
+        return true;
     }
-    return true;
+    return where_parse(c->command, "--from", from, &c->start, &c->start_value);
 }
 
 static int learn_partitions(struct consume *c, struct flotilla_client *client)

@@ -7,6 +7,8 @@
 extern const struct cli_command cmd_topic_create, cmd_topic_list, cmd_topic_describe, cmd_topic_alter,
     cmd_topic_delete;
 extern const struct cli_command cmd_produce, cmd_consume;
+extern const struct cli_command cmd_group_list, cmd_group_describe, cmd_group_members, cmd_group_reset,
+    cmd_group_delete;
 extern const struct cli_command cmd_cluster_status, cmd_cluster_drain, cmd_cluster_log_level;
 extern const struct cli_command cmd_local_start, cmd_local_status, cmd_local_env, cmd_local_kill,
     cmd_local_pause, cmd_local_resume, cmd_local_restart, cmd_local_stop, cmd_local_destroy, cmd_local_logs;
