@@ -322,6 +322,10 @@ void reconciler_run(struct cluster *c)
     if (!group0_joined(&c->group0, &first_new_group_id)) {
         return;
     }
+    if (metadata_version(c->group0.metadata) < r->version) {
+        return; /* the metadata is being loaded again: what it does not show yet must not be taken for deleted
+                 */
+    }
     if (!r->has_run || r->version != metadata_version(c->group0.metadata)) {
         compare(c);
     }

@@ -247,6 +247,14 @@ void fake_world_commit(struct fake_world *w)
     env_defer(&w->env.env, &w->commit_task, on_commit);
 }
 
+void fake_world_reload(struct fake_world *w, uint32_t node_id)
+{
+    struct group *g = fake_node(w, node_id)->group0;
+    g->applied = 0;
+    assert_int_equal(g->callbacks->restore(g->data, NULL, 0, 0), 0);
+    fake_world_commit(w);
+}
+
 /* ---- groups ---- */
 
 struct group *fake_group_create(struct fake_world *w, uint32_t node_id,

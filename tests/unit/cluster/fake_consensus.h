@@ -110,6 +110,8 @@ uint32_t fake_world_leader(const struct fake_world *w, uint64_t group_id);
 /* A dead node leads nothing and answers nobody, but its objects stay. */
 void fake_world_set_up(struct fake_world *w, uint32_t node_id, bool up);
 void fake_world_commit(struct fake_world *w);
+/* The node's metadata group loads its core again: the tables begin anew. */
+void fake_world_reload(struct fake_world *w, uint32_t node_id);
 
 struct group *fake_group_create(struct fake_world *w, uint32_t node_id,
                                 const struct partition_meta *partition);

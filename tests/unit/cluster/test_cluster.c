@@ -589,6 +589,26 @@ static void damaged_replicas_are_opened_again(void **state)
     assert_int_equal(n->running_count, OFFSETS_PARTITIONS);
 }
 
+/* They are not the word of anybody until they show again what they showed before. */
+static void tables_that_begin_anew_erase_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct test_node *n = &f->nodes[2];
+    assert_int_equal(create_on(f, 1, "t", 3, 3), 0);
+    RUN_UNTIL(f, n->running_count == OFFSETS_PARTITIONS + 3);
+    f->world.held_node = 3;
+    fake_world_reload(&f->world, 3);
+    fake_world_run(&f->world, 2000);
+    assert_int_equal(n->running_count, OFFSETS_PARTITIONS + 3);
+    f->world.held_node = 0;
+    fake_world_commit(&f->world);
+    fake_world_run(&f->world, 2000);
+    assert_int_equal(n->running_count, OFFSETS_PARTITIONS + 3);
+    assert_int_equal(n->erased_count, 0);
+    assert_int_equal(create_on(f, 1, "later", 1, 3), 0);
+    RUN_UNTIL(f, n->running_count == OFFSETS_PARTITIONS + 4);
+}
+
 static void only_files_of_deleted_groups_are_orphans(void **state)
 {
     struct fixture *f = *state;
@@ -810,6 +830,7 @@ int main(void)
         WITH_CLUSTER(readiness_does_not_flip_while_leaders_move),
         WITH_CLUSTER(readiness_ends_with_the_majority),
         WITH_CLUSTER(damaged_replicas_are_opened_again),
+        WITH_CLUSTER(tables_that_begin_anew_erase_nothing),
         WITH_CLUSTER(only_files_of_deleted_groups_are_orphans),
         WITH_CLUSTER(leaders_come_back_a_few_at_a_time),
         WITH_CLUSTER(a_draining_node_leads_nothing),
