@@ -20,7 +20,7 @@ static void destroy(void *state)
     offsets_table_destroy(state);
 }
 
-static void apply_value(struct offsets_table *t, const Flotilla__OffsetKey *key, const struct record *record)
+static void apply_value(struct offsets_table *t, const Flotilla__GroupKey *key, const struct record *record)
 {
     if (record->value == NULL) {
         offsets_table_set(t, key, NULL);
@@ -37,11 +37,11 @@ static void apply_record(struct offsets_table *t, const struct record *record)
 {
     if (record->key == NULL)
         return;
-    Flotilla__OffsetKey *key = flotilla__offset_key__unpack(NULL, record->key_size, record->key);
+    Flotilla__GroupKey *key = flotilla__group_key__unpack(NULL, record->key_size, record->key);
     if (key == NULL)
         return;
     apply_value(t, key, record);
-    flotilla__offset_key__free_unpacked(key, NULL);
+    flotilla__group_key__free_unpacked(key, NULL);
 }
 
 /* What doesn't parse is skipped, on every replica alike. */

@@ -1,5 +1,5 @@
 /* Committed offsets of named groups: the state machine of __consumer_offsets' partitions. A commit is a
- * record batch with one record per offset (key OffsetKey, value OffsetValue) produced to partition
+ * record batch with one record per offset (key GroupKey, value OffsetValue) produced to partition
  * crc32c(group) % partitions of that topic; its leader is the group's coordinator.
  *
  * The table is fed by committed records only, on every replica, and travels in the partition's snapshot: a

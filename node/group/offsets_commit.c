@@ -54,7 +54,7 @@ struct encoder {
 
 static void encode_commit(struct encoder *e, const char *group, const struct offset_commit *commit)
 {
-    Flotilla__OffsetKey key = FLOTILLA__OFFSET_KEY__INIT;
+    Flotilla__GroupKey key = FLOTILLA__GROUP_KEY__INIT;
     key.group = (char *)group;
     key.topic_id.data = (uint8_t *)commit->topic_id;
     key.topic_id.len = TOPIC_ID_SIZE;
@@ -68,7 +68,7 @@ static void encode_commit(struct encoder *e, const char *group, const struct off
 
     bytes_clear(&e->key);
     bytes_clear(&e->value);
-    flotilla__offset_key__pack(&key, bytes_extend(&e->key, flotilla__offset_key__get_packed_size(&key)));
+    flotilla__group_key__pack(&key, bytes_extend(&e->key, flotilla__group_key__get_packed_size(&key)));
     flotilla__offset_value__pack(&value,
                                  bytes_extend(&e->value, flotilla__offset_value__get_packed_size(&value)));
     batch_builder_add(&e->builder, e->now_ms, e->key.data, e->key.size, e->value.data, e->value.size, NULL,

@@ -124,7 +124,7 @@ static void remove_key(struct offsets_table *t, const char *name, const struct e
     }
 }
 
-int offsets_table_set(struct offsets_table *t, const Flotilla__OffsetKey *key,
+int offsets_table_set(struct offsets_table *t, const Flotilla__GroupKey *key,
                       const Flotilla__OffsetValue *value)
 {
     size_t name_size = strlen(key->group);
@@ -176,14 +176,14 @@ void offsets_table_each(const struct offsets_table *t, const char *group_name,
 /* One OffsetEntry with what it points to; the table's own strings are borrowed. */
 struct packed_entry {
     Flotilla__OffsetEntry entry;
-    Flotilla__OffsetKey key;
+    Flotilla__GroupKey key;
     Flotilla__OffsetValue value;
 };
 
 static void pack_entry(struct packed_entry *p, struct group_offsets *group, struct entry *entry)
 {
     flotilla__offset_entry__init(&p->entry);
-    flotilla__offset_key__init(&p->key);
+    flotilla__group_key__init(&p->key);
     flotilla__offset_value__init(&p->value);
     p->key.group = group->name;
     p->key.topic_id.data = entry->key.topic_id;

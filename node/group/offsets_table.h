@@ -1,4 +1,4 @@
-/* The table of committed offsets: group, topic and partition -> offset. In memory, pure; fed with OffsetKey /
+/* The table of committed offsets: group, topic and partition -> offset. In memory, pure; fed with GroupKey /
  * OffsetValue. */
 #ifndef GROUP_OFFSETS_TABLE_H
 #define GROUP_OFFSETS_TABLE_H
@@ -17,7 +17,7 @@ size_t offsets_table_count(const struct offsets_table *t);
 
 /* Sets the key's offset, or with `value` NULL removes it. ERR_CORRUPT when key or value is out of its bounds
  * (they come from a log or a snapshot): the table stays as it was. */
-int offsets_table_set(struct offsets_table *t, const Flotilla__OffsetKey *key,
+int offsets_table_set(struct offsets_table *t, const Flotilla__GroupKey *key,
                       const Flotilla__OffsetValue *value);
 
 struct offsets_entry {

@@ -243,13 +243,13 @@ static void apply_record(struct partition *p, const void *key, size_t key_size, 
 
 static size_t pack_key(const char *group, uint8_t topic, unsigned char *out)
 {
-    Flotilla__OffsetKey key = FLOTILLA__OFFSET_KEY__INIT;
+    Flotilla__GroupKey key = FLOTILLA__GROUP_KEY__INIT;
     uint8_t id[TOPIC_ID_SIZE];
     memset(id, topic, sizeof id);
     key.group = (char *)group;
     key.topic_id.data = id;
     key.topic_id.len = sizeof id;
-    return flotilla__offset_key__pack(&key, out);
+    return flotilla__group_key__pack(&key, out);
 }
 
 static void test_null_value_removes(void **state)
