@@ -5,9 +5,15 @@
 typedef void handler(struct kafka_request *r);
 
 static handler *const handlers[KAFKA_KEYS] = {
-    [KAFKA_API_PRODUCE] = kafka_produce,           [KAFKA_API_FETCH] = kafka_fetch,
-    [KAFKA_API_LIST_OFFSETS] = kafka_list_offsets, [KAFKA_API_METADATA] = kafka_metadata,
-    [KAFKA_API_API_VERSIONS] = kafka_api_versions, [KAFKA_API_INIT_PRODUCER_ID] = kafka_init_producer_id,
+    [KAFKA_API_PRODUCE] = kafka_produce,
+    [KAFKA_API_FETCH] = kafka_fetch,
+    [KAFKA_API_LIST_OFFSETS] = kafka_list_offsets,
+    [KAFKA_API_METADATA] = kafka_metadata,
+    [KAFKA_API_OFFSET_COMMIT] = kafka_offset_commit,
+    [KAFKA_API_OFFSET_FETCH] = kafka_offset_fetch,
+    [KAFKA_API_FIND_COORDINATOR] = kafka_find_coordinator,
+    [KAFKA_API_API_VERSIONS] = kafka_api_versions,
+    [KAFKA_API_INIT_PRODUCER_ID] = kafka_init_producer_id,
 };
 
 static handler *find_handler(int16_t key)

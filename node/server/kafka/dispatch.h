@@ -16,6 +16,9 @@ void kafka_produce(struct kafka_request *r);
 void kafka_fetch(struct kafka_request *r);
 void kafka_list_offsets(struct kafka_request *r);
 void kafka_metadata(struct kafka_request *r);
+void kafka_find_coordinator(struct kafka_request *r);
+void kafka_offset_commit(struct kafka_request *r);
+void kafka_offset_fetch(struct kafka_request *r);
 void kafka_init_producer_id(struct kafka_request *r);
 
 #endif

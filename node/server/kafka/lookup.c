@@ -91,7 +91,7 @@ uint32_t kafka_coordinator_of(const struct server *s, const char *group)
     return meta != NULL ? cluster_leader(s->cluster, meta->group_id, &epoch) : 0;
 }
 
-int16_t kafka_find_coordinator(const struct server *s, const char *group, struct partition **partition)
+int16_t kafka_local_coordinator(const struct server *s, const char *group, struct partition **partition)
 {
     const struct partition_meta *meta = coordinator_meta(s, group);
     if (meta == NULL)

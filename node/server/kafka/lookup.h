@@ -24,6 +24,6 @@ int16_t kafka_group_error(int error);
 /* The node that leads the group's coordinator; 0: nobody at the moment. */
 uint32_t kafka_coordinator_of(const struct server *s, const char *group);
 /* The replica that coordinates the group on this node, or an error of Kafka's. */
-int16_t kafka_find_coordinator(const struct server *s, const char *group, struct partition **partition);
+int16_t kafka_local_coordinator(const struct server *s, const char *group, struct partition **partition);
 
 #endif

@@ -1,0 +1,193 @@
+/* AlterConfigs, which replaces all settings of a topic, and IncrementalAlterConfigs, which changes those that
+ * it names. */
+#include "node/server/kafka/admin_call.h"
+#include "node/server/kafka/config_view.h"
+#include "node/server/kafka/dispatch.h"
+#include "node/server/kafka/lookup.h"
+
+/* Kafka's numbers for what is done to a setting. */
+enum config_operation { CONFIG_SET = 0, CONFIG_DELETE = 1 };
+
+static const char not_a_topic[] =
+    "only topics can be altered; a node's settings are in its configuration file";
+
+static void set_resource(struct admin_item *item, int8_t type, struct kafka_string name)
+{
+    const struct server *s = item->call->request->server;
+    if (type != CONFIG_RESOURCE_TOPIC) {
+        admin_refuse(item, KAFKA_ERR_INVALID_REQUEST, not_a_topic);
+        return;
+    }
+    admin_item_set_topic(item, name);
+    if (item->error == KAFKA_ERR_NONE && kafka_topic_by_name(s, name) == NULL)
+        admin_refuse(item, kafka_unknown_topic(s), "there is no such topic");
+}
+
+static struct cluster_config_entry *entries_new(struct admin_item *item, size_t count)
+{
+    struct cluster_config_entry *entries = arena_alloc(&item->call->request->arena, count * sizeof(*entries));
+    if (entries == NULL)
+        admin_refuse(item, KAFKA_ERR_INVALID_REQUEST, "too many settings in one request");
+    return entries;
+}
+
+/* `is_reset`: back to the default. False when the item has been refused. */
+static bool entry_set(struct admin_item *item, struct cluster_config_entry *entry, struct kafka_string name,
+                      struct kafka_string value, bool is_reset)
+{
+    struct kafka_request *r = item->call->request;
+    if (!is_reset && kafka_string_is_null(value)) {
+        admin_refuse(item, KAFKA_ERR_INVALID_CONFIG, "a setting is given no value");
+        return false;
+    }
+    entry->name = kafka_request_text(r, name);
+    entry->value = is_reset ? NULL : kafka_request_text(r, value);
+    if (entry->name == NULL || (!is_reset && entry->value == NULL)) {
+        admin_refuse(item, KAFKA_ERR_INVALID_CONFIG, "a setting cannot be read");
+        return false;
+    }
+    return true;
+}
+
+static void alter(struct admin_item *item, bool only_check, const struct cluster_config_entry *entries,
+                  size_t count)
+{
+    item->op.only_check = only_check;
+    cluster_alter_topic(item->call->request->server->cluster, &item->op, item->name, 0, entries, count, 0,
+                        admin_item_done);
+}
+
+/* ---- AlterConfigs ---- */
+
+static bool names(const struct kafka_alter_configs_request_resource *asked, const char *name)
+{
+    for (int32_t i = 0; i < asked->configs.count; i++)
+        if (kafka_string_is(asked->configs.items[i].name, name))
+            return true;
+    return false;
+}
+
+/* What the topic has and the request does not name goes. */
+static size_t add_resets(const struct kafka_alter_configs_request_resource *asked,
+                         const struct topic_meta *topic, struct kafka_request *r,
+                         struct cluster_config_entry *entries)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < topic->config_count; i++)
+        if (!names(asked, topic->config_names[i])) {
+            const char *name = kafka_request_text(r, kafka_string_of(topic->config_names[i]));
+            if (name != NULL)
+                entries[count++] = (struct cluster_config_entry){name, NULL};
+        }
+    return count;
+}
+
+static void begin_replacing(struct admin_item *item, size_t index)
+{
+    struct kafka_request *r = item->call->request;
+    const struct kafka_alter_configs_request *m = r->message;
+    const struct kafka_alter_configs_request_resource *asked = &m->resources.items[index];
+    const struct topic_meta *topic = metadata_topic(cluster_metadata(r->server->cluster), item->name);
+    size_t own = topic != NULL ? topic->config_count : 0, count = 0;
+    struct cluster_config_entry *entries = entries_new(item, (size_t)asked->configs.count + own);
+    if (entries == NULL)
+        return;
+    for (int32_t i = 0; i < asked->configs.count; i++)
+        if (!entry_set(item, &entries[count++], asked->configs.items[i].name, asked->configs.items[i].value,
+                       false))
+            return;
+    if (topic != NULL)
+        count += add_resets(asked, topic, r, entries + count);
+    alter(item, m->validate_only, entries, count);
+}
+
+static void answer_replaced(struct admin_call *call)
+{
+    struct kafka_request *r = call->request;
+    const struct kafka_alter_configs_request *m = r->message;
+    struct kafka_alter_configs_response response = kafka_alter_configs_response_default;
+    response.responses.items = KAFKA_NEW(&r->arena, alter_configs_response_resource, call->count);
+    if (response.responses.items == NULL) {
+        kafka_refuse_too_large(r);
+        return;
+    }
+    response.responses.count = (int32_t)call->count;
+    for (size_t i = 0; i < call->count; i++)
+        response.responses.items[i] = (struct kafka_alter_configs_response_resource){
+            .error_code = call->items[i].error,
+            .error_message = kafka_string_of(call->items[i].message),
+            .resource_type = m->resources.items[i].resource_type,
+            .resource_name = m->resources.items[i].resource_name,
+        };
+    kafka_respond(r, &response);
+}
+
+void kafka_alter_configs(struct kafka_request *r)
+{
+    const struct kafka_alter_configs_request *m = r->message;
+    struct admin_call *call = admin_call_create(r, (size_t)m->resources.count);
+    if (call == NULL)
+        return;
+    for (size_t i = 0; i < call->count; i++)
+        set_resource(&call->items[i], m->resources.items[i].resource_type,
+                     m->resources.items[i].resource_name);
+    admin_refuse_duplicates(call);
+    admin_call_run(call, begin_replacing, answer_replaced);
+}
+
+/* ---- IncrementalAlterConfigs ---- */
+
+static void begin_changing(struct admin_item *item, size_t index)
+{
+    const struct kafka_incremental_alter_configs_request *m = item->call->request->message;
+    const struct kafka_incremental_alter_configs_request_resource *asked = &m->resources.items[index];
+    struct cluster_config_entry *entries = entries_new(item, (size_t)asked->configs.count);
+    if (entries == NULL)
+        return;
+    for (int32_t i = 0; i < asked->configs.count; i++) {
+        const struct kafka_incremental_alter_configs_request_config *c = &asked->configs.items[i];
+        if (c->config_operation != CONFIG_SET && c->config_operation != CONFIG_DELETE) {
+            admin_refuse(item, KAFKA_ERR_INVALID_CONFIG,
+                         "no setting is a list that can be added to or taken from");
+            return;
+        }
+        if (!entry_set(item, &entries[i], c->name, c->value, c->config_operation == CONFIG_DELETE))
+            return;
+    }
+    alter(item, m->validate_only, entries, (size_t)asked->configs.count);
+}
+
+static void answer_changed(struct admin_call *call)
+{
+    struct kafka_request *r = call->request;
+    const struct kafka_incremental_alter_configs_request *m = r->message;
+    struct kafka_incremental_alter_configs_response response =
+        kafka_incremental_alter_configs_response_default;
+    response.responses.items = KAFKA_NEW(&r->arena, incremental_alter_configs_response_resource, call->count);
+    if (response.responses.items == NULL) {
+        kafka_refuse_too_large(r);
+        return;
+    }
+    response.responses.count = (int32_t)call->count;
+    for (size_t i = 0; i < call->count; i++)
+        response.responses.items[i] = (struct kafka_incremental_alter_configs_response_resource){
+            .error_code = call->items[i].error,
+            .error_message = kafka_string_of(call->items[i].message),
+            .resource_type = m->resources.items[i].resource_type,
+            .resource_name = m->resources.items[i].resource_name,
+        };
+    kafka_respond(r, &response);
+}
+
+void kafka_incremental_alter_configs(struct kafka_request *r)
+{
+    const struct kafka_incremental_alter_configs_request *m = r->message;
+    struct admin_call *call = admin_call_create(r, (size_t)m->resources.count);
+    if (call == NULL)
+        return;
+    for (size_t i = 0; i < call->count; i++)
+        set_resource(&call->items[i], m->resources.items[i].resource_type,
+                     m->resources.items[i].resource_name);
+    admin_refuse_duplicates(call);
+    admin_call_run(call, begin_changing, answer_changed);
+}

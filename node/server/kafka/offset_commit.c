@@ -1,0 +1,121 @@
+/* OffsetCommit: what can be committed goes into one batch of the coordinator's log; the rest has its own
+ * error. */
+#include "node/group/offsets.h"
+#include "node/server/kafka/dispatch.h"
+#include "node/server/kafka/lookup.h"
+#include "proto/error.h"
+#include <string.h>
+
+struct commit_call {
+    struct kafka_request *request;
+    struct kafka_offset_commit_response response;
+    struct offset_commit *commits; /* in the arena */
+    size_t count, capacity;
+    struct offsets_commit_req commit;
+};
+
+static size_t count_partitions(const struct kafka_offset_commit_request *m)
+{
+    size_t count = 0;
+    for (int32_t i = 0; i < m->topics.count; i++)
+        count += (size_t)m->topics.items[i].partitions.count;
+    return count;
+}
+
+static bool prepare(struct commit_call *call, const struct kafka_offset_commit_request *m)
+{
+    struct arena *arena = &call->request->arena;
+    call->response = kafka_offset_commit_response_default;
+    call->capacity = count_partitions(m);
+    call->commits = arena_alloc(arena, call->capacity * sizeof(*call->commits));
+    call->response.topics.items = KAFKA_NEW(arena, offset_commit_response_topic, (size_t)m->topics.count);
+    if (call->commits == NULL || call->response.topics.items == NULL)
+        return false;
+    call->response.topics.count = m->topics.count;
+    for (int32_t i = 0; i < m->topics.count; i++) {
+        struct kafka_offset_commit_response_topic *t = &call->response.topics.items[i];
+        int32_t count = m->topics.items[i].partitions.count;
+        t->name = m->topics.items[i].name;
+        t->partitions.items = KAFKA_NEW(arena, offset_commit_response_partition, (size_t)count);
+        if (t->partitions.items == NULL)
+            return false;
+        t->partitions.count = count;
+        for (int32_t k = 0; k < count; k++)
+            t->partitions.items[k].partition_index = m->topics.items[i].partitions.items[k].partition_index;
+    }
+    return true;
+}
+
+/* Fills the partitions that have no error of their own, and answers. */
+static void answer(struct commit_call *call, int16_t error)
+{
+    for (int32_t i = 0; i < call->response.topics.count; i++) {
+        struct kafka_offset_commit_response_topic *t = &call->response.topics.items[i];
+        for (int32_t k = 0; k < t->partitions.count; k++)
+            if (t->partitions.items[k].error_code == KAFKA_ERR_NONE)
+                t->partitions.items[k].error_code = error;
+    }
+    kafka_respond(call->request, &call->response);
+}
+
+static void on_committed(struct offsets_commit_req *req, int status)
+{
+    answer(req->data,
+           status == ERR_TOO_LARGE ? KAFKA_ERR_INVALID_COMMIT_OFFSET_SIZE : kafka_group_error(status));
+}
+
+static int16_t collect(struct commit_call *call, const struct topic_meta *topic,
+                       const struct kafka_offset_commit_request_partition *asked)
+{
+    struct kafka_request *r = call->request;
+    if (topic == NULL || asked->partition_index < 0 ||
+        (uint32_t)asked->partition_index >= topic->partition_count)
+        return kafka_unknown_topic(r->server);
+    if (asked->committed_offset < 0)
+        return KAFKA_ERR_OFFSET_OUT_OF_RANGE;
+    const char *metadata = kafka_request_text(r, asked->committed_metadata);
+    if (metadata == NULL || strlen(metadata) > OFFSETS_METADATA_MAX)
+        return KAFKA_ERR_OFFSET_METADATA_TOO_LARGE;
+    struct offset_commit *commit = &call->commits[call->count++];
+    *commit = (struct offset_commit){.partition = (uint32_t)asked->partition_index,
+                                     .offset = asked->committed_offset,
+                                     .leader_epoch = asked->committed_leader_epoch,
+                                     .metadata = metadata};
+    memcpy(commit->topic_id, topic->id, TOPIC_ID_SIZE);
+    return KAFKA_ERR_NONE;
+}
+
+static void collect_all(struct commit_call *call, const struct kafka_offset_commit_request *m)
+{
+    for (int32_t i = 0; i < m->topics.count; i++) {
+        const struct kafka_offset_commit_request_topic *asked = &m->topics.items[i];
+        const struct topic_meta *topic = kafka_topic_by_name(call->request->server, asked->name);
+        for (int32_t k = 0; k < asked->partitions.count; k++)
+            call->response.topics.items[i].partitions.items[k].error_code =
+                collect(call, topic, &asked->partitions.items[k]);
+    }
+}
+
+void kafka_offset_commit(struct kafka_request *r)
+{
+    const struct kafka_offset_commit_request *m = r->message;
+    struct commit_call *call = kafka_request_state(r, sizeof(*call));
+    const char *group = kafka_request_text(r, m->group_id);
+    struct partition *coordinator = NULL;
+    call->request = r;
+    call->commit.data = call;
+    if (!prepare(call, m)) {
+        kafka_refuse_too_large(r);
+        return;
+    }
+    int16_t error =
+        group == NULL ? KAFKA_ERR_INVALID_GROUP_ID : kafka_local_coordinator(r->server, group, &coordinator);
+    if (error == KAFKA_ERR_NONE)
+        collect_all(call, m);
+    if (error != KAFKA_ERR_NONE || call->count == 0)
+        answer(call, error);
+    else if (call->count > OFFSETS_COMMIT_MAX)
+        answer(call, KAFKA_ERR_INVALID_COMMIT_OFFSET_SIZE);
+    else
+        offsets_commit(coordinator, &call->commit, group, call->commits, call->count, on_committed);
+}
