@@ -80,7 +80,7 @@ static void on_failed(void *data, int status, const char *message)
     char quoted[320];
     const char *what =
         status == ERR_CORRUPT
-            ? "the replica's files are damaged: it is opened again, to be repaired from the others"
+            ? "the replica's files are damaged or do not fit its leader's: it is opened again, to be repaired"
             : "the replica stopped for good: repair its disk and restart the node";
     LOG(p->broker->options.logger, LOG_ERROR, what, "group=%s error=%s reason=%s", p->name,
         error_name(status), logger_quote(quoted, sizeof quoted, message));

@@ -245,7 +245,7 @@ static void on_group0_closed(void *data)
 void cluster_replicas_closed(struct cluster *c)
 {
     c->phase = CLUSTER_CLOSED;
-    if (c->group0.group == NULL) {
+    if (!group0_is_open(&c->group0)) {
         on_group0_closed(c);
         return;
     }

@@ -1,32 +1,18 @@
 /* Group 0 as a replicated state machine: commands in, tables out. Each command is the one record of a record
- * batch. */
+ * batch. A replica whose files turn out to be damaged is closed and opened again, until that works. */
 #ifndef CLUSTER_GROUP0_H
 #define CLUSTER_GROUP0_H
 
 #include "node/cluster/metadata.h"
+#include "node/cluster/retry.h"
 #include "node/consensus/group.h"
-
-struct group0 {
-    struct group *group; /* NULL while closed */
-    struct metadata *metadata;
-    struct env *env;
-    struct logger *logger;
-    bool is_ready;          /* read-only: this node leads and has applied everything before its term */
-    struct queue proposals; /* private from here */
-    bool has_failed;
-    bool is_joined; /* see group0_joined */
-    uint64_t joined_group_id;
-    void (*changed)(void *data);
-    void (*opened)(void *data, int status, const char *message);
-    void *data;
-};
 
 struct group0_options {
     struct env *env;
     struct logger *logger;
     struct consensus *consensus;
     struct data_dir *data_dir;
-    const uint32_t *voters;
+    const uint32_t *voters; /* copied */
     unsigned voter_count;
     bool campaign_at_once;
     /* The tables or this node's role changed. May be called from inside an apply: defer. */
@@ -34,15 +20,42 @@ struct group0_options {
     void *data;
 };
 
+/* The way from a failure back to a replica that runs. */
+enum group0_reopening { GROUP0_STAYS, GROUP0_FAILED, GROUP0_CLOSES, GROUP0_PAUSES, GROUP0_OPENS };
+
+struct group0 {
+    struct group *group; /* NULL while closed, also between two openings */
+    struct metadata *metadata;
+    bool is_ready;          /* read-only: this node leads and has applied everything before its term */
+    struct queue proposals; /* private from here */
+    bool has_failed;
+    bool is_joined; /* see group0_joined */
+    uint64_t joined_group_id;
+    struct group0_options options;
+    uint32_t voters[PARTITION_REPLICAS_MAX];
+    void (*opened)(void *data, int status, const char *message);
+    bool is_open;
+    enum group0_reopening reopening;
+    struct group *reopened; /* what is being closed or opened meanwhile */
+    struct retry retry;
+    struct env_timer timer;
+    void (*closed)(void *data);
+    void *closed_data;
+};
+
 /* A nonzero return: nothing was opened. Otherwise `opened` is called once, and group0_close is due even after
  * an error. */
 int group0_open(struct group0 *g, const struct group0_options *options,
                 void (*opened)(void *data, int status, const char *message));
-/* Outstanding proposals complete first. */
+/* Whether group0_close is due. */
+bool group0_is_open(const struct group0 *g);
+/* Its tables show everything that a leader has announced. */
+bool group0_caught_up(const struct group0 *g);
 /* False while this node is new to the cluster and the tables do not yet show what there was before it came.
  * Then true, and groups below `first_new_group_id` existed already: a replica of them that has no files here
  * may stand on a replaced disk. */
 bool group0_joined(struct group0 *g, uint64_t *first_new_group_id);
+/* Outstanding proposals complete first. */
 void group0_close(struct group0 *g, bool clean, void (*closed)(void *data), void *data);
 /* After closing: frees the tables. */
 void group0_release(struct group0 *g);

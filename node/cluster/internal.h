@@ -7,6 +7,7 @@
 #include "node/base/metrics.h"
 #include "node/cluster/cluster.h"
 #include "node/cluster/group0.h"
+#include "node/cluster/retry.h"
 #include <uthash.h>
 
 enum {
@@ -36,10 +37,12 @@ enum replica_state {
 struct replica {
     uint64_t group_id;
     enum replica_state state;
-    bool is_wanted;             /* scratch of a reconciliation */
-    bool is_erased;             /* when it stops */
-    bool is_reopened;           /* likewise */
-    bool has_caught_up;         /* since it runs: readiness.c */
+    bool is_wanted;     /* scratch of a reconciliation */
+    bool is_erased;     /* when it stops */
+    bool is_reopened;   /* likewise */
+    bool has_caught_up; /* since it runs: readiness.c */
+    struct retry retry;
+    uint64_t retry_ns;          /* when it is tried again, if it has failed */
     struct topic_config config; /* what it runs with */
     struct led led;
     struct queue node; /* while waiting or leaving */

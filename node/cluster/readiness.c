@@ -71,7 +71,7 @@ static bool replicas_ready(struct cluster *c, char *reason, size_t reason_size)
 
 bool cluster_tables_current(const struct cluster *c)
 {
-    return c->phase == CLUSTER_RUNNING && cluster_controller(c) != 0 && group_caught_up(c->group0.group);
+    return c->phase == CLUSTER_RUNNING && cluster_controller(c) != 0 && group0_caught_up(&c->group0);
 }
 
 /* Without a majority nobody knows what it has missed. */
@@ -113,7 +113,7 @@ bool cluster_ready(struct cluster *c, char *reason, size_t reason_size)
         return not_ready(reason, reason_size, "the node is starting or shutting down");
     }
     if (c->group0.has_failed) {
-        return not_ready(reason, reason_size, "the metadata replica failed");
+        return not_ready(reason, reason_size, "the metadata replica failed, see the log");
     }
     if (!has_controller(c)) {
         return not_ready(reason, reason_size, "no controller: a majority of the nodes is not in reach");

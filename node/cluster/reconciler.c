@@ -46,13 +46,22 @@ static void drop(struct reconciler *r, struct replica *replica)
     free(replica);
 }
 
-static void fail(struct cluster *c, struct replica *replica, uint64_t pause_ns)
+static void retry_at(struct reconciler *r, uint64_t retry_ns)
 {
-    uint64_t retry_ns = env_now_ns(c->env) + pause_ns;
-    replica->state = REPLICA_FAILED;
-    if (c->reconciler.retry_ns == 0 || c->reconciler.retry_ns > retry_ns) {
-        c->reconciler.retry_ns = retry_ns;
+    if (r->retry_ns == 0 || r->retry_ns > retry_ns) {
+        r->retry_ns = retry_ns;
     }
+}
+
+/* Returns the milliseconds until it is tried again. */
+static uint64_t fail(struct cluster *c, struct replica *replica, uint64_t first_pause_ns)
+{
+    uint64_t now = env_now_ns(c->env);
+    uint64_t pause_ns = retry_note_failure(&replica->retry, now, first_pause_ns);
+    replica->state = REPLICA_FAILED;
+    replica->retry_ns = now + pause_ns;
+    retry_at(&c->reconciler, replica->retry_ns);
+    return pause_ns / NS_PER_MS;
 }
 
 /* ---- stopping ---- */
@@ -87,7 +96,10 @@ void cluster_replica_stopped(struct cluster *c, uint64_t group_id)
     c->reconciler.stopping--;
     if (replica->is_reopened && c->phase == CLUSTER_RUNNING) {
         replica->is_reopened = false;
-        fail(c, replica, reopen_pause_ns);
+        uint64_t pause_ms = fail(c, replica, reopen_pause_ns);
+        LOG(c->logger, LOG_WARN, "a replica that stopped is opened again soon",
+            "group_id=%" PRIu64 " after_ms=%" PRIu64 " failures=%u", group_id, pause_ms,
+            replica->retry.failures);
         c->reconciler.has_run = false; /* it may have been deleted meanwhile */
     } else {
         drop(&c->reconciler, replica);
@@ -136,7 +148,7 @@ static void start(struct cluster *c, struct replica *replica)
     const struct topic_meta *topic =
         metadata_topic_by_group(c->group0.metadata, replica->group_id, &partition);
     if (topic == NULL) { /* deleted while it waited: the next reconciliation sees to it */
-        fail(c, replica, retry_pause_ns);
+        (void)fail(c, replica, retry_pause_ns);
         return;
     }
     distrust_lost(c, partition);
@@ -176,11 +188,13 @@ void cluster_replica_started(struct cluster *c, uint64_t group_id, int status)
     if (status == 0) {
         replica->state = REPLICA_RUNNING;
         replica->has_caught_up = false;
+        retry_note_success(&replica->retry, env_now_ns(c->env));
         check_after_start(c, replica);
     } else {
-        LOG(c->logger, LOG_ERROR, "cannot start a replica, will try again", "group_id=%" PRIu64 " error=%s",
-            group_id, error_name(status));
-        fail(c, replica, retry_pause_ns);
+        uint64_t pause_ms = fail(c, replica, retry_pause_ns);
+        LOG(c->logger, LOG_ERROR, "cannot start a replica, will try again",
+            "group_id=%" PRIu64 " error=%s after_ms=%" PRIu64 " failures=%u", group_id, error_name(status),
+            pause_ms, replica->retry.failures);
     }
     cluster_wake(c);
 }
@@ -188,15 +202,21 @@ void cluster_replica_started(struct cluster *c, uint64_t group_id, int status)
 static void retry_failed(struct cluster *c)
 {
     struct reconciler *r = &c->reconciler;
-    if (r->retry_ns == 0 || env_now_ns(c->env) < r->retry_ns) {
+    uint64_t now = env_now_ns(c->env);
+    if (r->retry_ns == 0 || now < r->retry_ns) {
         return;
     }
     r->retry_ns = 0;
     for (struct replica *replica = r->replicas; replica != NULL; replica = replica->hh.next) {
-        if (replica->state == REPLICA_FAILED) {
-            replica->state = REPLICA_WAITING;
-            queue_push(&r->waiting, &replica->node);
+        if (replica->state != REPLICA_FAILED) {
+            continue;
         }
+        if (replica->retry_ns > now) {
+            retry_at(r, replica->retry_ns);
+            continue;
+        }
+        replica->state = REPLICA_WAITING;
+        queue_push(&r->waiting, &replica->node);
     }
 }
 
@@ -277,7 +297,7 @@ static void check_orphan(void *data, uint64_t group_id)
 /* Once, when this node has caught up with the metadata. */
 static void check_orphans(struct cluster *c)
 {
-    if (c->reconciler.orphans_checked || cluster_controller(c) == 0 || !group_caught_up(c->group0.group)) {
+    if (c->reconciler.orphans_checked || cluster_controller(c) == 0 || !group0_caught_up(&c->group0)) {
         return;
     }
     c->reconciler.orphans_checked = true;

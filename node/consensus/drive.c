@@ -255,7 +255,8 @@ static bool advance(struct group *g)
     if (!g->running)
         return false;
     if (g->raft.state == RAFT_UNAVAILABLE) {
-        group_fail(g, ERR_UNKNOWN, raft_errmsg(&g->raft));
+        const char *reason = raft_errmsg(&g->raft);
+        group_fail(g, ERR_UNKNOWN, reason[0] ? reason : "a leader contradicts what is committed here");
         return false;
     }
     return outbox_complete_sends(g) || raft_io_complete(g) || advance_role(g) || release_append(g) ||

@@ -255,6 +255,12 @@ void fake_world_reload(struct fake_world *w, uint32_t node_id)
     fake_world_commit(w);
 }
 
+void fake_world_fail(struct fake_world *w, uint32_t node_id, int status)
+{
+    struct group *g = fake_node(w, node_id)->group0;
+    g->callbacks->failed(g->data, status, "as the test has it");
+}
+
 /* ---- groups ---- */
 
 struct group *fake_group_create(struct fake_world *w, uint32_t node_id,
@@ -292,6 +298,11 @@ static void on_opened(struct env_task *task)
     struct group *g = container_of(task, struct group, task);
     void (*opened)(void *data, struct group *group, int status, const char *message) = g->opened;
     g->opened = NULL;
+    if (g->world->fail_opens > 0) {
+        g->world->fail_opens--;
+        opened(g->data, g, ERR_IO, "as the test has it");
+        return;
+    }
     assert_int_equal(g->callbacks->restore(g->data, NULL, 0, 0), 0);
     opened(g->data, g, 0, "");
     fake_world_commit(g->world);

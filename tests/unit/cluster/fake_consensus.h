@@ -90,6 +90,7 @@ struct fake_world {
     uint32_t lagging_node;     /* in sync with nobody */
     uint32_t electing_node;    /* its replicas don't know their leaders */
     uint32_t catching_up_node; /* its replicas are sent files */
+    unsigned fail_opens;       /* of group 0, so many times */
     struct env_task commit_task;
     struct queue forwards;
     uint64_t next_ticket;
@@ -112,6 +113,8 @@ void fake_world_set_up(struct fake_world *w, uint32_t node_id, bool up);
 void fake_world_commit(struct fake_world *w);
 /* The node's metadata group loads its core again: the tables begin anew. */
 void fake_world_reload(struct fake_world *w, uint32_t node_id);
+/* It stops, as the core does. */
+void fake_world_fail(struct fake_world *w, uint32_t node_id, int status);
 
 struct group *fake_group_create(struct fake_world *w, uint32_t node_id,
                                 const struct partition_meta *partition);

@@ -609,6 +609,74 @@ static void tables_that_begin_anew_erase_nothing(void **state)
     RUN_UNTIL(f, n->running_count == OFFSETS_PARTITIONS + 4);
 }
 
+/* However often it stops: less and less often, but it is never given up. */
+static void replicas_that_keep_failing_are_opened_less_often(void **state)
+{
+    struct fixture *f = *state;
+    struct test_node *n = &f->nodes[0];
+    uint64_t group_id = n->running[0].group_id;
+    unsigned times = 0;
+    uint64_t end = f->world.env.now_ns + UINT64_C(300) * 1000 * 1000 * 1000;
+    while (f->world.env.now_ns < end) {
+        if (find_running(n, group_id) != NULL) {
+            cluster_replica_damaged(n->cluster, group_id);
+            times++;
+        }
+        fake_world_turn(&f->world);
+    }
+    assert_in_range(times, 10, 40); /* between pauses of half a second and of a minute */
+    RUN_UNTIL(f, find_running(n, group_id) != NULL);
+    /* After a minute of work it is as if nothing had been. */
+    fake_world_run(&f->world, 90000);
+    cluster_replica_damaged(n->cluster, group_id);
+    RUN_UNTIL(f, find_running(n, group_id) == NULL);
+    fake_world_run(&f->world, 3000);
+    assert_non_null(find_running(n, group_id));
+}
+
+static void a_metadata_replica_that_failed_is_opened_again(void **state)
+{
+    struct fixture *f = *state;
+    struct test_node *n = &f->nodes[2];
+    assert_true(is_ready(f, 3, "?"));
+    f->world.fail_opens = 2;
+    fake_world_fail(&f->world, 3, ERR_CORRUPT);
+    assert_false(is_ready(f, 3, "the metadata replica failed"));
+    fake_world_run(&f->world, 1000);
+    assert_false(is_ready(f, 3, "the metadata replica failed"));
+    assert_false(cluster_tables_current(n->cluster));
+    assert_int_equal(create_on(f, 1, "meanwhile", 2, 3), 0);
+    fake_world_run(&f->world, 10000);
+    assert_int_equal(f->world.fail_opens, 0);
+    assert_true(is_ready(f, 3, "?"));
+    assert_int_equal(n->erased_count, 0);
+    RUN_UNTIL(f, n->running_count == OFFSETS_PARTITIONS + 2);
+}
+
+/* Nobody knows what is on a disk that has failed a sync. */
+static void a_metadata_replica_whose_disk_failed_stays_closed(void **state)
+{
+    struct fixture *f = *state;
+    fake_world_fail(&f->world, 3, ERR_IO);
+    fake_world_run(&f->world, 200000);
+    assert_false(is_ready(f, 3, "the metadata replica failed"));
+}
+
+/* At whatever point of being opened again. */
+static void a_node_closes_while_its_metadata_replica_is_opened_again(void **state)
+{
+    struct fixture *f = *state;
+    unsigned turns[NODES] = {1, 2, 5};
+    for (unsigned i = 0; i < NODES; i++) {
+        f->world.fail_opens = i;
+        fake_world_fail(&f->world, i + 1, ERR_CORRUPT);
+        for (unsigned k = 0; k < turns[i]; k++) {
+            fake_world_turn(&f->world);
+        }
+        close_node(f, i + 1);
+    }
+}
+
 static void only_files_of_deleted_groups_are_orphans(void **state)
 {
     struct fixture *f = *state;
@@ -831,6 +899,10 @@ int main(void)
         WITH_CLUSTER(readiness_ends_with_the_majority),
         WITH_CLUSTER(damaged_replicas_are_opened_again),
         WITH_CLUSTER(tables_that_begin_anew_erase_nothing),
+        WITH_CLUSTER(replicas_that_keep_failing_are_opened_less_often),
+        WITH_CLUSTER(a_metadata_replica_that_failed_is_opened_again),
+        WITH_CLUSTER(a_metadata_replica_whose_disk_failed_stays_closed),
+        WITH_CLUSTER(a_node_closes_while_its_metadata_replica_is_opened_again),
         WITH_CLUSTER(only_files_of_deleted_groups_are_orphans),
         WITH_CLUSTER(leaders_come_back_a_few_at_a_time),
         WITH_CLUSTER(a_draining_node_leads_nothing),
