@@ -93,6 +93,7 @@ bool cluster_tables_current(const struct cluster *c);
 
 struct cluster_op {
     void *data;
+    bool only_check; /* of create and alter: nothing is changed, the results are what they would be */
     int status; /* results, filled before cb */
     char message[256];
     uint8_t topic_id[TOPIC_ID_SIZE];

@@ -215,6 +215,10 @@ static void on_answer(void *data, int status, const Flotilla__ControllerAnswer *
     }
     o->op->partitions = answer->partitions;
     o->op->replicas = answer->replicas;
+    if (o->op->only_check) {
+        finish(o, 0, "%s", "");
+        return;
+    }
     o->version = answer->version;
     o->is_answered = true;
     uint64_t now = env_now_ns(o->cluster->env);
@@ -301,6 +305,7 @@ void cluster_create_topic(struct cluster *c, struct cluster_op *op, const char *
     plan.id = (ProtobufCBinaryData){TOPIC_ID_SIZE, op->topic_id};
     plan.partitions = partitions;
     plan.replicas = replicas;
+    plan.only_check = op->only_check;
     plan.n_config = settings.set_count; /* a reset has nothing to reset in a new topic */
     plan.config = settings.set;
     request.request_case = FLOTILLA__CONTROLLER_REQUEST__REQUEST_CREATE_TOPIC;
@@ -328,6 +333,7 @@ void cluster_alter_topic(struct cluster *c, struct cluster_op *op, const char *n
     settings_fill(&settings, config, config_count);
     plan.name = (char *)name;
     plan.partitions = partitions;
+    plan.only_check = op->only_check;
     plan.n_set = settings.set_count;
     plan.set = settings.set;
     plan.n_reset = settings.reset_count;

@@ -215,6 +215,10 @@ enum plan_result plan_create(struct controller_request *r, struct plan *plan,
     if (check_partition_count(r, partitions, partitions) != 0 || check_replica_count(r, replicas) != 0) {
         return PLAN_ANSWER;
     }
+    if (request->only_check) {
+        fill_reply(r, request->id.data, partitions, replicas);
+        return PLAN_ANSWER;
+    }
     int rc = place(c, plan, 0, partitions, replicas);
     if (rc != 0) {
         (void)controller_refuse(r, rc, "%s", error_text(rc));
@@ -304,7 +308,7 @@ enum plan_result plan_alter(struct controller_request *r, struct plan *plan,
     uint32_t after = request->partitions != 0 ? request->partitions : before;
     uint32_t replicas = topic->partitions[0].replica_count;
     fill_reply(r, topic->id, after, replicas);
-    if (after == before && request->n_set == 0 && request->n_reset == 0) {
+    if (request->only_check || (after == before && request->n_set == 0 && request->n_reset == 0)) {
         return PLAN_ANSWER;
     }
     if (after > before) {

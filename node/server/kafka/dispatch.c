@@ -13,7 +13,18 @@ static handler *const handlers[KAFKA_KEYS] = {
     [KAFKA_API_OFFSET_FETCH] = kafka_offset_fetch,
     [KAFKA_API_FIND_COORDINATOR] = kafka_find_coordinator,
     [KAFKA_API_API_VERSIONS] = kafka_api_versions,
+    [KAFKA_API_CREATE_TOPICS] = kafka_create_topics,
+    [KAFKA_API_DELETE_TOPICS] = kafka_delete_topics,
     [KAFKA_API_INIT_PRODUCER_ID] = kafka_init_producer_id,
+    [KAFKA_API_OFFSET_FOR_LEADER_EPOCH] = kafka_offset_for_leader_epoch,
+    [KAFKA_API_DESCRIBE_CONFIGS] = kafka_describe_configs,
+    [KAFKA_API_ALTER_CONFIGS] = kafka_alter_configs,
+    [KAFKA_API_DESCRIBE_LOG_DIRS] = kafka_describe_log_dirs,
+    [KAFKA_API_CREATE_PARTITIONS] = kafka_create_partitions,
+    [KAFKA_API_ELECT_LEADERS] = kafka_elect_leaders,
+    [KAFKA_API_INCREMENTAL_ALTER_CONFIGS] = kafka_incremental_alter_configs,
+    [KAFKA_API_DESCRIBE_CLUSTER] = kafka_describe_cluster,
+    [KAFKA_API_DESCRIBE_TOPIC_PARTITIONS] = kafka_describe_topic_partitions,
 };
 
 static handler *find_handler(int16_t key)

@@ -21,4 +21,18 @@ void kafka_offset_commit(struct kafka_request *r);
 void kafka_offset_fetch(struct kafka_request *r);
 void kafka_init_producer_id(struct kafka_request *r);
 
+/* ---- administration ---- */
+
+void kafka_create_topics(struct kafka_request *r);
+void kafka_delete_topics(struct kafka_request *r);
+void kafka_create_partitions(struct kafka_request *r);
+void kafka_describe_configs(struct kafka_request *r);
+void kafka_alter_configs(struct kafka_request *r);
+void kafka_incremental_alter_configs(struct kafka_request *r);
+void kafka_describe_cluster(struct kafka_request *r);
+void kafka_describe_topic_partitions(struct kafka_request *r);
+void kafka_describe_log_dirs(struct kafka_request *r);
+void kafka_elect_leaders(struct kafka_request *r);
+void kafka_offset_for_leader_epoch(struct kafka_request *r);
+
 #endif

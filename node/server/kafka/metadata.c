@@ -1,8 +1,8 @@
 /* Who is in the cluster, and who leads what. Topics that are asked for and missing are created first, where
  * both the client and the node's settings want that. */
 #include "node/cluster/metadata.h"
+#include "node/server/kafka/cluster_view.h"
 #include "node/server/kafka/dispatch.h"
-
 #include "node/server/kafka/lookup.h"
 #include "proto/error.h"
 #include <string.h>
@@ -58,49 +58,30 @@ static bool fill_brokers(struct metadata_call *call, struct kafka_metadata_respo
     if (response->brokers.items == NULL)
         return false;
     metadata_each_node(tables, add_broker, &b);
-    uint32_t controller = cluster_controller(cluster);
-    bool alive = controller != 0 && cluster_node_alive(cluster, controller);
-    response->controller_id = (int32_t)(alive ? controller : cluster_self(cluster));
+    response->controller_id = kafka_controller_id(r->server);
     response->cluster_id = kafka_string_of(cluster_id(cluster));
     return true;
 }
 
 /* ---- topics ---- */
 
-static bool fill_replicas(struct metadata_call *call, const struct partition_meta *meta,
-                          struct kafka_metadata_response_partition *p)
-{
-    struct kafka_request *r = call->request;
-    int32_t *ids = arena_alloc(&r->arena, 3 * meta->replica_count * sizeof(*ids));
-    if (ids == NULL)
-        return false;
-    p->replica_nodes.items = ids;
-    p->isr_nodes.items = ids + meta->replica_count;
-    p->offline_replicas.items = ids + 2 * (size_t)meta->replica_count;
-    p->replica_nodes.count = p->isr_nodes.count = p->offline_replicas.count = 0;
-    for (unsigned i = 0; i < meta->replica_count; i++) {
-        int32_t id = (int32_t)meta->replicas[i];
-        p->replica_nodes.items[p->replica_nodes.count++] = id;
-        if (cluster_node_alive(r->server->cluster, meta->replicas[i]))
-            p->isr_nodes.items[p->isr_nodes.count++] = id;
-        else
-            p->offline_replicas.items[p->offline_replicas.count++] = id;
-    }
-    return true;
-}
-
 static bool fill_partition(struct metadata_call *call, const struct partition_meta *meta,
                            struct kafka_metadata_response_partition *p)
 {
-    struct cluster *cluster = call->request->server->cluster;
-    uint32_t leader = cluster_leader(cluster, meta->group_id, &p->leader_epoch);
+    struct kafka_partition_view view;
+    if (!kafka_partition_view(call->request, meta, &view))
+        return false;
+    p->error_code = view.error;
     p->partition_index = (int32_t)meta->index;
-    p->leader_id = (int32_t)leader;
-    if (leader == 0 || !cluster_node_alive(cluster, leader)) {
-        p->leader_id = -1;
-        p->error_code = KAFKA_ERR_LEADER_NOT_AVAILABLE;
-    }
-    return fill_replicas(call, meta, p);
+    p->leader_id = view.leader_id;
+    p->leader_epoch = view.leader_epoch;
+    p->replica_nodes.items = view.replicas;
+    p->replica_nodes.count = view.replica_count;
+    p->isr_nodes.items = view.in_sync;
+    p->isr_nodes.count = view.in_sync_count;
+    p->offline_replicas.items = view.offline;
+    p->offline_replicas.count = view.offline_count;
+    return true;
 }
 
 static void fill_topic(struct metadata_call *call, const struct topic_meta *topic,

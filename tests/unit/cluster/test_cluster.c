@@ -379,6 +379,36 @@ static void wrong_requests_are_explained(void **state)
     assert_int_equal(o.op.status, ERR_NOT_FOUND);
 }
 
+/* The answer is what it would be, on every node, and nothing has happened. */
+static void only_checking_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(create_on(f, 1, "there", 2, 3), 0);
+    uint64_t entries = f->world.last;
+    struct operation o = {.op = {.only_check = true}};
+    cluster_create_topic(cluster_of(f, 3), &o.op, "t", 5, 2, NULL, 0, 0, on_done);
+    RUN_UNTIL(f, o.is_done);
+    assert_int_equal(o.op.status, 0);
+    assert_int_equal(o.op.partitions, 5);
+    assert_int_equal(o.op.replicas, 2);
+    o = (struct operation){.op = {.only_check = true}};
+    cluster_create_topic(cluster_of(f, 3), &o.op, "there", 5, 2, NULL, 0, 0, on_done);
+    RUN_UNTIL(f, o.is_done);
+    assert_int_equal(o.op.status, ERR_TOPIC_EXISTS);
+    o = (struct operation){.op = {.only_check = true}};
+    cluster_alter_topic(cluster_of(f, 1), &o.op, "there", 4, NULL, 0, 0, on_done);
+    RUN_UNTIL(f, o.is_done);
+    assert_int_equal(o.op.status, 0);
+    o = (struct operation){.op = {.only_check = true}};
+    cluster_alter_topic(cluster_of(f, 1), &o.op, "there", 1, NULL, 0, 0, on_done);
+    RUN_UNTIL(f, o.is_done);
+    assert_int_equal(o.op.status, ERR_INVALID_PARTITIONS);
+    fake_world_run(&f->world, 1000);
+    assert_int_equal(f->world.last, entries);
+    assert_null(topic_on(f, 1, "t"));
+    assert_int_equal(topic_on(f, 1, "there")->partition_count, 2);
+}
+
 static void a_lost_answer_is_asked_for_again(void **state)
 {
     struct fixture *f = *state;
@@ -888,6 +918,7 @@ int main(void)
         WITH_CLUSTER(topic_made_on_one_node_is_there_on_all),
         WITH_CLUSTER(done_means_done_here),
         WITH_CLUSTER(wrong_requests_are_explained),
+        WITH_CLUSTER(only_checking_changes_nothing),
         WITH_CLUSTER(a_lost_answer_is_asked_for_again),
         WITH_CLUSTER(requests_follow_the_controller),
         WITH_CLUSTER(without_a_controller_an_operation_ends_in_time),
