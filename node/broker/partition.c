@@ -4,6 +4,7 @@
 
 #include "node/base/assert.h"
 #include "node/base/memory.h"
+#include "node/broker/compaction.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,12 @@ static void on_wake(struct env_task *task)
     struct partition *p = container_of(task, struct partition, wake);
     if (!partition_is_running(p))
         return;
-    if (!group_is_ready_leader(p->group)) {
+    bool leads = group_is_ready_leader(p->group);
+    if (p->machine != NULL) {
+        p->machine->leading(p->state, leads, group_term(p->group));
+        compaction_run(p->group);
+    }
+    if (!leads) {
         fetch_fail_all(p, ERR_NOT_LEADER);
         watch_fail_all(p, ERR_NOT_LEADER);
         return;
@@ -115,8 +121,10 @@ struct partition *partition_create(struct broker *b, const struct topic_meta *to
     queue_init(&p->watchers);
     if (strcmp(topic->name, OFFSETS_TOPIC) == 0)
         p->machine = b->options.offsets;
-    if (p->machine != NULL)
+    if (p->machine != NULL) {
+        compaction_configure(&p->config);
         p->state = p->machine->create(p->machine->data, p);
+    }
     return p;
 }
 
@@ -177,8 +185,10 @@ int partition_open(struct partition *p, const struct partition_meta *meta, bool 
 void partition_configure(struct partition *p, const struct topic_config *config)
 {
     p->config = *config;
+    if (p->machine != NULL)
+        compaction_configure(&p->config);
     if (partition_is_running(p))
-        log_configure(group_log(p->group), config->segment_bytes, config->segment_ms);
+        log_configure(group_log(p->group), p->config.segment_bytes, p->config.segment_ms);
 }
 
 /* ---- close ---- */
@@ -208,6 +218,8 @@ void partition_close(struct partition *p, void (*closed)(struct partition *p))
     p->phase = PARTITION_CLOSING;
     p->closed = closed;
     env_task_cancel(p->broker->env, &p->wake);
+    if (p->machine != NULL)
+        p->machine->leading(p->state, false, 0);
     if (was_running)
         partition_metrics_close(&p->metrics);
     fetch_fail_all(p, ERR_NOT_LEADER);

@@ -24,6 +24,8 @@ struct partition_state_machine {
     void (*apply)(void *state, const struct batch_header *header, const struct slice *batch);
     void (*snapshot)(void *state, struct bytes *out);
     int (*restore)(void *state, const void *bytes, size_t size); /* replaces everything; size 0: empty */
+    /* This replica is the ready leader of `term`, or not; said again now and then. It may produce from inside. */
+    void (*leading)(void *state, bool leads, uint64_t term);
     void *data;
 };
 

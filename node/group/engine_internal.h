@@ -9,9 +9,6 @@ enum {
     ENGINE_GATHER_MS = 3,
     /* After a step that failed, or with nothing to do about a death yet. */
     ENGINE_RETRY_MS = 100,
-    /* Partitions in one step beyond which losses and gains get a step each: its records may then take more
-     * than one batch, and whatever prefix of them survives, no partition has two owners. */
-    ENGINE_STEP_PARTITIONS = 20000,
 };
 
 /* A member of the table, as far as only this coordinator knows it. */
@@ -130,7 +127,6 @@ struct draft {
     size_t count, capacity;
     int64_t epoch; /* the new one */
     bool retarget;
-    bool withheld; /* gains are left to the next step */
 };
 
 /* ---- engine_target.c ---- */

@@ -318,31 +318,11 @@ static void hand_out(struct draft *d)
     partition_set_close(&owned);
 }
 
-static size_t owned_count(const struct member_share *s)
-{
-    return s->assigned.count + s->revoking.count;
-}
-
-/* A step too large for one batch either takes or gives: see ENGINE_STEP_PARTITIONS. */
-static bool must_withhold(const struct draft *d)
-{
-    size_t before = 0, now = 0, all = 0;
-    for (const struct consumer_member *m = d->was != NULL ? d->was->members : NULL; m != NULL; m = m->hh.next)
-        before += owned_count(&m->share);
-    for (size_t i = 0; i < d->count; i++) {
-        now += owned_count(&d->members[i].share);
-        all += owned_count(&d->members[i].share) + d->members[i].share.target.count;
-    }
-    return all > ENGINE_STEP_PARTITIONS && now < before;
-}
-
 static void reconcile(struct draft *d)
 {
     for (size_t i = 0; i < d->count; i++)
         revoke(d, &d->members[i]);
-    d->withheld = must_withhold(d);
-    if (!d->withheld)
-        hand_out(d);
+    hand_out(d);
 }
 
 /* ---- records ---- */
@@ -454,8 +434,6 @@ struct engine_step *engine_step_build(struct engine_group *g, const struct engin
         write_records(&d, time.wall_ms, &step->records);
     }
     g->retarget = false;
-    if (d.withheld)
-        engine_group_due(g, time.now_ms);
     draft_end(&d);
     return step;
 }

@@ -2,7 +2,9 @@
 #include "node/group/offsets.h"
 
 #include "node/base/memory.h"
+#include "node/group/state.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* One commit's batch; the topic's max.message.bytes may say less, which produce checks. */
@@ -30,7 +32,7 @@ static int check(const char *group, const struct offset_commit *commits, size_t 
     if (group_size == 0 || group_size > OFFSETS_GROUP_MAX) {
         snprintf(message, message_size, "a group's name has 1 to %d bytes, this one %zu", OFFSETS_GROUP_MAX,
                  group_size);
-        return ERR_INVALID_ARGUMENT;
+        return ERR_INVALID_GROUP;
     }
     if (count == 0 || count > OFFSETS_COMMIT_MAX) {
         snprintf(message, message_size, "a commit has 1 to %d offsets, this one %zu", OFFSETS_COMMIT_MAX,
@@ -43,101 +45,127 @@ static int check(const char *group, const struct offset_commit *commits, size_t 
     return status;
 }
 
-/* ---- the batch ---- */
+/* ---- its records ---- */
 
-struct encoder {
-    struct batch_builder builder;
-    struct bytes key;
-    struct bytes value;
-    int64_t now_ms;
-};
-
-static void encode_commit(struct encoder *e, const char *group, const struct offset_commit *commit)
+static void add_record(struct group_records *records, const char *group, const struct offset_commit *commit,
+                       int64_t now_ms)
 {
     Flotilla__GroupKey key = FLOTILLA__GROUP_KEY__INIT;
-    key.group = (char *)group;
-    key.topic_id.data = (uint8_t *)commit->topic_id;
-    key.topic_id.len = TOPIC_ID_SIZE;
+    key.group = (char *)(uintptr_t)group;
+    key.topic_id = (ProtobufCBinaryData){TOPIC_ID_SIZE, (uint8_t *)(uintptr_t)commit->topic_id};
     key.partition = commit->partition;
     Flotilla__OffsetValue value = FLOTILLA__OFFSET_VALUE__INIT;
     value.offset = commit->offset;
     value.leader_epoch = commit->leader_epoch;
-    value.commit_time_ms = e->now_ms;
+    value.commit_time_ms = now_ms;
     if (commit->metadata != NULL)
-        value.metadata = (char *)commit->metadata;
-
-    bytes_clear(&e->key);
-    bytes_clear(&e->value);
-    flotilla__group_key__pack(&key, bytes_extend(&e->key, flotilla__group_key__get_packed_size(&key)));
-    flotilla__offset_value__pack(&value,
-                                 bytes_extend(&e->value, flotilla__offset_value__get_packed_size(&value)));
-    batch_builder_add(&e->builder, e->now_ms, e->key.data, e->key.size, e->value.data, e->value.size, NULL,
-                      0);
+        value.metadata = (char *)(uintptr_t)commit->metadata;
+    group_records_add(records, &key, &value.base);
 }
 
-static int encode(struct encoder *e, const char *group, const struct offset_commit *commits, size_t count,
-                  struct bytes *out)
+static int encode(struct offsets_commit_req *req, const char *group, const struct offset_commit *commits,
+                  size_t count)
 {
+    int64_t now_ms = env_wall_ms(partition_env(req->partition));
     for (size_t i = 0; i < count; i++) {
-        encode_commit(e, group, &commits[i]);
-        if (batch_builder_size(&e->builder) > COMMIT_BYTES_MAX)
+        add_record(&req->records, group, &commits[i], now_ms);
+        partition_set_append(&req->partitions, commits[i].topic_id, commits[i].partition);
+        if (req->records.bytes.size > COMMIT_BYTES_MAX)
             return ERR_TOO_LARGE;
     }
-    struct batch_options options = {
-        .codec = BATCH_NONE, .producer_id = -1, .producer_epoch = -1, .base_sequence = -1};
-    return batch_builder_finish(&e->builder, &options, out);
-}
-
-static int build(struct env *env, const char *group, const struct offset_commit *commits, size_t count,
-                 struct slice *batch)
-{
-    struct encoder e = {.now_ms = env_wall_ms(env)};
-    batch_builder_init(&e.builder);
-    bytes_init(&e.key);
-    bytes_init(&e.value);
-    bytes_reserve(&e.value, 1); /* a value of nothing but defaults is empty, not null */
-    struct bytes out;
-    bytes_init(&out);
-    int status = encode(&e, group, commits, count, &out);
-    if (status == 0)
-        *batch = slice_copy(out.data, out.size);
-    bytes_close(&out);
-    bytes_close(&e.value);
-    bytes_close(&e.key);
-    batch_builder_close(&e.builder);
-    return status;
+    return 0;
 }
 
 /* ---- the request ---- */
 
+static void finish(struct offsets_commit_req *req, int status)
+{
+    group_records_close(&req->records);
+    partition_set_close(&req->partitions);
+    free(req->group);
+    free(req->member_id);
+    req->cb(req, status);
+}
+
 static void on_refused(struct env_task *task)
 {
     struct offsets_commit_req *req = container_of(task, struct offsets_commit_req, task);
-    req->cb(req, req->status);
+    finish(req, req->status);
 }
 
-static void on_produced(struct produce_req *produce, int status)
+static void refuse(struct offsets_commit_req *req, int status)
 {
-    struct offsets_commit_req *req = container_of(produce, struct offsets_commit_req, produce);
-    req->cb(req, status);
+    req->status = status;
+    memset(&req->task, 0, sizeof(req->task));
+    env_defer(req->env, &req->task, on_refused);
+}
+
+static void on_replicated(struct outbox_req *outbox, int status, const char *message)
+{
+    struct offsets_commit_req *req = container_of(outbox, struct offsets_commit_req, outbox);
+    snprintf(req->message, sizeof(req->message), "%s", message != NULL ? message : "");
+    finish(req, status);
+}
+
+static void on_turn(struct engine_waiter *waiter);
+
+/* Who owns the partitions is looked up when the commit takes its place in the log, and not before: what comes
+ * behind it there, a change of owner too, comes later. */
+static int check_owner(struct group_state *state, struct offsets_commit_req *req)
+{
+    if (state->service == NULL)
+        return 0;
+    if (state->coordinator == NULL) {
+        uint32_t leader_id;
+        int32_t leader_epoch;
+        int status = partition_check_leader(req->partition, &leader_id, &leader_epoch);
+        return status != 0 ? status : ERR_COORDINATOR_LOADING;
+    }
+    return engine_check_commit(coordinator_engine(state->coordinator), req->group, req->member_id,
+                               req->partitions.items, req->partitions.count, &req->waiter, on_turn);
+}
+
+static void submit(struct offsets_commit_req *req)
+{
+    struct group_state *state = partition_state(req->partition);
+    int status = check_owner(state, req);
+    if (status == ENGINE_WAIT)
+        return;
+    if (status == 0)
+        outbox_add(&state->outbox, &req->records, &req->outbox, on_replicated);
+    else
+        refuse(req, status);
+}
+
+static void on_turn(struct engine_waiter *waiter)
+{
+    submit(container_of(waiter, struct offsets_commit_req, waiter));
+}
+
+void offsets_commit_as(struct partition *coordinator, struct offsets_commit_req *req, const char *group,
+                       const char *member_id, const struct offset_commit *commits, size_t count,
+                       void (*cb)(struct offsets_commit_req *req, int status))
+{
+    req->cb = cb;
+    req->partition = coordinator;
+    req->env = partition_env(coordinator);
+    req->message[0] = '\0';
+    group_records_init(&req->records);
+    req->partitions = (struct partition_set){0};
+    req->group = memory_strdup(group);
+    req->member_id = memory_strdup(member_id);
+    int status = check(group, commits, count, req->message, sizeof(req->message));
+    if (status == 0)
+        status = encode(req, group, commits, count);
+    if (status != 0)
+        refuse(req, status);
+    else
+        submit(req);
 }
 
 void offsets_commit(struct partition *coordinator, struct offsets_commit_req *req, const char *group,
                     const struct offset_commit *commits, size_t count,
                     void (*cb)(struct offsets_commit_req *req, int status))
 {
-    struct env *env = partition_env(coordinator);
-    req->cb = cb;
-    req->produce.message[0] = '\0';
-    memset(&req->task, 0, sizeof req->task);
-    struct slice batch;
-    req->status = check(group, commits, count, req->produce.message, sizeof req->produce.message);
-    if (req->status == 0)
-        req->status = build(env, group, commits, count, &batch);
-    if (req->status != 0) {
-        env_defer(env, &req->task, on_refused);
-        return;
-    }
-    partition_produce(coordinator, &req->produce, &batch, ACKS_ALL, on_produced);
-    slice_unref(&batch);
+    offsets_commit_as(coordinator, req, group, "", commits, count, cb);
 }

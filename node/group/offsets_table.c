@@ -171,16 +171,28 @@ void offsets_table_each(const struct offsets_table *t, const char *group_name,
     }
 }
 
+bool offsets_table_has_group(const struct offsets_table *t, const char *group)
+{
+    return group_find(t, group) != NULL;
+}
+
+void offsets_table_each_group(const struct offsets_table *t, void (*each)(void *data, const char *group),
+                              void *data)
+{
+    for (const struct group_offsets *group = t->groups; group != NULL; group = group->hh.next)
+        each(data, group->name);
+}
+
 /* ---- snapshot ---- */
 
 /* One OffsetEntry with what it points to; the table's own strings are borrowed. */
-struct packed_entry {
+struct packed_offset {
     Flotilla__OffsetEntry entry;
     Flotilla__GroupKey key;
     Flotilla__OffsetValue value;
 };
 
-static void pack_entry(struct packed_entry *p, struct group_offsets *group, struct entry *entry)
+static void pack_entry(struct packed_offset *p, struct group_offsets *group, struct entry *entry)
 {
     flotilla__offset_entry__init(&p->entry);
     flotilla__group_key__init(&p->key);
@@ -198,49 +210,35 @@ static void pack_entry(struct packed_entry *p, struct group_offsets *group, stru
     p->entry.value = &p->value;
 }
 
-void offsets_table_encode(const struct offsets_table *t, struct bytes *out)
+void offsets_table_pack(const struct offsets_table *t, struct packed_offsets *out)
 {
-    struct packed_entry *packed = memory_alloc((t->count + 1) * sizeof *packed);
-    Flotilla__OffsetEntry **pointers = memory_alloc((t->count + 1) * sizeof(Flotilla__OffsetEntry *));
-    size_t n = 0;
+    out->count = 0;
+    out->backing = memory_alloc((t->count + 1) * sizeof(out->backing[0]));
+    out->entries = memory_alloc((t->count + 1) * sizeof(out->entries[0]));
     for (struct group_offsets *group = t->groups; group != NULL; group = group->hh.next) {
         for (struct entry *entry = group->entries; entry != NULL; entry = entry->hh.next) {
-            pack_entry(&packed[n], group, entry);
-            pointers[n] = &packed[n].entry;
-            n++;
+            struct packed_offset *p = &out->backing[out->count];
+            pack_entry(p, group, entry);
+            out->entries[out->count++] = &p->entry;
         }
     }
-    Flotilla__OffsetTable table = FLOTILLA__OFFSET_TABLE__INIT;
-    table.entries = pointers;
-    table.n_entries = n;
-    flotilla__offset_table__pack(&table, bytes_extend(out, flotilla__offset_table__get_packed_size(&table)));
-    free(pointers);
-    free(packed);
 }
 
-static int decode_entries(struct offsets_table *t, const Flotilla__OffsetTable *table)
+void packed_offsets_close(struct packed_offsets *p)
 {
-    for (size_t i = 0; i < table->n_entries; i++) {
-        const Flotilla__OffsetEntry *entry = table->entries[i];
-        if (entry->key == NULL || entry->value == NULL)
-            return ERR_CORRUPT;
-        int status = offsets_table_set(t, entry->key, entry->value);
-        if (status != 0)
-            return status;
-    }
-    return 0;
+    free(p->entries);
+    free(p->backing);
 }
 
-int offsets_table_decode(struct offsets_table *t, const void *data, size_t size)
+int offsets_table_unpack(struct offsets_table *t, Flotilla__OffsetEntry *const *entries, size_t count)
 {
     offsets_table_clear(t);
-    if (size == 0)
-        return 0;
-    Flotilla__OffsetTable *table = flotilla__offset_table__unpack(NULL, size, data);
-    if (table == NULL)
-        return ERR_CORRUPT;
-    int status = decode_entries(t, table);
-    flotilla__offset_table__free_unpacked(table, NULL);
+    int status = 0;
+    for (size_t i = 0; i < count && status == 0; i++) {
+        const Flotilla__OffsetEntry *entry = entries[i];
+        status = entry->key != NULL && entry->value != NULL ? offsets_table_set(t, entry->key, entry->value)
+                                                            : ERR_CORRUPT;
+    }
     if (status != 0)
         offsets_table_clear(t);
     return status;

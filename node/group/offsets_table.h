@@ -5,6 +5,7 @@
 
 #include "proto/bytes.h"
 #include "proto/group.pb-c.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,8 +33,19 @@ struct offsets_entry {
 void offsets_table_each(const struct offsets_table *t, const char *group,
                         void (*each)(void *data, const struct offsets_entry *entry), void *data);
 
-/* As a packed OffsetTable. Decoding replaces everything; ERR_CORRUPT leaves the table empty. */
-void offsets_table_encode(const struct offsets_table *t, struct bytes *out);
-int offsets_table_decode(struct offsets_table *t, const void *data, size_t size);
+bool offsets_table_has_group(const struct offsets_table *t, const char *group);
+void offsets_table_each_group(const struct offsets_table *t, void (*each)(void *data, const char *group),
+                              void *data);
+
+/* The snapshot: the table's entries, which reference it; close after packing. */
+struct packed_offsets {
+    Flotilla__OffsetEntry **entries;
+    size_t count;
+    struct packed_offset *backing; /* private */
+};
+void offsets_table_pack(const struct offsets_table *t, struct packed_offsets *out);
+void packed_offsets_close(struct packed_offsets *p);
+/* Replaces everything; ERR_CORRUPT leaves the table empty. */
+int offsets_table_unpack(struct offsets_table *t, Flotilla__OffsetEntry *const *entries, size_t count);
 
 #endif

@@ -1,0 +1,311 @@
+/* A partition's engine with a clock, and the service that all of a node's coordinators share. */
+#include "node/group/coordinator.h"
+
+#include "node/base/memory.h"
+#include "node/group/coordinator_internal.h"
+#include "node/group/state.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How often topics are looked at for what is new. */
+enum { TOPICS_CHECK_MS = 100 };
+
+/* ---- time ---- */
+
+static struct engine_time time_now(struct env *env)
+{
+    return (struct engine_time){.now_ms = env_clock_ns(env) / 1000000u, .wall_ms = env_wall_ms(env)};
+}
+
+struct engine_time coordinator_time(const struct coordinator *c)
+{
+    return time_now(c->service->options.env);
+}
+
+/* ---- running the engine ---- */
+
+static void on_timer(struct env_timer *timer);
+
+static const struct engine_topics *look_at_topics(struct coordinator *c)
+{
+    const struct groups_options *o = &c->service->options;
+    uint64_t version = 0;
+    const struct engine_topics *topics = o->topics(o->data, &version);
+    if (topics != NULL && version != c->topics_version) {
+        c->topics_version = version;
+        engine_topics_changed(c->engine);
+    }
+    return topics;
+}
+
+static void run(struct coordinator *c)
+{
+    struct engine_time time = coordinator_time(c);
+    uint64_t next_ms = engine_run(c->engine, look_at_topics(c), time);
+    uint64_t look_ms = engine_member_count(c->engine) > 0 ? time.now_ms + TOPICS_CHECK_MS : UINT64_MAX;
+    if (look_ms < next_ms)
+        next_ms = look_ms;
+    struct env *env = c->service->options.env;
+    if (next_ms == UINT64_MAX)
+        env_timer_stop(env, &c->timer);
+    else
+        env_timer_start(env, &c->timer, (next_ms > time.now_ms ? next_ms - time.now_ms : 1) * 1000000u,
+                        on_timer);
+}
+
+static void on_timer(struct env_timer *timer)
+{
+    run(container_of(timer, struct coordinator, timer));
+}
+
+static void on_task(struct env_task *task)
+{
+    run(container_of(task, struct coordinator, task));
+}
+
+/* At the end of this loop turn: with all that the turn has brought. */
+static void run_soon(struct coordinator *c)
+{
+    env_defer(c->service->options.env, &c->task, on_task);
+}
+
+/* ---- effects ---- */
+
+/* A step on its way through the log; the coordinator may be gone when it comes back. */
+struct flight {
+    struct outbox_req outbox;
+    struct engine_step *step;
+    struct groups *service;
+    struct coordinator *coordinator; /* NULL: gone */
+    struct queue node;
+};
+
+static void on_replicated(struct outbox_req *outbox, int status, const char *message)
+{
+    struct flight *f = container_of(outbox, struct flight, outbox);
+    struct coordinator *c = f->coordinator;
+    if (status != 0 && c != NULL)
+        LOG(f->service->options.logger, LOG_DEBUG, "a step of a group was not replicated",
+            "error=%s reason=\"%s\"", error_name(status), message != NULL ? message : "");
+    queue_remove(&f->node);
+    /* Who wrote it down or not will be known to the new coordinator; clients ask that one. */
+    engine_step_done(f->step, status == ERR_OUTCOME_UNKNOWN ? ERR_NOT_LEADER : status,
+                     time_now(f->service->options.env));
+    free(f);
+    if (c == NULL)
+        return;
+    c->service->stats.steps += status == 0;
+    run_soon(c);
+}
+
+static void replicate(void *data, struct engine_step *step)
+{
+    struct coordinator *c = data;
+    struct flight *f = memory_zalloc(sizeof(*f));
+    f->step = step;
+    f->service = c->service;
+    f->coordinator = c;
+    queue_push(&c->flights, &f->node);
+    outbox_add(&c->state->outbox, engine_step_records(step), &f->outbox, on_replicated);
+}
+
+static void answer(void *data, void *request, int status, const char *message, int64_t epoch)
+{
+    const struct groups_options *o = &((struct coordinator *)data)->service->options;
+    o->answer(o->data, request, status, message, epoch);
+}
+
+static bool push(void *data, struct engine_connection *connection, const struct engine_push *p)
+{
+    const struct groups_options *o = &((struct coordinator *)data)->service->options;
+    return o->push(o->data, connection, p);
+}
+
+static size_t forget_offsets(void *data, const char *group, const struct partition_set *offsets,
+                             struct group_records *records)
+{
+    const struct coordinator *c = data;
+    return offsets_forget(c->state, group, offsets, records);
+}
+
+static void note(void *data, const struct engine_note *n)
+{
+    groups_note(((struct coordinator *)data)->service, n);
+}
+
+static const struct engine_effects effects = {
+    .replicate = replicate, .answer = answer, .push = push, .forget_offsets = forget_offsets, .note = note};
+
+/* ---- start, stop ---- */
+
+static void on_expiry(struct env_timer *timer)
+{
+    struct coordinator *c = container_of(timer, struct coordinator, expiry);
+    coordinator_expire(c);
+    env_timer_start(c->service->options.env, timer, c->service->options.expiry_check_ms * 1000000u,
+                    on_expiry);
+}
+
+void coordinator_start(struct group_state *state, uint64_t term)
+{
+    if (state->coordinator != NULL && state->coordinator->term == term)
+        return;
+    coordinator_stop(state); /* somebody else led in between */
+    struct groups *service = state->service;
+    struct coordinator *c = memory_zalloc(sizeof(*c));
+    c->service = service;
+    c->state = state;
+    c->term = term;
+    queue_init(&c->flights);
+    c->topics_version = UINT64_MAX;
+    queue_push(&service->coordinators, &c->node);
+    state->coordinator = c;
+    c->engine = engine_create(&state->groups, &service->options.engine, &effects, c, coordinator_time(c));
+    run_soon(c);
+    if (service->options.expiry_check_ms > 0)
+        env_timer_start(service->options.env, &c->expiry, service->options.expiry_check_ms * 1000000u,
+                        on_expiry);
+}
+
+void coordinator_stop(struct group_state *state)
+{
+    struct coordinator *c = state->coordinator;
+    if (c == NULL)
+        return;
+    struct env *env = c->service->options.env;
+    state->coordinator = NULL;
+    env_timer_stop(env, &c->timer);
+    env_timer_stop(env, &c->expiry);
+    env_task_cancel(env, &c->task);
+    engine_destroy(c->engine);
+    while (!queue_empty(&c->flights)) {
+        struct flight *f = QUEUE_ENTRY(queue_first(&c->flights), struct flight, node);
+        queue_remove(&f->node);
+        f->coordinator = NULL;
+    }
+    queue_remove(&c->node);
+    free(c);
+}
+
+struct engine *coordinator_engine(struct coordinator *c)
+{
+    return c->engine;
+}
+
+struct coordinator *coordinator_of(struct partition *p)
+{
+    struct group_state *state = partition_state(p);
+    return state != NULL ? state->coordinator : NULL;
+}
+
+/* ---- events ---- */
+
+void coordinator_join(struct coordinator *c, struct engine_join *join)
+{
+    engine_join(c->engine, join, coordinator_time(c));
+    run_soon(c);
+}
+
+int coordinator_heartbeat(struct coordinator *c, const char *group, const char *member_id, int64_t epoch,
+                          struct partition_set *owned)
+{
+    bool reports = owned != NULL;
+    int status = engine_heartbeat(c->engine, group, member_id, epoch, owned, coordinator_time(c));
+    if (reports && status == 0)
+        run_soon(c);
+    return status;
+}
+
+void coordinator_leave(struct coordinator *c, const char *group, const char *member_id,
+                       const char *instance_id, void *request)
+{
+    engine_leave(c->engine, group, member_id, instance_id, request, coordinator_time(c));
+    run_soon(c);
+}
+
+void coordinator_delete(struct coordinator *c, const char *group, struct partition_set *offsets,
+                        void *request)
+{
+    engine_delete(c->engine, group, offsets, request, coordinator_time(c));
+    run_soon(c);
+}
+
+void groups_connection_lost(struct groups *g, struct engine_connection *connection)
+{
+    engine_connection_lost(connection, time_now(g->options.env));
+    QUEUE_FOREACH (node, &g->coordinators) {
+        run_soon(QUEUE_ENTRY(node, struct coordinator, node)); /* its timer may be too late now */
+    }
+}
+
+/* ---- expiry ---- */
+
+struct expiry {
+    struct coordinator *coordinator;
+    struct group_records records;
+    const char *group;
+    int64_t before_ms;
+    size_t kept; /* offsets of this group */
+};
+
+static void expire_entry(void *data, const struct offsets_entry *entry)
+{
+    struct expiry *x = data;
+    if (entry->commit_time_ms >= x->before_ms) {
+        x->kept++;
+        return;
+    }
+    offsets_forget_one(x->group, entry, &x->records);
+    x->coordinator->service->stats.expired_offsets++;
+}
+
+static void on_expired(struct outbox_req *req, int status, const char *message)
+{
+    (void)status; /* it is tried again in the next round */
+    (void)message;
+    free(req);
+}
+
+static void submit_expiry(struct expiry *x)
+{
+    if (x->records.count > 0)
+        outbox_add(&x->coordinator->state->outbox, &x->records, memory_zalloc(sizeof(struct outbox_req)),
+                   on_expired);
+    group_records_close(&x->records);
+}
+
+static void forget_group(struct expiry *x)
+{
+    Flotilla__GroupKey key = FLOTILLA__GROUP_KEY__INIT;
+    key.group = (char *)(uintptr_t)x->group;
+    key.record = FLOTILLA__GROUP_RECORD__GROUP_RECORD_GROUP;
+    group_records_add(&x->records, &key, NULL);
+}
+
+/* A group counts as empty since its last member left; one that never had members, since its last commit. */
+static void expire_group(void *data, const char *name)
+{
+    struct expiry *round = data;
+    struct coordinator *c = round->coordinator;
+    const struct consumer_group *g = group_table_find(&c->state->groups, name);
+    if (!engine_is_idle(c->engine, name) ||
+        (g != NULL && (g->members != NULL || g->empty_since_ms >= round->before_ms)))
+        return;
+    struct expiry x = {.coordinator = c, .group = name, .before_ms = round->before_ms};
+    group_records_init(&x.records);
+    offsets_table_each(c->state->offsets, name, expire_entry, &x);
+    if (g != NULL && x.kept == 0)
+        forget_group(&x);
+    submit_expiry(&x);
+}
+
+void coordinator_expire(struct coordinator *c)
+{
+    int64_t retention_ms = (int64_t)c->service->options.offsets_retention_ms;
+    struct expiry round = {.coordinator = c, .before_ms = coordinator_time(c).wall_ms - retention_ms};
+    offsets_table_each_group(c->state->offsets, expire_group, &round);
+    for (const struct consumer_group *g = c->state->groups.groups; g != NULL; g = g->hh.next)
+        if (g->members == NULL && !offsets_table_has_group(c->state->offsets, g->name))
+            expire_group(&round, g->name);
+}

@@ -1,0 +1,78 @@
+/* The groups that this node coordinates: one coordinator per partition of __consumer_offsets that it leads,
+ * which drives that partition's engine (engine.h) with the node's clock, and carries its effects to the log,
+ * to requests and to connections. Loop only. */
+#ifndef GROUP_COORDINATOR_H
+#define GROUP_COORDINATOR_H
+
+#include "node/base/logger.h"
+#include "node/base/metrics.h"
+#include "node/group/engine.h"
+#include "node/group/offsets.h"
+
+struct groups;
+struct coordinator;
+
+struct groups_options {
+    struct env *env;
+    struct logger *logger;
+    struct metrics *metrics;
+    struct engine_settings engine;
+    uint64_t offsets_retention_ms; /* of a group without members */
+    uint64_t expiry_check_ms;      /* 0: never */
+    /* The cluster's topics, or NULL while they are not known; they stay in place until the next call.
+     * `version` changes when they do. */
+    const struct engine_topics *(*topics)(void *data, uint64_t *version);
+    bool (*push)(void *data, struct engine_connection *c, const struct engine_push *push);
+    void (*answer)(void *data, void *request, int status, const char *message, int64_t epoch);
+    void *data;
+};
+
+struct groups_stats {
+    uint64_t joined, returned, left, replaced, died;
+    uint64_t steps;
+    uint64_t expired_offsets;
+};
+
+struct groups *groups_create(const struct groups_options *options);
+void groups_destroy(struct groups *g); /* no partition may have its state machine any more */
+/* For broker_options.offsets. */
+const struct partition_state_machine *groups_state_machine(const struct groups *g);
+const struct groups_stats *groups_stats(const struct groups *g);
+
+/* NULL: this replica does not coordinate, or not yet. */
+struct coordinator *coordinator_of(struct partition *p);
+struct engine_time coordinator_time(const struct coordinator *c);
+
+/* See the functions of the same names in engine.h. */
+void coordinator_join(struct coordinator *c, struct engine_join *join);
+int coordinator_heartbeat(struct coordinator *c, const char *group, const char *member_id, int64_t epoch,
+                          struct partition_set *owned);
+void coordinator_leave(struct coordinator *c, const char *group, const char *member_id,
+                       const char *instance_id, void *request);
+void coordinator_delete(struct coordinator *c, const char *group, struct partition_set *offsets,
+                        void *request);
+/* The members behind the connection are without one from now on. */
+void groups_connection_lost(struct groups *g, struct engine_connection *connection);
+
+/* ---- questions; the caller has confirmed leadership ---- */
+
+enum { GROUP_STATE_EMPTY, GROUP_STATE_RECONCILING, GROUP_STATE_STABLE };
+struct group_info {
+    const char *name;
+    int state;
+    const char *protocol, *assignor; /* "" when only offsets are committed under the name */
+    int64_t epoch;
+    size_t members;
+    const struct consumer_group *group; /* its members, or NULL */
+};
+const char *group_state_name(int state);
+void coordinator_each_group(const struct coordinator *c,
+                            void (*each)(void *data, const struct group_info *info), void *data);
+/* False: there is no such group. */
+bool coordinator_find_group(const struct coordinator *c, const char *name, struct group_info *info);
+uint64_t coordinator_heartbeat_age_ms(const struct coordinator *c, const char *group, const char *member_id);
+
+/* Forgets what has expired, besides the regular rounds. */
+void coordinator_expire(struct coordinator *c);
+
+#endif
