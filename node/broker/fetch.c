@@ -11,12 +11,26 @@
 
 #include "node/base/assert.h"
 #include "node/base/memory.h"
+#include "node/env/sabotage.h"
 #include <string.h>
 
 static void read_more(struct fetch_req *req);
 
+size_t broker_reading_bytes(const struct broker *b)
+{
+    return b->reading_bytes;
+}
+
+static void hold(struct fetch_req *req, size_t bytes)
+{
+    struct broker *b = req->broker;
+    b->reading_bytes = b->reading_bytes - req->held_bytes + bytes;
+    req->held_bytes = bytes;
+}
+
 static void drop_slices(struct fetch_req *req)
 {
+    hold(req, 0);
     for (unsigned i = 0; i < req->read.n; i++)
         slice_unref(&req->read.slices[i]);
     req->read.n = 0;
@@ -33,6 +47,7 @@ static void on_done(struct env_task *task)
         req->status = ERR_CANCELED;
     if (req->status != 0)
         drop_slices(req);
+    hold(req, 0); /* the callee counts them from here */
     req->cb(req, req->status);
 }
 
@@ -141,8 +156,17 @@ static void on_read(struct log_read_req *read, int status)
     /* The log cancels its reads when it closes. */
     if (!partition_is_running(p))
         status = ERR_NOT_LEADER;
+    hold(req, req->read.size);
     look(req, partition_read_error(status));
     partition_unref(p);
+}
+
+/* Consumers see only committed records. */
+static int64_t served_end(const struct partition *p)
+{
+    if (env_sabotaged(p->broker->env, SABOTAGE_UNCOMMITTED_SERVED))
+        return log_end_offset(group_log(p->group));
+    return p->high_watermark;
 }
 
 static void read_more(struct fetch_req *req)
@@ -152,22 +176,25 @@ static void read_more(struct fetch_req *req)
     req->read.n = 0;
     req->read.size = 0;
     req->read.next_offset = req->offset;
-    req->limit_offset = p->high_watermark;
+    req->limit_offset = served_end(p);
     req->read_at_bytes = p->applied_bytes;
     struct log *log = group_log(p->group);
     if (req->offset < log_start_offset(log) || req->offset > log_end_offset(log)) {
         finish(req, ERR_OFFSET_OUT_OF_RANGE);
         return;
     }
-    if (req->offset >= p->high_watermark) {
+    if (req->offset >= req->limit_offset) {
         look(req, 0);
         return;
     }
     int status = log_read(log, &req->read, req->offset, req->limit_offset, req->max_bytes, on_read);
-    if (status == 0)
+    if (status == 0) {
         partition_ref(p);
-    else
+        hold(req, req->max_bytes);
+    } else {
+        hold(req, req->read.size);
         look(req, status == 1 ? 0 : status);
+    }
 }
 
 void partition_fetch(struct partition *p, struct fetch_req *req, int64_t offset, size_t max_bytes,
@@ -183,9 +210,11 @@ void partition_fetch(struct partition *p, struct fetch_req *req, int64_t offset,
     req->read.size = 0;
     req->read.next_offset = offset;
     req->partition = p;
+    req->broker = p->broker;
     req->offset = offset;
     req->max_bytes = max_bytes;
     req->min_bytes = min_bytes;
+    req->held_bytes = 0;
     req->deadline_ns = max_wait_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + max_wait_ns;
     req->expired = false;
     req->canceled = false;

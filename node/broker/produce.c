@@ -4,6 +4,7 @@
 
 #include "node/base/assert.h"
 #include "node/base/memory.h"
+#include "node/env/sabotage.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,7 +147,8 @@ static void on_stored(struct proposal *proposal)
 
     for (struct queue *node = queue_first(&f->waiting), *next; node != &f->waiting; node = next) {
         next = node->next;
-        if (QUEUE_ENTRY(node, struct produce_req, node)->acks == ACKS_LEADER)
+        if (QUEUE_ENTRY(node, struct produce_req, node)->acks == ACKS_LEADER ||
+            env_sabotaged(b->env, SABOTAGE_ACK_BEFORE_QUORUM))
             answer_waiting(f, node, 0, ACKS_LEADER);
     }
 }
@@ -180,6 +182,8 @@ static int check_room(const struct partition *p, struct produce_req *req, size_t
     const struct broker *b = p->broker;
     /* One batch is let in however large it is: a small bound must not shut a topic with large batches out for
      * ever. */
+    if (env_sabotaged(b->env, SABOTAGE_NO_BACK_PRESSURE))
+        return 0;
     if (b->in_flight_bytes > 0 && b->in_flight_bytes + size > b->options.produce_bytes)
         return refuse(req, ERR_OVERLOADED, "%zu bytes are in flight on this node, the limit is %llu",
                       b->in_flight_bytes, (unsigned long long)b->options.produce_bytes);
@@ -270,7 +274,7 @@ static int refuse_sequence(struct produce_req *req, int status, const struct bat
 static int submit(struct partition *p, struct produce_req *req, const struct slice *batch,
                   const struct batch_header *header)
 {
-    if (header->producer_id < 0)
+    if (header->producer_id < 0 || env_sabotaged(p->broker->env, SABOTAGE_RETRY_ACCEPTED))
         return propose(p, req, batch, header);
     struct producer_check found;
     int verdict = producer_table_check(p->producers, header, &found);

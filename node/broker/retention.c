@@ -4,6 +4,7 @@
 #include "node/broker/internal.h"
 
 #include "node/base/memory.h"
+#include "node/env/sabotage.h"
 
 static int64_t oldest_allowed_ms(const struct partition *p)
 {
@@ -22,6 +23,8 @@ static void retain(void *data, struct partition *p)
     int64_t from = log_start_offset(log);
     int64_t to =
         log_retention_offset(log, p->config.retention_bytes, oldest_allowed_ms(p), p->high_watermark);
+    if (env_sabotaged(p->broker->env, SABOTAGE_RETENTION_TOO_EARLY))
+        to = p->high_watermark;
     if (to <= from)
         return;
     int64_t start = group_trim(p->group, to);

@@ -2,6 +2,7 @@
 #include "node/broker/internal.h"
 
 #include "node/base/memory.h"
+#include "node/env/sabotage.h"
 #include "proto/storage.pb-c.h"
 #include <stdlib.h>
 
@@ -68,7 +69,7 @@ void partition_state_encode(const struct partition *p, struct bytes *out)
 
     Flotilla__PartitionState state = FLOTILLA__PARTITION_STATE__INIT;
     state.producers = e.producer_pointers;
-    state.n_producers = e.producer_count;
+    state.n_producers = env_sabotaged(p->broker->env, SABOTAGE_PRODUCERS_FORGOTTEN) ? 0 : e.producer_count;
     state.log_start_offset = p->group != NULL ? log_start_offset(group_log(p->group)) : 0;
     state.application.data = application.data;
     state.application.len = application.size;

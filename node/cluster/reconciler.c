@@ -1,6 +1,7 @@
 /* Compares the tables with what runs on this node: starts what is missing, stops and erases what was deleted,
  * configures what changed. Work is bounded; the rest waits in two queues. */
 #include "node/cluster/internal.h"
+#include "node/env/sabotage.h"
 #include "proto/error.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -137,7 +138,8 @@ static void distrust_lost(struct cluster *c, const struct partition_meta *partit
     uint64_t first_new_group_id;
     journal_get(c->options.journal, partition->group_id, &state);
     if (group0_joined(&c->group0, &first_new_group_id) && partition->group_id < first_new_group_id &&
-        partition->replica_count > 1 && state.term == 0 && !state.damaged) {
+        partition->replica_count > 1 && state.term == 0 && !state.damaged &&
+        !env_sabotaged(c->options.env, SABOTAGE_NEWCOMER_VOTES)) {
         journal_put_damaged(c->options.journal, partition->group_id, true);
     }
 }

@@ -113,6 +113,18 @@ static void on_barrier(struct raft_barrier *req, int status)
     free(req);
 }
 
+/* The core refuses it while a transfer of an earlier leadership is pending there, which it ends by itself. */
+static void append_barrier(struct group *g)
+{
+    struct raft_barrier *barrier = memory_zalloc(sizeof *barrier);
+    barrier->data = g;
+    g->barrier_index = raft_last_index(&g->raft) + 1;
+    if (raft_barrier(&g->raft, barrier, on_barrier) != 0) {
+        g->barrier_index = 0;
+        free(barrier);
+    }
+}
+
 static void become_leader(struct group *g)
 {
     g->consensus->counts.elections_won++;
@@ -123,13 +135,7 @@ static void become_leader(struct group *g)
         g->heard_ms[i] = 0;
     if (g->catchup)
         catchup_abort(g, "became leader");
-    struct raft_barrier *barrier = memory_zalloc(sizeof *barrier);
-    barrier->data = g;
-    g->barrier_index = raft_last_index(&g->raft) + 1;
-    if (raft_barrier(&g->raft, barrier, on_barrier) != 0) {
-        g->barrier_index = 0;
-        free(barrier);
-    }
+    append_barrier(g);
 }
 
 static void lose_leadership(struct group *g)
@@ -155,6 +161,10 @@ static bool advance_role(struct group *g)
     if (leads && g->lead_term == 0) {
         become_leader(g);
         return true;
+    }
+    if (leads && g->barrier_index == 0 && g->raft.transfer == NULL) {
+        append_barrier(g);
+        return g->barrier_index != 0;
     }
     return false;
 }
@@ -219,8 +229,7 @@ static bool deliver_first(struct group *g, struct queue *queue)
 
 static bool deliver_held(struct group *g)
 {
-    if (!queue_empty(&g->held_results) &&
-        (g->raft.state != RAFT_LEADER || g->raft.last_stored >= g->barrier_index))
+    if (!queue_empty(&g->held_results) && (g->raft.state != RAFT_LEADER || group_barrier_is_stored(g)))
         return deliver_first(g, &g->held_results);
     if (!queue_empty(&g->held) && g->inflight == 0 && g->reload_from == 0)
         return deliver_first(g, &g->held);

@@ -130,7 +130,7 @@ struct group {
     struct queue held; /* G3: struct message */
     unsigned held_count;
     struct queue held_results; /* G2 */
-    uint64_t barrier_index;    /* G2, G5; 0: not leader */
+    uint64_t barrier_index;    /* G2, G5; 0: not leader, or the core does not take it yet */
 
     /* ---- state machine ---- */
     uint64_t apply_floor;   /* entries up to here are in the restored state already */
@@ -201,6 +201,10 @@ static inline bool guard_on(const struct group *g, enum consensus_guard guard)
 static inline bool group_leads(const struct group *g)
 {
     return g->running && g->raft.state == RAFT_LEADER;
+}
+static inline bool group_barrier_is_stored(const struct group *g)
+{
+    return g->barrier_index != 0 && g->raft.last_stored >= g->barrier_index;
 }
 /* Position in the replica list, or -1. */
 int group_replica_position(const struct group *g, uint32_t node_id);

@@ -11,6 +11,7 @@
  * again. */
 #include "node/consensus/configuration.h"
 #include "node/consensus/group_internal.h"
+#include "node/env/sabotage.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,7 +192,7 @@ static void load_term(struct group *g, const struct load_plan *plan, raft_term *
     if (plan->snapshot && plan->snapshot->term > seen)
         seen = plan->snapshot->term;
     *term = state.term;
-    *voted_for = state.vote;
+    *voted_for = env_sabotaged(group_env(g), SABOTAGE_VOTE_FORGOTTEN) ? 0 : state.vote;
     if (seen > state.term) {
         /* Entries can be durable before the journal is; a vote of that term was never heard by anybody then.
          */

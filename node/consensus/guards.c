@@ -77,7 +77,7 @@ bool guard_own_term_commit(struct group *g, const struct message *message)
     if (!guard_on(g, GUARD_OWN_TERM_COMMIT) || message->m.type != RAFT_IO_APPEND_ENTRIES_RESULT)
         return false;
     if (g->raft.state != RAFT_LEADER || message->m.append_entries_result.term != g->raft.current_term ||
-        g->raft.last_stored >= g->barrier_index)
+        group_barrier_is_stored(g))
         return false;
     count(g, GUARD_OWN_TERM_COMMIT);
     return true;

@@ -2,6 +2,7 @@
  * node answers while the asker's term is its own term: a majority that has not moved on means that no newer
  * leader can exist yet. */
 #include "node/consensus/group_internal.h"
+#include "node/env/sabotage.h"
 #include <string.h>
 
 static void finish(struct group *g, struct read_index_req *req, int status)
@@ -35,6 +36,8 @@ static void send_round(struct group *g, uint32_t to, unsigned short type, uint64
 
 static bool has_majority(const struct group *g)
 {
+    if (env_sabotaged(group_env(g), SABOTAGE_STALE_LEADER_READS))
+        return true;
     return 2u * (unsigned)__builtin_popcountll(g->read_answers) > g->replica_count;
 }
 

@@ -8,6 +8,7 @@
  * it does not campaign. So the damaged one of two votes for the other, and gives up what it has beyond it. */
 #include "node/consensus/configuration.h"
 #include "node/consensus/group_internal.h"
+#include "node/env/sabotage.h"
 
 enum { FIRST_INDEX = 1 }; /* of the first configuration, which is the same on all replicas */
 
@@ -17,8 +18,9 @@ enum { FIRST_INDEX = 1 }; /* of the first configuration, which is the same on al
  * everything, and may always have the vote. */
 void repair_note_newcomer(struct group *g, uint64_t term, bool has_snapshot)
 {
-    g->newcomer = g->abstains_when_new && g->replica_count > 1 && !g->damaged && !has_snapshot &&
-                  term <= FIRST_INDEX && log_last_index(g->log) <= FIRST_INDEX;
+    g->newcomer = !env_sabotaged(group_env(g), SABOTAGE_NEWCOMER_VOTES) && g->abstains_when_new &&
+                  g->replica_count > 1 && !g->damaged && !has_snapshot && term <= FIRST_INDEX &&
+                  log_last_index(g->log) <= FIRST_INDEX;
     g->joined = !g->newcomer;
 }
 
@@ -73,7 +75,7 @@ bool repair_refuses(struct group *g, const struct message *message)
 {
     if (newcomer_refuses(g, message))
         return true;
-    if (!g->damaged)
+    if (!g->damaged || env_sabotaged(group_env(g), SABOTAGE_DAMAGED_VOTES))
         return false;
     if (message->m.type == RAFT_IO_REQUEST_VOTE)
         return !votes_for_the_other(g, &message->m.request_vote);

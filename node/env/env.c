@@ -1,16 +1,23 @@
 #include "node/base/assert.h"
 #include "node/env/env_ops.h"
+#include "node/env/sabotage.h"
 
 void env_init(struct env *env, const struct env_ops *ops)
 {
     env->ops = ops;
     timer_heap_init(&env->timers);
     queue_init(&env->deferred);
+    env->sabotage = 0;
 }
 
 void env_close(struct env *env)
 {
     timer_heap_close(&env->timers);
+}
+
+bool env_sabotaged(const struct env *env, enum sabotage sabotage)
+{
+    return (env->sabotage >> sabotage & 1) != 0;
 }
 
 /* ---- clock and randomness ---- */

@@ -45,6 +45,7 @@ struct env {
     const struct env_ops *ops;
     struct timer_heap timers;
     struct queue deferred; /* struct env_task */
+    unsigned sabotage;     /* a mask of 1 << enum sabotage; 0 but in the simulator */
 };
 
 void env_init(struct env *env, const struct env_ops *ops);

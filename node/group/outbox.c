@@ -1,6 +1,7 @@
 #include "node/group/outbox.h"
 
 #include "node/base/memory.h"
+#include "node/env/sabotage.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,7 +64,8 @@ static void propose(struct outbox *o)
     }
     struct outbox_batch *batch = memory_zalloc(sizeof(*batch));
     queue_move(&o->waiting, &batch->waiting);
-    partition_produce(o->partition, &batch->produce, &bytes, ACKS_ALL, on_produced);
+    int acks = env_sabotaged(o->env, SABOTAGE_COMMIT_IN_MEMORY) ? ACKS_NONE : ACKS_ALL;
+    partition_produce(o->partition, &batch->produce, &bytes, acks, on_produced);
     slice_unref(&bytes);
 }
 

@@ -1,5 +1,6 @@
 #include "node/storage/recovery.h"
 #include "node/base/memory.h"
+#include "node/env/sabotage.h"
 #include "node/storage/walker.h"
 #include <inttypes.h>
 #include <stdarg.h>
@@ -49,6 +50,8 @@ static int recovery_failed(struct recovery *r, int status, const char *what, con
 
 static void recovery_damage(struct recovery *r, uint64_t index)
 {
+    if (env_sabotaged(r->env, SABOTAGE_DAMAGE_CUT_AWAY))
+        return;
     r->report.damaged = true;
     r->report.damaged_index = index;
 }
@@ -239,7 +242,8 @@ static int candidate_scan(struct recovery *r, struct candidate *c)
     struct walker w;
     int result;
 
-    walker_init(&w, c->file, &s->end, c->size, r->max_batch_bytes, true);
+    walker_init(&w, c->file, &s->end, c->size, r->max_batch_bytes,
+                !env_sabotaged(r->env, SABOTAGE_TORN_TAIL_ACCEPTED));
     for (;;) {
         struct place before = w.at;
         result = walker_next(&w, &header, NULL);
@@ -388,7 +392,8 @@ static void recovery_drop_nameless(struct recovery *r)
 
 static void recovery_check_floor(struct recovery *r)
 {
-    if (r->report.damaged || r->end.index > r->floor_index)
+    if (r->report.damaged || r->end.index > r->floor_index ||
+        env_sabotaged(r->env, SABOTAGE_SHORT_LOG_SERVED))
         return;
     recovery_damage(r, r->end.index);
     recovery_say(r, "entries %" PRIu64 " to %" PRIu64 " are missing at the end of the log in %.120s",

@@ -1,5 +1,6 @@
 #include "node/storage/round.h"
 #include "node/base/memory.h"
+#include "node/env/sabotage.h"
 #include "node/storage/transient.h"
 #include <stdlib.h>
 
@@ -48,12 +49,20 @@ static int gather_write(struct gather *g)
     return status;
 }
 
+static int sync_file(struct env *env, struct env_file *file)
+{
+    if (env_sabotaged(env, SABOTAGE_ACK_BEFORE_SYNC))
+        return 0;
+    int status = env_file_sync(file);
+    return env_sabotaged(env, SABOTAGE_SYNC_ERROR_IGNORED) ? 0 : status;
+}
+
 static int gather_sync(struct gather *g)
 {
     if (g->segment == NULL)
         return 0;
     uint64_t start_ns = env_clock_ns(g->round->env);
-    int status = env_file_sync(g->segment->writer.file);
+    int status = sync_file(g->round->env, g->segment->writer.file);
     g->round->sync_ns += env_clock_ns(g->round->env) - start_ns;
     if (status != 0)
         g->round->sync_failed = true;
@@ -167,7 +176,9 @@ static int round_remove_marker(struct round *r)
     int status = env_remove(r->env, path);
     if (status == ERR_NOT_FOUND)
         status = 0;
-    return status != 0 ? status : env_dir_sync(r->env, r->directory);
+    if (status != 0 || env_sabotaged(r->env, SABOTAGE_DIRECTORY_NOT_SYNCED))
+        return status;
+    return env_dir_sync(r->env, r->directory);
 }
 
 void round_run(struct round *r)

@@ -107,6 +107,8 @@ void checks_step(struct checks *c)
 {
     for (unsigned i = 0; i < c->cluster->count; i++) {
         struct sim_node *n = &c->cluster->nodes[i];
+        if (n->node != NULL && n->disk_of != n->id)
+            history_fail(c->history, "node %u runs on the disk of node %u", n->id, n->disk_of);
         if (n->node != NULL && !n->stopping)
             cluster_each_group(n, check_group, c);
     }

@@ -1,13 +1,13 @@
 #include "tests/sim/cluster.h"
 #include "node/base/assert.h"
 #include "node/cluster/internal.h"
+#include "node/env/env_ops.h"
 #include "proto/error.h"
 #include <stdio.h>
 #include <string.h>
 
 enum { MS = 1000000 };
 #define DATA_DIR "/data"
-#define JOURNAL  DATA_DIR "/journal"
 
 /* ---- starting ---- */
 
@@ -58,53 +58,15 @@ static void end_process(struct sim_node *n, uint64_t down_ns)
     n->restart_ns = now_ns(n) + down_ns;
 }
 
-static void read_journal(struct env *env, struct bytes *out)
-{
-    struct env_file *file;
-    uint64_t size = 0;
-    bytes_clear(out);
-    if (env_file_open(env, JOURNAL, ENV_READ, &file) != 0)
-        return;
-    if (env_file_size(file, &size) == 0 && size > 0) {
-        ssize_t n = env_file_read(file, bytes_extend(out, (size_t)size), (size_t)size, 0);
-        out->size = n > 0 ? (size_t)n : 0;
-    }
-    env_file_close(env, file);
-}
-
-static void write_journal(struct env *env, const struct bytes *content)
-{
-    struct env_file *file;
-    struct env_iovec iov = {content->data, content->size};
-    int rv = env_file_open(env, JOURNAL, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &file);
-    if (rv != 0)
-        return;
-    (void)env_file_write(file, &iov, 1, 0);
-    (void)env_file_sync(file);
-    env_file_close(env, file);
-}
-
-/* Sabotage: puts the journal of the start before in place, and keeps the present one for the next. */
-static void bring_back_journal(struct sim_node *n, struct env *env)
-{
-    struct bytes present;
-    bytes_init(&present);
-    read_journal(env, &present);
-    if (n->old_journal.size > 0)
-        write_journal(env, &n->old_journal);
-    bytes_close(&n->old_journal);
-    n->old_journal = present;
-}
-
 static bool start(struct sim_node *n)
 {
     char message[1024] = "";
     struct env *env = sim_host_env(n->host);
     if (env == NULL)
         env = sim_host_restart(n->host);
-    if (n->cluster->keeps_old_journal)
-        bring_back_journal(n, env);
+    env->sabotage = n->cluster->sabotage;
     n->life++;
+    sim_disk_rot_reads(n->host, 0); /* at the end of a log nobody could tell it from a torn write */
     int rv = node_start(env, &n->config, &n->node, message, sizeof(message));
     if (rv != 0) {
         fprintf(stderr, "node %u does not start: %s\n", n->id, message);
@@ -123,15 +85,14 @@ void cluster_init(struct sim_cluster *c, struct sim *sim, const struct sim_clust
     c->sim = sim;
     c->count = options->count;
     c->counters = counters;
-    c->keeps_old_journal = options->old_journal;
+    c->sabotage = options->sabotage;
     for (unsigned i = 0; i < c->count; i++) {
         struct sim_node *n = &c->nodes[i];
         char name[16];
         snprintf(name, sizeof(name), "n%u", i + 1);
         n->cluster = c;
-        n->id = i + 1;
+        n->id = n->disk_of = i + 1;
         n->host = sim_host_create(sim, name);
-        sim_disk_ignore_syncs(n->host, options->lying_disks);
         configure(n, options);
         bool ok = start(n);
         ASSERT(ok);
@@ -201,6 +162,14 @@ void cluster_stop(struct sim_node *n)
     count(n);
     n->stopping = true;
     node_stop(n->node, true, on_stopped, n);
+}
+
+void cluster_swap_disks(struct sim_node *a, struct sim_node *b)
+{
+    uint32_t disk = a->disk_of;
+    sim_disk_swap(a->host, b->host);
+    a->disk_of = b->disk_of;
+    b->disk_of = disk;
 }
 
 void cluster_freeze(struct sim_node *n)

@@ -7,7 +7,6 @@
 #define SIM_CLUSTER_H
 
 #include "node/server/node_internal.h"
-#include "proto/bytes.h"
 #include "tests/sim/counters.h"
 #include "tests/sim/env_sim.h"
 
@@ -20,12 +19,12 @@ struct sim_node {
     struct node_config config;
     struct node *node; /* NULL: not running */
     unsigned life;     /* counts the starts */
+    uint32_t disk_of;  /* the node whose disk it has: its own, unless disks were swapped */
     bool frozen;
     bool failed;  /* it said that it can't go on */
     bool stopped; /* a planned stop is complete */
     bool stopping;
     uint64_t restart_ns; /* when it is started again, while it is down */
-    struct bytes old_journal;
 };
 
 struct sim_cluster {
@@ -33,7 +32,7 @@ struct sim_cluster {
     unsigned count;
     struct sim_node nodes[CLUSTER_MAX_NODES];
     struct counters *counters;
-    bool keeps_old_journal;
+    unsigned sabotage;
 };
 
 struct sim_cluster_options {
@@ -44,7 +43,7 @@ struct sim_cluster_options {
     uint64_t cache_bytes;
     enum log_level log_level;
     unsigned guards_off;
-    bool lying_disks, old_journal; /* see struct run_options */
+    unsigned sabotage; /* a mask of 1 << enum sabotage */
 };
 
 /* Creates the machines "n1", "n2", ... and starts their nodes. */
@@ -63,6 +62,8 @@ void cluster_stop(struct sim_node *n); /* planned: SIGTERM; a moment later it is
 /* Power loss of every machine at the same moment. `down_ns`: the longest. Clients are machines too, but are
  * left running. */
 void cluster_crash_all(struct sim_cluster *c, uint64_t down_ns);
+/* Neither may run. */
+void cluster_swap_disks(struct sim_node *a, struct sim_node *b);
 void cluster_freeze(struct sim_node *n);
 void cluster_thaw(struct sim_node *n);
 

@@ -117,6 +117,24 @@ static bool run_deferred(struct sim *sim)
     return any;
 }
 
+enum { RATE_ONE = 1000000 };
+
+static uint64_t local_ns(const struct sim_process *p)
+{
+    return p->clock.local_ns + (p->host->sim->now_ns - p->clock.since_ns) * p->clock.rate / RATE_ONE;
+}
+
+/* When the process's clock will show `deadline_ns`. */
+static uint64_t true_ns(const struct sim_process *p, uint64_t deadline_ns)
+{
+    if (deadline_ns <= p->clock.local_ns)
+        return p->clock.since_ns;
+    uint64_t left = deadline_ns - p->clock.local_ns;
+    if (left > UINT64_MAX / RATE_ONE / 2)
+        return UINT64_MAX; /* never, within a run */
+    return p->clock.since_ns + (left * RATE_ONE + p->clock.rate - 1) / p->clock.rate;
+}
+
 /* The process whose timer is the soonest; its moment in `at_ns`. */
 static struct sim_process *next_timer(const struct sim *sim, uint64_t *at_ns)
 {
@@ -127,8 +145,11 @@ static struct sim_process *next_timer(const struct sim *sim, uint64_t *at_ns)
         if (p == NULL || p->frozen)
             continue;
         uint64_t deadline_ns = timer_heap_next(&p->env.timers);
-        if (deadline_ns != UINT64_MAX && deadline_ns - p->clock_offset_ns < *at_ns) {
-            *at_ns = deadline_ns - p->clock_offset_ns;
+        if (deadline_ns == UINT64_MAX)
+            continue;
+        uint64_t due_ns = true_ns(p, deadline_ns);
+        if (due_ns < *at_ns) {
+            *at_ns = due_ns;
             soonest = p;
         }
     }
@@ -171,7 +192,7 @@ static bool step(struct sim *sim, uint64_t limit_ns)
     } else {
         sim_note(sim, sim->now_ns);
         sim_note(sim, p->host->index);
-        timer_heap_run(&p->env.timers, sim->now_ns + p->clock_offset_ns);
+        timer_heap_run(&p->env.timers, local_ns(p));
         turn_end(p);
     }
     return true;
@@ -203,7 +224,7 @@ static struct sim *sim_of(struct env *env)
 
 static uint64_t now_ns(struct env *env)
 {
-    return sim_of(env)->now_ns + sim_process_of(env)->clock_offset_ns;
+    return local_ns(sim_process_of(env));
 }
 
 static int64_t wall_ms(struct env *env)
@@ -326,7 +347,9 @@ static struct sim_process *process_create(struct sim_host *host)
     env_init(&p->env, &process_ops);
     p->host = host;
     prng_init(&p->prng, prng_next(&sim->prng));
-    p->clock_offset_ns = sim_random_between(sim, 1, UINT64_C(1000000000000));
+    p->clock.local_ns = sim_random_between(sim, 1, UINT64_C(1000000000000));
+    p->clock.since_ns = sim->now_ns;
+    p->clock.rate = (uint64_t)(RATE_ONE + host->drift_ppm);
     queue_init(&p->held);
     queue_init(&p->works);
     queue_init(&p->files);
@@ -507,6 +530,17 @@ void sim_host_thaw(struct sim_host *host)
 void sim_host_step_wall_clock(struct sim_host *host, int64_t by_ms)
 {
     host->wall_step_ms += by_ms;
+}
+
+void sim_host_drift(struct sim_host *host, int32_t ppm)
+{
+    struct sim_process *p = host->process;
+    host->drift_ppm = ppm;
+    if (p == NULL)
+        return;
+    p->clock.local_ns = local_ns(p);
+    p->clock.since_ns = host->sim->now_ns;
+    p->clock.rate = (uint64_t)(RATE_ONE + ppm);
 }
 
 struct sim_signal_event {

@@ -61,6 +61,8 @@ void sim_host_freeze(struct sim_host *host);
 void sim_host_thaw(struct sim_host *host);
 /* Moves the wall clock, by a negative step too. */
 void sim_host_step_wall_clock(struct sim_host *host, int64_t by_ms);
+/* From now on the monotonic clock of what runs there, and will, goes so much too fast. */
+void sim_host_drift(struct sim_host *host, int32_t ppm);
 /* What env_on_signal waits for. */
 void sim_host_signal(struct sim_host *host, int signal);
 
@@ -78,6 +80,9 @@ void sim_host_rejoin(struct sim_host *host);
 void sim_heal_all(struct sim *sim);
 /* Resets every connection between the two: both ends get ERR_CONNECTION_LOST, bytes under way are lost. */
 void sim_link_reset(struct sim_host *a, struct sim_host *b);
+/* The connections of today between the two are half-open from now on: nothing gets through, and neither end
+ * ever hears that the other one has closed. */
+void sim_link_mute(struct sim_host *a, struct sim_host *b);
 
 /* ---- the disk ---- */
 
@@ -91,9 +96,25 @@ void sim_disk_ignore_syncs(struct sim_host *host, bool ignore);
 /* Writes and reads fail likewise; a failed write leaves the file as it was. */
 void sim_disk_fail_writes(struct sim_host *host, unsigned per_million);
 void sim_disk_fail_reads(struct sim_host *host, unsigned per_million);
+/* Of a million reads, so many give one wrong bit. */
+void sim_disk_rot_reads(struct sim_host *host, unsigned per_million);
 /* Size of the disk; beyond it ERR_NO_SPACE. Default 1 TiB. */
 void sim_disk_capacity(struct sim_host *host, uint64_t bytes);
-/* Flips a bit of one byte, on disk and in the cache. ERR_NOT_FOUND; ERR_INVALID_ARGUMENT behind the end. */
-int sim_disk_flip(struct sim_host *host, const char *path, uint64_t position);
+enum sim_damage {
+    SIM_FLIPPED_BIT,
+    SIM_LOST_WRITE,        /* some sectors are what they were before: zeros */
+    SIM_MISDIRECTED_WRITE, /* some sectors hold what belongs to others */
+    SIM_CUT_FILE,
+};
+/* Damages a file at `position`, on disk and in the cache. ERR_NOT_FOUND; ERR_INVALID_ARGUMENT behind the end.
+ */
+int sim_disk_damage(struct sim_host *host, const char *path, uint64_t position, enum sim_damage damage);
+static inline int sim_disk_flip(struct sim_host *host, const char *path, uint64_t position)
+{
+    return sim_disk_damage(host, path, position, SIM_FLIPPED_BIT);
+}
+/* An empty disk in its place; and the disks of two hosts in each other's. Nothing may run there. */
+void sim_disk_wipe(struct sim_host *host);
+void sim_disk_swap(struct sim_host *a, struct sim_host *b);
 
 #endif

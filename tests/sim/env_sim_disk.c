@@ -395,6 +395,26 @@ void sim_disk_fail_reads(struct sim_host *host, unsigned per_million)
     host->disk->failing_reads = per_million;
 }
 
+void sim_disk_rot_reads(struct sim_host *host, unsigned per_million)
+{
+    host->disk->rotting_reads = per_million;
+}
+
+void sim_disk_wipe(struct sim_host *host)
+{
+    ASSERT(host->process == NULL);
+    sim_disk_destroy(host->disk);
+    host->disk = sim_disk_create(host->sim);
+}
+
+void sim_disk_swap(struct sim_host *a, struct sim_host *b)
+{
+    ASSERT(a->process == NULL && b->process == NULL);
+    struct sim_disk *disk = a->disk;
+    a->disk = b->disk;
+    b->disk = disk;
+}
+
 void sim_disk_capacity(struct sim_host *host, uint64_t bytes)
 {
     host->disk->capacity = bytes;

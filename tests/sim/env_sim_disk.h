@@ -51,6 +51,7 @@ struct sim_disk {
     bool ignores_syncs;
     unsigned failing_writes;
     unsigned failing_reads;
+    unsigned rotting_reads;
 };
 
 struct sim_inode *sim_inode_create(struct sim_disk *disk, bool directory);

@@ -107,7 +107,10 @@ static ssize_t file_read(struct env_file *file, void *data, size_t size, uint64_
     if (sim_disk_fails(disk_of(f), disk_of(f)->failing_reads))
         return ERR_IO;
     f->process->job_cost_ns += 2000 + size / 4;
-    return (ssize_t)content_read(&f->inode->live, data, size, position);
+    size_t n = content_read(&f->inode->live, data, size, position);
+    if (n > 0 && sim_disk_fails(disk_of(f), disk_of(f)->rotting_reads))
+        ((unsigned char *)data)[sim_random(disk_of(f)->sim, n)] ^= 1;
+    return (ssize_t)n;
 }
 
 static int may_write(const struct sim_file *f)
@@ -379,18 +382,54 @@ int sim_free_space(struct env *env, const char *path, uint64_t *bytes)
     return 0;
 }
 
-int sim_disk_flip(struct sim_host *host, const char *path, uint64_t position)
+/* ---- damage ---- */
+
+enum { SECTOR = 512, SECTORS_MAX = 8 };
+
+static void overwrite(struct sim_inode *inode, const void *data, size_t size, uint64_t position)
+{
+    content_write(&inode->live, data, size, position);
+    if (position + size <= inode->durable.size)
+        content_write(&inode->durable, data, size, position);
+}
+
+static void flip_bit(struct sim_inode *inode, uint64_t position)
+{
+    unsigned char byte;
+    content_read(&inode->live, &byte, 1, position);
+    byte = (unsigned char)(byte ^ (1u << sim_random(inode->disk->sim, 8)));
+    overwrite(inode, &byte, 1, position);
+}
+
+/* Whole sectors from `position` on become zeros, or what stands elsewhere in the file. */
+static void replace_sectors(struct sim_inode *inode, uint64_t position, bool by_others)
+{
+    unsigned char sectors[SECTOR * SECTORS_MAX] = {0};
+    size_t size = SECTOR * (1 + sim_random(inode->disk->sim, SECTORS_MAX));
+    position -= position % SECTOR;
+    if (size > inode->live.size - position)
+        size = (size_t)(inode->live.size - position);
+    if (by_others)
+        content_read(&inode->live, sectors, size,
+                     sim_random(inode->disk->sim, inode->live.size - size + 1) / SECTOR * SECTOR);
+    overwrite(inode, sectors, size, position);
+}
+
+int sim_disk_damage(struct sim_host *host, const char *path, uint64_t position, enum sim_damage damage)
 {
     struct place place;
-    unsigned char byte;
     int rv = locate(host->disk, path, &place);
     if (rv != 0 || place.inode == NULL)
         return ERR_NOT_FOUND;
-    if (content_read(&place.inode->live, &byte, 1, position) != 1)
+    if (position >= place.inode->live.size)
         return ERR_INVALID_ARGUMENT;
-    byte = (unsigned char)(byte ^ (1u << sim_random(host->sim, 8)));
-    content_write(&place.inode->live, &byte, 1, position);
-    if (position < place.inode->durable.size)
-        content_write(&place.inode->durable, &byte, 1, position);
-    return 0;
+    if (damage == SIM_FLIPPED_BIT) {
+        flip_bit(place.inode, position);
+    } else if (damage == SIM_CUT_FILE) {
+        rv = sim_inode_truncate(place.inode, position);
+        sim_inode_sync(place.inode);
+    } else {
+        replace_sectors(place.inode, position, damage == SIM_MISDIRECTED_WRITE);
+    }
+    return rv;
 }

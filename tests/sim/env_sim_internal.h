@@ -64,6 +64,7 @@ struct sim_host {
     struct queue processes;      /* all that ever ran: the dead ones stay until the end */
     struct sim_disk *disk;
     int64_t wall_step_ms;
+    int32_t drift_ppm;
     uint16_t next_port; /* for listeners without one, and the near ends of connections */
 };
 
@@ -72,7 +73,11 @@ struct sim_process {
     struct queue node; /* in host->processes */
     struct sim_host *host;
     struct prng prng;
-    uint64_t clock_offset_ns;
+    struct { /* local time is `local_ns` + (now - `since_ns`) x `rate` / a million */
+        uint64_t local_ns;
+        uint64_t since_ns;
+        uint64_t rate;
+    } clock;
     bool dead;
     bool frozen;
     bool stopping;

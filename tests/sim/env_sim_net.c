@@ -153,6 +153,10 @@ void sim_side_send(struct sim_side *from, struct sim_segment *segment)
     struct sim_side *to = sim_side_other(from);
     segment->at_ns = arrival_ns(from->connection->sim);
     to->window_used += segment->size;
+    if (from->connection->muted) {
+        free(segment);
+        return;
+    }
     segments_push(&to->under_way, segment);
     arrival_schedule(to);
 }
@@ -170,7 +174,7 @@ static void credit_fire(struct sim_event *event)
     struct sim_side *sender = sim_side_other(side);
     side->credit_scheduled = false;
     side->credit_stalled = is_cut(side->host, sender->host);
-    if (!side->credit_stalled) {
+    if (!side->credit_stalled && !side->connection->muted) {
         side->window_used -= side->read_size;
         side->read_size = 0;
         if (sender->stream != NULL)
@@ -479,15 +483,33 @@ static void reset_side(struct sim_side *side)
     sim_side_send(sim_side_other(side), sim_segment_create(SEGMENT_RESET, 0));
 }
 
+static bool is_between(const struct sim_connection *c, const struct sim_host *a, const struct sim_host *b)
+{
+    return (c->sides[0].host == a && c->sides[1].host == b) ||
+           (c->sides[0].host == b && c->sides[1].host == a);
+}
+
 void sim_link_reset(struct sim_host *a, struct sim_host *b)
 {
     QUEUE_FOREACH (node, &a->sim->connections) {
         struct sim_connection *c = QUEUE_ENTRY(node, struct sim_connection, node);
-        bool between = (c->sides[0].host == a && c->sides[1].host == b) ||
-                       (c->sides[0].host == b && c->sides[1].host == a);
-        if (between) {
+        if (is_between(c, a, b)) {
             reset_side(&c->sides[0]);
             reset_side(&c->sides[1]);
+        }
+    }
+}
+
+void sim_link_mute(struct sim_host *a, struct sim_host *b)
+{
+    QUEUE_FOREACH (node, &a->sim->connections) {
+        struct sim_connection *c = QUEUE_ENTRY(node, struct sim_connection, node);
+        if (!is_between(c, a, b))
+            continue;
+        c->muted = true;
+        for (int i = 0; i < 2; i++) {
+            sim_segments_clear(&c->sides[i].under_way);
+            c->sides[i].stalled = false;
         }
     }
 }

@@ -56,6 +56,7 @@ struct sim_side {
 };
 
 struct sim_connection {
+    bool muted;        /* nothing gets through any more */
     struct queue node; /* in sim->connections */
     struct sim *sim;
     unsigned references;      /* by streams and scheduled events */

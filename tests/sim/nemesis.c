@@ -21,7 +21,7 @@ static const struct nemesis_profile {
     unsigned network_ms; /* worst latency, likewise */
     unsigned gap_ms;     /* between two events, on average; each run has it a bit shorter or longer */
     unsigned often;
-} profiles[] = {
+} profiles[NEMESIS_PROFILES] = {
     {0, 0, 100, 0},
     {150, 2, 30, 1u << FAULT_CRASH | 1u << FAULT_CRASH_SOME},
     {5, 25, 30, 1u << FAULT_ISOLATE | 1u << FAULT_CUT},
@@ -50,8 +50,11 @@ bool faults_parse(const char *text, unsigned *mask)
     while (*text != '\0') {
         size_t size = strcspn(text, ",");
         int f = fault_find(text, size);
-        if (f < 0)
+        if (f < 0) {
+            for (unsigned i = 0; i < FAULTS; i++)
+                printf("  %s\n", table[i].name);
             return false;
+        }
         *mask |= 1u << f;
         text += size + (text[size] == ',');
     }
@@ -125,6 +128,23 @@ static void cut_one_way(struct nemesis *n, struct sim_node *v)
         sim_link_cut(other->host, v->host);
 }
 
+static void split(struct nemesis *n, struct sim_node *v)
+{
+    struct sim_node *other = &n->cluster->nodes[draw(n, n->cluster->count)];
+    if (other == v)
+        return;
+    sim_link_cut(v->host, other->host);
+    sim_link_cut(other->host, v->host);
+}
+
+static struct sim_host *any_machine(struct nemesis *n)
+{
+    uint64_t i = draw(n, n->cluster->count + WORKLOAD_MACHINES);
+    if (i < n->cluster->count)
+        return n->cluster->nodes[i].host;
+    return n->workload->machines[i - n->cluster->count].host;
+}
+
 static void reset_links(struct nemesis *n, struct sim_node *v)
 {
     for (unsigned i = 0; i < n->cluster->count; i++)
@@ -169,6 +189,8 @@ static void heal_disk(struct nemesis *n, struct sim_node *v)
     sim_disk_latency(v->host, 200000, worst_ns > 0 ? worst_ns : 600000);
     sim_disk_capacity(v->host, UINT64_C(1) << 40);
     sim_disk_fail_syncs(v->host, 0);
+    sim_disk_fail_reads(v->host, 0);
+    sim_disk_rot_reads(v->host, 0);
 }
 
 /* Only one disk of a run is faulty: no replication helps against what a majority has lost. */
@@ -182,6 +204,17 @@ static struct sim_node *faulty_disk(struct nemesis *n, struct sim_node *v)
 static void break_syncs(struct nemesis *n, struct sim_node *v)
 {
     sim_disk_fail_syncs(faulty_disk(n, v)->host, 5000 + (unsigned)draw(n, 50000));
+}
+
+static void break_reads(struct nemesis *n, struct sim_node *v)
+{
+    struct sim_node *node = faulty_disk(n, v);
+    if (!cluster_node_works(node))
+        return;
+    if (draw(n, 2) == 0)
+        sim_disk_fail_reads(node->host, 5000 + (unsigned)draw(n, 50000));
+    else
+        sim_disk_rot_reads(node->host, 5000 + (unsigned)draw(n, 50000));
 }
 
 struct choice {
@@ -201,11 +234,10 @@ static void choose(void *data, struct sim_node *node, struct group *g, struct pa
         c->group = g;
 }
 
-static void choose_old_bytes(struct nemesis *n, struct sim_node *node)
+static void choose_old_bytes(struct nemesis *n, struct sim_node *node, enum sim_damage damage)
 {
     struct choice c = {.nemesis = n};
-    n->old.node = NULL;
-    if (!cluster_node_works(node))
+    if (!cluster_node_works(node) || n->old.node != NULL) /* one after the other */
         return;
     cluster_each_group(node, choose, &c);
     if (c.group == NULL)
@@ -214,6 +246,7 @@ static void choose_old_bytes(struct nemesis *n, struct sim_node *node)
     if (log_durable_index(log) == log_last_index(log))
         n->old = (struct old_bytes){.node = node,
                                     .group_id = group_id(c.group),
+                                    .damage = damage,
                                     .index = log_last_index(log),
                                     .size = log_size_bytes(log) / 2 + 1,
                                     .since_ns = sim_now_ns(n->sim)};
@@ -230,14 +263,126 @@ static bool old_bytes_are_old(const struct nemesis *n)
     return state.floor_index >= o->index;
 }
 
-static void flip_bit(struct nemesis *n)
+static void damage_old_bytes(struct nemesis *n)
 {
+    static const char *const counters[] = {"bits_flipped", "writes_lost", "writes_misdirected",
+                                           "logs_shortened"};
     char path[128];
+    bool cut = n->old.damage == SIM_CUT_FILE;
+    if (cut)
+        cluster_kill(n->old.node, draw_down_ns(n));
     snprintf(path, sizeof(path), "/data/groups/%016" PRIx64 "/%020d.%s", n->old.group_id, 1,
-             draw(n, 4) == 0 ? "idx" : "log");
-    if (sim_disk_flip(n->old.node->host, path, draw(n, n->old.size)) == 0)
-        counters_add(n->counters, "bits_flipped", 1);
+             !cut && draw(n, 4) == 0 ? "idx" : "log");
+    if (sim_disk_damage(n->old.node->host, path, draw(n, n->old.size), n->old.damage) == 0)
+        counters_add(n->counters, counters[n->old.damage], 1);
     n->old.node = NULL;
+}
+
+/* ---- disks emptied and swapped ---- */
+
+static void look_for_any_leader(void *data, struct sim_node *n, struct group *g, struct partition *p)
+{
+    (void)n, (void)p;
+    if (group_role(g) == GROUP_LEADER)
+        *(bool *)data = true;
+}
+
+/* Fewer than a majority, and none that could come back as the leader of an older term. */
+static unsigned choose_lagging(struct nemesis *n, const struct sim_node *except)
+{
+    unsigned mask = 0, left = n->cluster->count / 2;
+    for (unsigned i = 0; i < n->cluster->count && left > 0; i++) {
+        struct sim_node *node = &n->cluster->nodes[i];
+        bool leads = false;
+        if (node == except || !cluster_node_works(node))
+            continue;
+        cluster_each_group(node, look_for_any_leader, &leads);
+        if (leads)
+            continue;
+        mask |= 1u << i;
+        left--;
+    }
+    return mask;
+}
+
+static bool all_work(const struct nemesis *n)
+{
+    for (unsigned i = 0; i < n->cluster->count; i++)
+        if (!cluster_node_works(&n->cluster->nodes[i]))
+            return false;
+    return true;
+}
+
+static void heal_everything(struct nemesis *n);
+
+static void begin_wipe(struct nemesis *n, struct sim_node *v)
+{
+    if (n->faulty_disk != NULL || n->swapped[0] != NULL || n->rolling > 0 || !all_work(n))
+        return; /* a second faulty disk may be too much */
+    heal_everything(n);
+    n->faulty_disk = n->wipe.node = v;
+    n->wipe.lagging = choose_lagging(n, v);
+    n->wipe.due_ns = sim_now_ns(n->sim) + (50 + draw(n, 400)) * MS;
+    for (unsigned i = 0; i < n->cluster->count; i++)
+        if ((n->wipe.lagging >> i & 1) != 0)
+            sim_host_isolate(n->cluster->nodes[i].host);
+}
+
+static void wipe_now(struct nemesis *n)
+{
+    calm_network(n);
+    for (unsigned i = 0; i < n->cluster->count; i++) {
+        struct sim_node *node = &n->cluster->nodes[i];
+        if ((n->wipe.lagging >> i & 1) == 0 && node->node != NULL)
+            cluster_crash(node, node == n->wipe.node ? 20 * MS : 1000 * (uint64_t)MS + draw_down_ns(n));
+    }
+    sim_disk_wipe(n->wipe.node->host);
+    heal_disk(n, n->wipe.node);
+    counters_add(n->counters, "disks_wiped", 1);
+    n->wipe.wiped = true;
+}
+
+enum { WHOLE_AGAIN_MS = 3000 };
+
+static void step_wipe(struct nemesis *n)
+{
+    uint64_t now_ns = sim_now_ns(n->sim);
+    if (n->wipe.wiped && !all_work(n))
+        n->wipe.due_ns = now_ns + WHOLE_AGAIN_MS * (uint64_t)MS;
+    if (now_ns < n->wipe.due_ns)
+        return;
+    if (n->wipe.wiped) {
+        n->wipe = (struct wipe){0};
+        return;
+    }
+    wipe_now(n);
+    n->wipe.due_ns = now_ns + WHOLE_AGAIN_MS * (uint64_t)MS;
+}
+
+static void end_swap(struct nemesis *n)
+{
+    struct sim_node **s = n->swapped;
+    if (s[0] == NULL)
+        return;
+    for (int i = 0; i < 2; i++)
+        if (s[i]->node != NULL)
+            cluster_kill(s[i], 0);
+    cluster_swap_disks(s[0], s[1]);
+    s[0] = s[1] = NULL;
+}
+
+static void begin_swap(struct nemesis *n, struct sim_node *v)
+{
+    struct sim_node *other = &n->cluster->nodes[draw(n, n->cluster->count)];
+    if (other == v || other->node == NULL || n->swapped[0] != NULL)
+        return;
+    cluster_kill(v, 20 * MS);
+    cluster_kill(other, 20 * MS);
+    cluster_swap_disks(v, other);
+    n->swapped[0] = v;
+    n->swapped[1] = other;
+    n->swap_end_ns = sim_now_ns(n->sim) + (100 + draw(n, 500)) * MS;
+    counters_add(n->counters, "disks_swapped", 1);
 }
 
 /* ---- the rest ---- */
@@ -267,6 +412,22 @@ static void step_clock(struct nemesis *n, struct sim_node *v)
 {
     int64_t minutes = (int64_t)draw(n, 41) - 20;
     sim_host_step_wall_clock(v->host, minutes * 60000);
+}
+
+static void drift(struct nemesis *n, struct sim_node *v)
+{
+    sim_host_drift(v->host, (int32_t)draw(n, 200001) - 100000); /* 10 % either way */
+}
+
+static void heal_everything(struct nemesis *n)
+{
+    calm_network(n);
+    for (unsigned i = 0; i < n->cluster->count; i++) {
+        if (n->cluster->nodes[i].frozen)
+            cluster_thaw(&n->cluster->nodes[i]);
+        heal_disk(n, &n->cluster->nodes[i]);
+        sim_host_drift(n->cluster->nodes[i].host, 0);
+    }
 }
 
 static void strike(struct nemesis *n, enum fault f, struct sim_node *v)
@@ -314,8 +475,41 @@ static void strike(struct nemesis *n, enum fault f, struct sim_node *v)
     case FAULT_SYNC_ERROR:
         break_syncs(n, v);
         break;
+    case FAULT_READ_ERROR:
+        break_reads(n, v);
+        break;
     case FAULT_ROT:
-        choose_old_bytes(n, faulty_disk(n, v));
+        choose_old_bytes(n, faulty_disk(n, v), SIM_FLIPPED_BIT);
+        break;
+    case FAULT_LOST_WRITE:
+        choose_old_bytes(n, faulty_disk(n, v), SIM_LOST_WRITE);
+        break;
+    case FAULT_MISDIRECTED:
+        choose_old_bytes(n, faulty_disk(n, v), SIM_MISDIRECTED_WRITE);
+        break;
+    case FAULT_SHORTEN:
+        choose_old_bytes(n, faulty_disk(n, v), SIM_CUT_FILE);
+        break;
+    case FAULT_WIPE:
+        begin_wipe(n, v);
+        break;
+    case FAULT_SWAP:
+        begin_swap(n, v);
+        break;
+    case FAULT_DRIFT:
+        drift(n, v);
+        break;
+    case FAULT_SPLIT:
+        split(n, v);
+        break;
+    case FAULT_HALF_OPEN:
+        sim_link_mute(v->host, any_machine(n));
+        break;
+    case FAULT_STUCK:
+        workload_stop_client(n->workload);
+        break;
+    case FAULT_SLOW:
+        workload_slow_client(n->workload);
         break;
     case FAULT_CLOCK:
         step_clock(n, v);
@@ -375,10 +569,16 @@ static void strike_one(struct nemesis *n)
 
 void nemesis_step(struct nemesis *n)
 {
+    if (n->wipe.node != NULL) {
+        step_wipe(n);
+        return;
+    }
     if (n->rolling > 0)
         roll_next(n);
     if (old_bytes_are_old(n))
-        flip_bit(n);
+        damage_old_bytes(n);
+    if (n->swapped[0] != NULL && sim_now_ns(n->sim) >= n->swap_end_ns)
+        end_swap(n);
     if (sim_now_ns(n->sim) < n->next_ns)
         return;
     n->next_ns = sim_now_ns(n->sim) + (1 + draw(n, 2 * n->gap_ms)) * MS;
@@ -392,19 +592,19 @@ void nemesis_heal(struct nemesis *n)
 {
     n->rolling = 0;
     n->profile = &profiles[0];
-    calm_network(n);
-    for (unsigned i = 0; i < n->cluster->count; i++) {
-        if (n->cluster->nodes[i].frozen)
-            cluster_thaw(&n->cluster->nodes[i]);
-        heal_disk(n, &n->cluster->nodes[i]);
-    }
+    if (n->wipe.node != NULL && !n->wipe.wiped)
+        n->wipe.node = NULL;
+    end_swap(n);
+    heal_everything(n);
+    workload_calm_clients(n->workload);
     if (n->draining != 0)
         workload_drain(n->workload, n->draining, false);
     n->draining = 0;
 }
 
 /* Some runs have everything; most have a few kinds of faults, which then come in a row. */
-void nemesis_init(struct nemesis *n, struct sim_cluster *cluster, struct workload *workload, unsigned allowed)
+void nemesis_init(struct nemesis *n, struct sim_cluster *cluster, struct workload *workload, unsigned allowed,
+                  unsigned profile)
 {
     *n = (struct nemesis){
         .sim = cluster->sim, .cluster = cluster, .workload = workload, .counters = cluster->counters};
@@ -413,7 +613,8 @@ void nemesis_init(struct nemesis *n, struct sim_cluster *cluster, struct workloa
         for (unsigned f = 0; f < FAULTS; f++)
             if (draw(n, 2) == 0)
                 n->faults &= ~(1u << f);
-    n->profile = &profiles[draw(n, sizeof(profiles) / sizeof(profiles[0]))];
+    uint64_t drawn = draw(n, NEMESIS_PROFILES);
+    n->profile = &profiles[profile != 0 ? profile - 1 : drawn];
     n->faults |= n->profile->often & allowed;
     n->gap_ms = n->profile->gap_ms / 2 + (unsigned)draw(n, n->profile->gap_ms);
     calm_network(n);

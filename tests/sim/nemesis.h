@@ -7,26 +7,37 @@
 
 /* X(NAME, "name", weight): the weight among all faults in a run that has them. */
 #define FAULT_TABLE(X)                                                                                       \
-    X(CRASH, "crash", 4)           /* power loss of one node */                                              \
-    X(CRASH_ALL, "crash-all", 2)   /* of all at once */                                                      \
-    X(CRASH_SOME, "crash-some", 2) /* of a majority */                                                       \
-    X(KILL, "kill", 3)             /* kill -9 */                                                             \
-    X(STOP, "stop", 1)             /* planned stop and start */                                              \
-    X(ROLL, "roll", 1)             /* that of all nodes in turn */                                           \
-    X(FREEZE, "freeze", 2)         /* SIGSTOP */                                                             \
-    X(ISOLATE, "isolate", 3)       /* all links of a node */                                                 \
-    X(CUT, "cut", 3)               /* one direction of one link */                                           \
-    X(RESET, "reset", 2)           /* connections of a node */                                               \
-    X(NETWORK, "network", 1)       /* slow */                                                                \
-    X(DISK, "disk", 2)             /* slow, to the point of standing still */                                \
-    X(SPACE, "space", 1)           /* disk full */                                                           \
-    X(SYNC_ERROR, "sync-error", 1) /* failing syncs on one node */                                           \
-    X(ROT, "rot", 1)               /* a bit of a log or an index flips, later   */                           \
-    X(CLOCK, "clock", 1)           /* wall clock steps */                                                    \
-    X(CLIENT, "client", 2)         /* kill -9 of a client */                                                 \
-    X(GROW, "grow", 1)             /* partitions are added */                                                \
-    X(CHURN, "churn", 2)           /* topics created and deleted */                                          \
-    X(DRAIN, "drain", 1)           /* leaderships moved away from a node */
+    X(CRASH, "crash", 4)                   /* power loss of one node */                                      \
+    X(CRASH_ALL, "crash-all", 2)           /* of all at once */                                              \
+    X(CRASH_SOME, "crash-some", 2)         /* of a majority */                                               \
+    X(KILL, "kill", 3)                     /* kill -9 */                                                     \
+    X(STOP, "stop", 1)                     /* planned stop and start */                                      \
+    X(ROLL, "roll", 1)                     /* that of all nodes in turn */                                   \
+    X(FREEZE, "freeze", 2)                 /* SIGSTOP */                                                     \
+    X(ISOLATE, "isolate", 3)               /* all links of a node */                                         \
+    X(CUT, "cut", 3)                       /* one direction of one link */                                   \
+    X(SPLIT, "split", 2)                   /* two nodes don't see each other, all others see both */         \
+    X(RESET, "reset", 2)                   /* connections of a node */                                       \
+    X(HALF_OPEN, "half-open", 1)           /* connections of two machines go silent for ever */              \
+    X(NETWORK, "network", 1)               /* slow */                                                        \
+    X(DISK, "disk", 2)                     /* slow, to the point of standing still */                        \
+    X(SPACE, "space", 1)                   /* disk full */                                                   \
+    X(SYNC_ERROR, "sync-error", 1)         /* failing syncs on one node */                                   \
+    X(READ_ERROR, "read-error", 1)         /* failing and lying reads on that node */                        \
+    X(ROT, "rot", 1)                       /* a bit of a log or an index on it flips */                      \
+    X(LOST_WRITE, "lost-write", 1)         /* sectors of it were never written */                            \
+    X(MISDIRECTED, "misdirected-write", 1) /* ... or are somebody else's */                                  \
+    X(SHORTEN, "shorten", 1)               /* a log on it loses its end while the node is down */            \
+    X(WIPE, "wipe", 1)                     /* its disk is emptied, just as others die */                     \
+    X(SWAP, "swap", 1)                     /* two nodes get each other's disks, for a while */               \
+    X(CLOCK, "clock", 1)                   /* wall clock steps */                                            \
+    X(DRIFT, "drift", 1)                   /* a clock runs too fast or too slow */                           \
+    X(CLIENT, "client", 2)                 /* kill -9 of a client */                                         \
+    X(STUCK, "stuck-client", 1)            /* SIGSTOP of a client: it reads nothing */                       \
+    X(SLOW, "slow-client", 1)              /* it hardly reads */                                             \
+    X(GROW, "grow", 1)                     /* partitions are added */                                        \
+    X(CHURN, "churn", 2)                   /* topics created and deleted */                                  \
+    X(DRAIN, "drain", 1)                   /* leaderships moved away from a node */
 
 enum fault {
 #define X(name, text, weight) FAULT_##name,
@@ -35,7 +46,8 @@ enum fault {
         FAULTS
 };
 
-enum { FAULTS_ALL = (1 << FAULTS) - 1 };
+enum { NEMESIS_PROFILES = 3 };
+static const unsigned FAULTS_ALL = (unsigned)((UINT64_C(1) << FAULTS) - 1);
 
 struct nemesis_profile;
 
@@ -44,9 +56,20 @@ struct nemesis_profile;
 struct old_bytes {
     struct sim_node *node; /* NULL: none chosen */
     uint64_t group_id;
+    enum sim_damage damage;
     uint64_t index;
     uint64_t size; /* some of the beginning: a shorter log may have grown again */
     uint64_t since_ns;
+};
+
+/* An emptied disk, as late and as badly as decision 15 lets it be: a few nodes lag behind, and at the moment
+ * at which they are back, all others die and one of them comes back with nothing. No other fault until it is
+ * whole. */
+struct wipe {
+    struct sim_node *node; /* NULL: none under way */
+    uint64_t due_ns;       /* of the next step */
+    unsigned lagging;      /* a mask of 1 << (id - 1) */
+    bool wiped;
 };
 
 struct nemesis {
@@ -61,17 +84,20 @@ struct nemesis {
     unsigned rolling;             /* nodes that a rolling restart has before it */
     struct sim_node *faulty_disk; /* at most one has failing syncs or rot; NULL: none yet */
     struct old_bytes old;
+    struct wipe wipe;
+    struct sim_node *swapped[2]; /* NULL: none */
+    uint64_t swap_end_ns;
     uint32_t draining; /* node; 0: none */
     bool verbose;
 };
 
 const char *fault_name(enum fault f);
-/* "crash,kill" or "all" or "none" to a mask; false when a name is unknown. */
+/* "crash,kill" or "all" or "none" to a mask; false when a name is unknown: then all are listed. */
 bool faults_parse(const char *text, unsigned *mask);
 
-/* Chooses what this run has of `allowed`. */
-void nemesis_init(struct nemesis *n, struct sim_cluster *cluster, struct workload *workload,
-                  unsigned allowed);
+/* Chooses what this run has of `allowed`. `profile`: see struct run_options. */
+void nemesis_init(struct nemesis *n, struct sim_cluster *cluster, struct workload *workload, unsigned allowed,
+                  unsigned profile);
 /* Between events. */
 void nemesis_step(struct nemesis *n);
 /* Ends all faults, and starts all nodes. */

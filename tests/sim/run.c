@@ -80,13 +80,14 @@ static void set_up(struct run *r, struct run_result *result)
                                                     sim_random(r->sim, 2) == 0 ? 64 * 1024 : 1024 * 1024,
                                                 .log_level = r->options->verbose ? LOG_DEBUG : LOG_INFO,
                                                 .guards_off = r->options->guards_off,
-                                                .lying_disks = r->options->lying_disks,
-                                                .old_journal = r->options->old_journal};
+                                                .sabotage = r->options->sabotage};
     result->nodes = options.count;
     history_init(&r->history, r->counters);
     cluster_init(&r->cluster, r->sim, &options, r->counters);
     checks_init(&r->checks, &r->cluster, &r->history);
     workload_init(&r->workload, r->sim, &r->history, options.count);
+    if (r->options->clients != 0)
+        r->workload.machine_count = r->options->clients;
 }
 
 static void start(struct run *r)
@@ -102,7 +103,7 @@ static void run_faults(struct run *r)
         duration_ms = r->options->duration_ms;
     uint64_t end_ms = now_ms(r) + duration_ms;
     workload_start(&r->workload);
-    nemesis_init(&r->nemesis, &r->cluster, &r->workload, r->options->faults);
+    nemesis_init(&r->nemesis, &r->cluster, &r->workload, r->options->faults, r->options->profile);
     r->nemesis.verbose = r->options->verbose;
     while (now_ms(r) < end_ms && step(r))
         nemesis_step(&r->nemesis);

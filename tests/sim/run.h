@@ -11,8 +11,9 @@ struct run_options {
     unsigned nodes;       /* 0: the seed decides */
     unsigned faults;      /* a mask of enum fault: those that may occur */
     unsigned guards_off;  /* sabotage: a mask of enum consensus_guard */
-    bool lying_disks;     /* sabotage: syncs do nothing, as if acknowledgements did not wait for them */
-    bool old_journal;     /* sabotage: a node that starts has the votes of its start before */
+    unsigned sabotage;    /* a mask of 1 << enum sabotage */
+    unsigned clients;     /* machines; 0: all */
+    unsigned profile;     /* of the nemesis; 0: the seed decides, else one more than its number */
     uint64_t duration_ms; /* of the time with faults; 0: the seed decides */
     bool verbose;         /* a time line of everything on stderr */
 };

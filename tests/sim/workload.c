@@ -300,27 +300,76 @@ static void machine_start(struct workload *w, unsigned machine)
 void workload_start(struct workload *w)
 {
     w->started = true;
-    for (unsigned i = 0; i < WORKLOAD_MACHINES; i++)
+    for (unsigned i = 0; i < w->machine_count; i++)
         machine_start(w, i);
 }
 
 void workload_kill_client(struct workload *w)
 {
-    struct workload_machine *m = &w->machines[sim_random(w->sim, WORKLOAD_MACHINES)];
+    struct workload_machine *m = &w->machines[sim_random(w->sim, w->machine_count)];
     if (m->client == NULL)
         return;
     sim_host_kill(m->host);
     m->client = NULL;
     m->producer = NULL;
     m->consumer = NULL;
+    m->stopped = m->slow = false;
     m->restart_ns = sim_now_ns(w->sim) + sim_random(w->sim, 500) * MS;
     counters_add(w->history->counters, "client_kills", 1);
 }
 
+static struct workload_machine *any_client(struct workload *w)
+{
+    struct workload_machine *m = &w->machines[sim_random(w->sim, w->machine_count)];
+    return m->client != NULL && !m->stopped && !m->slow ? m : NULL;
+}
+
+void workload_stop_client(struct workload *w)
+{
+    struct workload_machine *m = any_client(w);
+    if (m == NULL)
+        return;
+    m->stopped = true;
+    m->thaw_ns = sim_now_ns(w->sim) + (100 + sim_random(w->sim, 3000)) * MS;
+    sim_host_freeze(m->host);
+}
+
+void workload_slow_client(struct workload *w)
+{
+    struct workload_machine *m = any_client(w);
+    if (m == NULL)
+        return;
+    m->slow = true;
+    m->thaw_ns = sim_now_ns(w->sim) + (500 + sim_random(w->sim, 3000)) * MS;
+}
+
+/* A slow one runs a tenth of the time. */
+static void pace_machine(struct workload *w, struct workload_machine *m)
+{
+    if (!m->stopped && !m->slow)
+        return;
+    bool over = sim_now_ns(w->sim) >= m->thaw_ns;
+    if (m->slow && !over && sim_random(w->sim, 10) != 0)
+        sim_host_freeze(m->host);
+    else if (m->slow || over)
+        sim_host_thaw(m->host);
+    if (over)
+        m->stopped = m->slow = false;
+}
+
+void workload_calm_clients(struct workload *w)
+{
+    for (unsigned i = 0; i < w->machine_count; i++) {
+        w->machines[i].thaw_ns = 0;
+        pace_machine(w, &w->machines[i]);
+    }
+}
+
 void workload_step(struct workload *w)
 {
-    for (unsigned i = 0; i < WORKLOAD_MACHINES && w->started; i++) {
+    for (unsigned i = 0; i < w->machine_count && w->started; i++) {
         struct workload_machine *m = &w->machines[i];
+        pace_machine(w, m);
         if (m->client == NULL && sim_now_ns(w->sim) >= m->restart_ns)
             machine_start(w, i);
         if (m->producer == NULL || !producer_is_broken(m->producer) || w->ended)
@@ -398,6 +447,7 @@ void workload_init(struct workload *w, struct sim *sim, struct history *history,
     w->history = history;
     w->nodes = nodes;
     w->topics = HISTORY_TOPICS;
+    w->machine_count = WORKLOAD_MACHINES;
     w->value_bytes = sim_random(sim, 8) == 0 ? 4000 : 1 + sim_random(sim, 300);
     w->replicas = nodes > 3 && sim_random(sim, 2) == 0 ? 5 : 3;
     if (w->replicas > nodes)

@@ -15,6 +15,8 @@ struct workload_machine {
     struct sim_producer *producer;
     struct sim_consumer *consumer;
     uint64_t restart_ns;
+    bool stopped, slow; /* until `thaw_ns` */
+    uint64_t thaw_ns;
 };
 
 struct workload {
@@ -23,6 +25,7 @@ struct workload {
     unsigned nodes;
     unsigned replicas;
     size_t value_bytes; /* of most records, at most */
+    unsigned machine_count;
     unsigned topics;
     unsigned partitions[HISTORY_TOPICS]; /* that exist for certain */
     struct consumer_group groups[WORKLOAD_MACHINES];
@@ -58,6 +61,9 @@ bool workload_is_idle(const struct workload *w);
 /* ---- for the nemesis ---- */
 
 void workload_kill_client(struct workload *w);
+void workload_stop_client(struct workload *w);
+void workload_slow_client(struct workload *w);
+void workload_calm_clients(struct workload *w);
 void workload_grow_topic(struct workload *w);
 void workload_churn_topic(struct workload *w);
 void workload_drain(struct workload *w, uint32_t node, bool drain);

@@ -1,0 +1,105 @@
+/* The fixed set of every build: known seeds twice each, and some that nobody has seen yet. */
+#include "node/base/memory.h"
+#include "tests/sim/suite.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { FIXED_FIRST_SEED = 1, FIXED_RUNS = 30, FRESH_RUNS = 40 };
+
+/* What these runs must have met with, or they prove nothing. */
+static const char *const must_occur[] = {"elections",
+                                         "truncations",
+                                         "group_resumed",
+                                         "log catch-up done",
+                                         "produce_duplicates_total",
+                                         "records_unknown",
+                                         "records_acked_leader",
+                                         "records_acked_none",
+                                         "topics_grown",
+                                         "topics_created",
+                                         "leadership_transfers_total",
+                                         "guard ack_cap",
+                                         "guard backoff_hint",
+                                         "guard hold_until_durable",
+                                         "guard term_hold",
+                                         "guard prevote_term",
+                                         "guard own_term_commit",
+                                         "guard tick_gate",
+                                         "guard release_step",
+                                         "guard retry_at_once",
+                                         "commits_acked",
+                                         "ends_asked",
+                                         "replica_entries_compared",
+                                         "bits_flipped"};
+
+static unsigned report_missing(const struct counters *c)
+{
+    char name[COUNTER_NAME_SIZE];
+    unsigned missing = 0;
+    for (size_t i = 0; i < sizeof(must_occur) / sizeof(must_occur[0]); i++) {
+        if (counters_get(c, must_occur[i]) > 0)
+            continue;
+        printf("never happened in any run: %s\n", must_occur[i]);
+        missing++;
+    }
+    for (unsigned f = 0; f < FAULTS; f++) {
+        snprintf(name, sizeof(name), "fault %s", fault_name((enum fault)f));
+        if (counters_get(c, name) > 0)
+            continue;
+        printf("never happened in any run: %s\n", name);
+        missing++;
+    }
+    return missing;
+}
+
+/* The second run of a seed has other addresses and other bytes in fresh memory. */
+static bool run_fixed(const struct suite_options *o)
+{
+    struct suite_result *r = memory_alloc(sizeof(*r));
+    struct suite_options own = *o;
+    own.run.seed = FIXED_FIRST_SEED;
+    own.runs = FIXED_RUNS;
+    own.twice = true;
+    suite_run(&own, r);
+    counters_print(&r->counters, stdout);
+    unsigned missing = report_missing(&r->counters);
+    printf("fixed seeds %d to %d, twice each: %" PRIu64 " of %" PRIu64
+           " runs failed, %.0f simulated seconds in %.1f s\n",
+           FIXED_FIRST_SEED, FIXED_FIRST_SEED + FIXED_RUNS - 1, r->failed, r->done,
+           (double)r->simulated_ms / 1000, r->took_s);
+    bool ok = r->failed == 0 && missing == 0;
+    free(r);
+    return ok;
+}
+
+static bool run_fresh(const struct suite_options *o)
+{
+    struct suite_result *r = memory_alloc(sizeof(*r));
+    struct suite_options own = *o;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t first = own.run.seed = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    own.runs = FRESH_RUNS;
+    suite_run(&own, r);
+    own.run.seed = r->first_failed;
+    if (r->failed > 0)
+        suite_reduce(&own.run);
+
+    printf("fresh seeds %" PRIu64 " to %" PRIu64 ": %" PRIu64 " of %" PRIu64
+           " runs failed, %.0f simulated seconds in %.1f s\n",
+           first, first + FRESH_RUNS - 1, r->failed, r->done, (double)r->simulated_ms / 1000, r->took_s);
+    bool ok = r->failed == 0;
+    free(r);
+    return ok;
+}
+
+int suite_ci(const struct suite_options *o)
+{
+    struct suite_options own = *o;
+    own.run = (struct run_options){.faults = FAULTS_ALL};
+    bool fixed = run_fixed(&own);
+    bool fresh = run_fresh(&own);
+    return !(fixed && fresh);
+}
