@@ -14,6 +14,7 @@ struct broker {
     struct partition *by_group;
     struct partition *by_topic;
     size_t in_flight_bytes; /* proposed by produce requests and not yet committed */
+    size_t reading_bytes;   /* of fetches */
     struct queue completed; /* produce requests whose callback is due */
     struct env_task complete;
     struct env_timer retention;

@@ -120,9 +120,11 @@ struct fetch_req {
     struct env_timer timer;
     struct env_task task;
     struct partition *partition;
+    struct broker *broker;
     int64_t offset;
     size_t max_bytes;
     size_t min_bytes;
+    size_t held_bytes; /* of the broker's reading_bytes */
     uint64_t deadline_ns;
     int64_t limit_offset;   /* the high watermark at the last look */
     uint64_t wake_at_bytes; /* the partition's applied bytes that make another look worth it */
@@ -140,6 +142,8 @@ void partition_fetch(struct partition *p, struct fetch_req *req, int64_t offset,
                      size_t min_bytes, uint64_t max_wait_ns, void (*cb)(struct fetch_req *req, int status));
 /* Calls back with ERR_CANCELED and no slices, later. Only while the callback is still due. */
 void partition_fetch_cancel(struct fetch_req *req);
+/* Memory of fetches that are reading, or have read and not called back yet. A fetch that waits holds none. */
+size_t broker_reading_bytes(const struct broker *b);
 
 /* ---- watchers: the basis of push streams ---- */
 

@@ -97,6 +97,7 @@ struct membership {
 };
 
 struct readiness {
+    bool was_ready;
     bool had_controller;
     bool tables_caught_up;
     uint64_t lost_ns; /* no controller since; 0: there is one */

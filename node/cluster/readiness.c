@@ -128,8 +128,9 @@ bool cluster_ready(struct cluster *c, char *reason, size_t reason_size)
     if (metadata_topic(m, OFFSETS_TOPIC) == NULL) {
         return not_ready(reason, reason_size, OFFSETS_TOPIC " is not created yet");
     }
-    if (c->reconciler.version != metadata_version(m)) {
+    if (!c->readiness.was_ready && c->reconciler.version != metadata_version(m)) {
         return not_ready(reason, reason_size, "replicas are being started");
     }
-    return replicas_ready(c, reason, reason_size);
+    c->readiness.was_ready = replicas_ready(c, reason, reason_size);
+    return c->readiness.was_ready;
 }

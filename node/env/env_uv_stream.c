@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { KEEPALIVE_S = 60 };
+
 static const struct env_stream_ops stream_ops;
 
 static struct uv_stream *stream_of(struct env_stream *stream)
@@ -36,6 +38,8 @@ int uv_stream_socket_create(struct uv_stream *s)
         return env_uv_error(rv);
     }
     uv_tcp_nodelay(&socket->tcp, 1);
+    /* The other host may vanish without a word: who is silent for a minute is asked whether it is there. */
+    uv_tcp_keepalive(&socket->tcp, 1, KEEPALIVE_S);
     socket->tcp.data = s;
     s->socket = socket;
     return 0;

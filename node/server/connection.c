@@ -108,7 +108,8 @@ static size_t load(const struct connection *c)
 static size_t limit(const struct connection *c)
 {
     size_t own = c->server->config->connection_bytes;
-    return server_is_full(c->server) && own > SERVER_FAIR_SHARE_BYTES ? SERVER_FAIR_SHARE_BYTES : own;
+    size_t share = server_fair_share(c->server);
+    return own > share && server_is_full(c->server) ? share : own;
 }
 
 bool connection_output_full(const struct connection *c)
@@ -191,7 +192,7 @@ static void process_input(struct connection *c)
         return;
     }
     frame_input_settle(&c->input);
-    if (server_is_full(c->server) && frame_input_held(&c->input) > SERVER_FAIR_SHARE_BYTES)
+    if (server_is_full(c->server) && frame_input_held(&c->input) > server_fair_share(c->server))
         refuse_large_frame(c);
     else if (over_limit(c))
         pause_reading(c);

@@ -101,6 +101,22 @@ void server_stop_listening(struct server *s)
     s->kafka_listener = NULL;
 }
 
+/* ---- memory ---- */
+
+size_t server_fair_share(const struct server *s)
+{
+    size_t share = s->config->clients_bytes / 2 / (s->connection_count + 1);
+    if (share > SERVER_MOST_SHARE_BYTES)
+        return SERVER_MOST_SHARE_BYTES;
+    return share < SERVER_LEAST_SHARE_BYTES ? SERVER_LEAST_SHARE_BYTES : share;
+}
+
+size_t server_fetch_bytes(const struct server *s, size_t wanted)
+{
+    size_t share = server_fair_share(s);
+    return server_is_full(s) && wanted > share ? share : wanted;
+}
+
 /* ---- drain ---- */
 
 static void finish_drain(struct server *s)

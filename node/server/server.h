@@ -14,8 +14,9 @@ enum {
     SERVER_REQUEST_TYPES = FRAME_NODE_CONTROL + 1,
     /* Finished requests whose memory is kept for the next ones. */
     SERVER_SPARE_REQUESTS = 256,
-    /* What a connection may always use, however much the others do. */
-    SERVER_FAIR_SHARE_BYTES = 1024 * 1024,
+    /* Bounds of what a connection may always use, however much the others do. */
+    SERVER_LEAST_SHARE_BYTES = 32 * 1024,
+    SERVER_MOST_SHARE_BYTES = 1024 * 1024,
 };
 
 struct server_counters {
@@ -87,8 +88,13 @@ void server_close(struct server *s);
 /* Over clients-bytes, all connections together: those with more than the fair share must wait. */
 static inline bool server_is_full(const struct server *s)
 {
-    return s->unsent_bytes + s->pool.held_bytes > s->config->clients_bytes;
+    size_t reading = s->broker != NULL ? broker_reading_bytes(s->broker) : 0;
+    return s->unsent_bytes + s->pool.held_bytes + reading > s->config->clients_bytes;
 }
+/* All shares together are half of clients-bytes, unless that would leave too little to each. */
+size_t server_fair_share(const struct server *s);
+/* How much a fetch that asks for `wanted` bytes may read. */
+size_t server_fetch_bytes(const struct server *s, size_t wanted);
 /* Somebody else leads a partition now, or nobody does. */
 void server_leader_changed(struct server *s);
 /* A connection of this server is gone. */

@@ -1,11 +1,13 @@
 /* Frozen nodes, cut links and planned stops. */
 #include "tests/cluster/harness.h"
 #include "tests/cluster/raw.h"
+#include "tests/cluster/scrape.h"
 
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -93,21 +95,70 @@ static void minority(void **state)
     scene_end(s);
 }
 
-/* Every node restarted as planned, one after the other: no record may fail. */
+/* Asks the nodes for /readyz all the time: one that was ready stays so until it is restarted itself. */
+struct probe {
+    struct scene *scene;
+    pthread_t thread;
+    _Atomic unsigned restarting; /* node; 0: none */
+    _Atomic bool stop;
+    bool ready[3];
+    unsigned asked, flips;
+    char answer[256]; /* of the first flip */
+};
+
+static void probe_node(struct probe *p, unsigned node)
+{
+    int status = 0;
+    char *body = scrape(p->scene->cluster.nodes[node - 1].http_port, "/readyz", &status);
+    if (p->restarting == node || (status != 200 && !p->ready[node - 1])) {
+        p->ready[node - 1] = false;
+    } else {
+        p->asked++;
+        p->ready[node - 1] = status == 200;
+        if (status != 200 && p->flips++ == 0) {
+            snprintf(p->answer, sizeof(p->answer), "node %u: %d %.200s", node, status,
+                     body != NULL ? body : "no answer");
+        }
+    }
+    free(body);
+}
+
+static void *probe_run(void *data)
+{
+    struct probe *p = data;
+    for (unsigned node = 1; !p->stop; node = node % 3 + 1) {
+        probe_node(p, node);
+        cli_sleep_ms(2);
+    }
+    return NULL;
+}
+
+/* Every node restarted as planned, one after the other: no record may fail, and no other node's readiness
+ * may flip while leaderships move away and back. */
 static void rolling_restart(void **state)
 {
     (void)state;
     struct scene *s = scene_start("rolling", 6, 40000, 5000);
+    struct probe probe = {.scene = s};
+    assert_int_equal(pthread_create(&probe.thread, NULL, probe_run, &probe), 0);
     for (unsigned node = 1; node <= 3; node++) {
         scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 2000);
+        probe.restarting = node;
         assert_true(local_signal(&s->cluster, node, SIGTERM));
         if (!local_wait_down(&s->cluster, node, 30000)) {
             fail_msg("%s", s->cluster.error);
         }
         scene_start_node(s, node);
         scene_wait_settled(s);
+        probe.restarting = 0;
     }
+    scene_wait_settled(s);
+    probe.stop = true;
+    pthread_join(probe.thread, NULL);
+    print_message("asked %u times whether a ready node is ready, %u flips %s\n", probe.asked, probe.flips,
+                  probe.answer);
     assert_int_equal(s->fleet.ledger.failed, 0);
+    assert_int_equal(probe.flips, 0);
     scene_end(s);
 }
 

@@ -62,8 +62,7 @@ void native_fetch(struct request *r, const ProtobufCMessage *message)
     if (partition == NULL)
         return;
     size_t max_bytes = m->max_bytes == 0 ? FETCH_DEFAULT_BYTES : m->max_bytes;
-    if (max_bytes > FETCH_MAX_BYTES)
-        max_bytes = FETCH_MAX_BYTES;
+    max_bytes = server_fetch_bytes(r->server, max_bytes < FETCH_MAX_BYTES ? max_bytes : FETCH_MAX_BYTES);
     size_t min_bytes = m->min_bytes < max_bytes ? m->min_bytes : max_bytes;
     uint64_t wait_ms = m->max_wait_ms < FETCH_MAX_WAIT_MS ? m->max_wait_ms : FETCH_MAX_WAIT_MS;
     struct fetch_call *call = request_state(r, sizeof(*call));

@@ -100,15 +100,22 @@ static bool has_work(const struct subscription *s)
            partition_high_watermark(s->partition) > s->offset;
 }
 
+static size_t window(const struct native_connection *c)
+{
+    size_t share = server_fair_share(c->base.server);
+    size_t small = share < PUSH_SMALL_WINDOW_BYTES ? share : PUSH_SMALL_WINDOW_BYTES;
+    return server_is_full(c->base.server) ? small : PUSH_WINDOW_BYTES;
+}
+
 static bool window_open(const struct native_connection *c)
 {
-    size_t window = server_is_full(c->base.server) ? PUSH_SMALL_WINDOW_BYTES : PUSH_WINDOW_BYTES;
-    return c->base.unsent_bytes + c->push_reserved < window;
+    return c->base.unsent_bytes + c->push_reserved < window(c);
 }
 
 static void read_next(struct subscription *s)
 {
-    size_t bytes = (uint64_t)s->credit_bytes < PUSH_MAX_BYTES ? (size_t)s->credit_bytes : PUSH_MAX_BYTES;
+    size_t most = window(s->connection) < PUSH_MAX_BYTES ? window(s->connection) : PUSH_MAX_BYTES;
+    size_t bytes = (uint64_t)s->credit_bytes < most ? (size_t)s->credit_bytes : most;
     s->reading = true;
     s->reserved_bytes = bytes;
     s->connection->push_reserved += bytes;
