@@ -1,5 +1,4 @@
 #include "client/core_internal.h"
-#include "proto/crc32c.h"
 
 enum { MAX_PARTITIONS = 1000000, CONNECT_AT_ONCE = 8 };
 static const char offsets_topic[] = "__consumer_offsets";
@@ -331,7 +330,7 @@ struct core_endpoint *core_coordinator_endpoint(struct core *core, const char *g
 
     *topic = offsets->known ? offsets : NULL;
     if (offsets->known) {
-        *partition = crc32c(0, group, strlen(group)) % offsets->partition_count;
+        *partition = (uint32_t)flotilla_group_partition(group, (int32_t)offsets->partition_count);
         return core_leader_endpoint(core, offsets, *partition);
     }
     if (core_topic_missing(core, offsets) != 0)

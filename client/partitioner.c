@@ -2,6 +2,8 @@
  * arithmetic and the sign masking that Kafka's clients settled on, so that all of them agree. */
 #include "client/include/flotilla.h"
 #include "proto/bytes.h"
+#include "proto/crc32c.h"
+#include <string.h>
 
 enum { MURMUR_SHIFT = 24 };
 static const uint32_t murmur_seed = 0x9747b28c;
@@ -31,4 +33,11 @@ int32_t flotilla_partition_for_key(const void *key, size_t key_size, int32_t par
     if (partition_count <= 0)
         return FLOTILLA_ERR_INVALID_ARGUMENT;
     return (int32_t)(murmur2(key, key_size) & 0x7fffffff) % partition_count;
+}
+
+int32_t flotilla_group_partition(const char *group, int32_t partition_count)
+{
+    if (partition_count <= 0)
+        return FLOTILLA_ERR_INVALID_ARGUMENT;
+    return (int32_t)(crc32c(0, group, strlen(group)) % (uint32_t)partition_count);
 }

@@ -272,23 +272,42 @@ static bool process_stopped(pid_t pid)
     return at != NULL && (*at == 'T' || *at == 't');
 }
 
-double local_cpu_seconds(const struct local_cluster *c)
+struct usage {
+    unsigned long ticks;
+    unsigned long pages;
+};
+
+static struct usage usage_of_all(const struct local_cluster *c)
 {
-    unsigned long ticks = 0;
+    struct usage all = {0, 0};
     for (unsigned i = 0; i < c->count; i++) {
         char text[1024];
         pid_t pid = 0;
-        unsigned long user = 0, system = 0;
+        unsigned long user = 0, system = 0, pages = 0;
         if (local_node_state(c, c->nodes[i].id, &pid) == LOCAL_DOWN) {
             continue;
         }
         const char *at = process_stat(pid, text, sizeof(text));
         if (at != NULL &&
-            sscanf(at, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) == 2) {
-            ticks += user + system;
+            sscanf(at,
+                   "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d "
+                   "%*u %*u %lu",
+                   &user, &system, &pages) == 3) {
+            all.ticks += user + system;
+            all.pages += pages;
         }
     }
-    return (double)ticks / (double)sysconf(_SC_CLK_TCK);
+    return all;
+}
+
+double local_cpu_seconds(const struct local_cluster *c)
+{
+    return (double)usage_of_all(c).ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+double local_memory_bytes(const struct local_cluster *c)
+{
+    return (double)usage_of_all(c).pages * (double)sysconf(_SC_PAGESIZE);
 }
 
 enum local_state local_node_state(const struct local_cluster *c, unsigned id, pid_t *pid)
@@ -317,15 +336,15 @@ enum local_state local_node_state(const struct local_cluster *c, unsigned id, pi
     return process_stopped(process) ? LOCAL_PAUSED : LOCAL_RUNNING;
 }
 
-static void node_program(char *out, size_t size)
+void local_program(const char *name, char *out, size_t size)
 {
     char self[4096];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     self[n > 0 ? n : 0] = 0;
     char *slash = strrchr(self, '/');
-    snprintf(out, size, "%.*s/flotillad", slash != NULL ? (int)(slash - self) : 0, self);
+    snprintf(out, size, "%.*s/%s", slash != NULL ? (int)(slash - self) : 0, self, name);
     if (access(out, X_OK) != 0) {
-        snprintf(out, size, "flotillad"); /* found on the PATH */
+        snprintf(out, size, "%s", name); /* found on the PATH */
     }
 }
 
@@ -361,7 +380,7 @@ static void peers_argument(const struct local_cluster *c, struct arguments *a)
 static void node_arguments(const struct local_cluster *c, const struct local_node *n, struct arguments *a)
 {
     char program[4200], data[4300];
-    node_program(program, sizeof(program));
+    local_program("flotillad", program, sizeof(program));
     local_node_path(c, n->id, "data", data, sizeof(data));
     argument(a, "%s", program);
     argument(a, "--node-id=%u", n->id);

@@ -45,6 +45,8 @@ bool local_start_node(struct local_cluster *c, unsigned id);
 enum local_state local_node_state(const struct local_cluster *c, unsigned id, pid_t *pid);
 /* Processor time of the nodes that run. */
 double local_cpu_seconds(const struct local_cluster *c);
+/* Their resident memory. */
+double local_memory_bytes(const struct local_cluster *c);
 bool local_signal(struct local_cluster *c, unsigned id, int signal);
 /* Waits until the process is gone; false after `timeout_ms`. */
 bool local_wait_down(struct local_cluster *c, unsigned id, int64_t timeout_ms);
@@ -54,6 +56,8 @@ bool local_wait_ready(struct local_cluster *c, int64_t timeout_ms);
 void local_stop(struct local_cluster *c, bool now, int64_t timeout_ms);
 /* Stops at once and removes the directory, which must hold a cluster.json. */
 bool local_destroy(struct local_cluster *c);
+/* Where one of our programs is: beside the one that runs, else to be found on the PATH. */
+void local_program(const char *name, char *out, size_t size);
 /* "127.0.0.1:9192,127.0.0.1:9202,..." */
 void local_bootstrap(const struct local_cluster *c, char *out, size_t size);
 void local_node_path(const struct local_cluster *c, unsigned id, const char *file, char *out, size_t size);

@@ -576,6 +576,8 @@ struct flotilla_group_description {
     const struct flotilla_group_offset *const *offsets; /* by topic, partition */
     size_t offset_count;
 };
+/* The partition of the topic __consumer_offsets, of so many, whose leader coordinates a group. */
+int32_t flotilla_group_partition(const char *group, int32_t partition_count);
 /* Asks every node for the groups that it coordinates. */
 int flotilla_group_list(struct flotilla_client *client, int timeout_ms, const struct flotilla_groups **groups,
                         char *error, size_t error_size);
