@@ -162,6 +162,7 @@ void coordinator_start(struct group_state *state, uint64_t term)
     queue_push(&service->coordinators, &c->node);
     state->coordinator = c;
     c->engine = engine_create(&state->groups, &service->options.engine, &effects, c, coordinator_time(c));
+    c->classic = classic_coordinator_create(state);
     run_soon(c);
     if (service->options.expiry_check_ms > 0)
         env_timer_start(service->options.env, &c->expiry, service->options.expiry_check_ms * 1000000u,
@@ -178,6 +179,7 @@ void coordinator_stop(struct group_state *state)
     env_timer_stop(env, &c->timer);
     env_timer_stop(env, &c->expiry);
     env_task_cancel(env, &c->task);
+    classic_coordinator_destroy(c->classic);
     engine_destroy(c->engine);
     while (!queue_empty(&c->flights)) {
         struct flight *f = QUEUE_ENTRY(queue_first(&c->flights), struct flight, node);
@@ -193,6 +195,11 @@ struct engine *coordinator_engine(struct coordinator *c)
     return c->engine;
 }
 
+struct classic_coordinator *coordinator_classic(struct coordinator *c)
+{
+    return c->classic;
+}
+
 struct coordinator *coordinator_of(struct partition *p)
 {
     struct group_state *state = partition_state(p);
@@ -203,6 +210,7 @@ struct coordinator *coordinator_of(struct partition *p)
 
 void coordinator_join(struct coordinator *c, struct engine_join *join)
 {
+    join->mixed = classic_has_members(classic_coordinator_groups(c->classic), join->group);
     engine_join(c->engine, join, coordinator_time(c));
     run_soon(c);
 }
@@ -289,7 +297,7 @@ static void expire_group(void *data, const char *name)
     struct expiry *round = data;
     struct coordinator *c = round->coordinator;
     const struct consumer_group *g = group_table_find(&c->state->groups, name);
-    if (!engine_is_idle(c->engine, name) ||
+    if (!engine_is_idle(c->engine, name) || classic_coordinator_keeps(c->classic, name, round->before_ms) ||
         (g != NULL && (g->members != NULL || g->empty_since_ms >= round->before_ms)))
         return;
     struct expiry x = {.coordinator = c, .group = name, .before_ms = round->before_ms};

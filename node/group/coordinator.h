@@ -6,6 +6,7 @@
 
 #include "node/base/logger.h"
 #include "node/base/metrics.h"
+#include "node/group/classic_coordinator.h"
 #include "node/group/engine.h"
 #include "node/group/offsets.h"
 
@@ -24,6 +25,7 @@ struct groups_options {
     const struct engine_topics *(*topics)(void *data, uint64_t *version);
     bool (*push)(void *data, struct engine_connection *c, const struct engine_push *push);
     void (*answer)(void *data, void *request, int status, const char *message, int64_t epoch);
+    struct classic_options classic;
     void *data;
 };
 
@@ -41,6 +43,8 @@ const struct groups_stats *groups_stats(const struct groups *g);
 
 /* NULL: this replica does not coordinate, or not yet. */
 struct coordinator *coordinator_of(struct partition *p);
+/* Of the Kafka protocol's groups. */
+struct classic_coordinator *coordinator_classic(struct coordinator *c);
 struct engine_time coordinator_time(const struct coordinator *c);
 
 /* See the functions of the same names in engine.h. */
@@ -53,6 +57,18 @@ void coordinator_delete(struct coordinator *c, const char *group, struct partiti
                         void *request);
 /* The members behind the connection are without one from now on. */
 void groups_connection_lost(struct groups *g, struct engine_connection *connection);
+
+/* Removes what is known of a group without members: all of it, or only these offsets. Calls back exactly
+ * once, never from inside, with 0 when that is committed; ERR_GROUP_NOT_EMPTY, ERR_UNKNOWN_GROUP. */
+struct group_forget_req {
+    void *data;
+    void (*cb)(struct group_forget_req *req, int status); /* private from here */
+    struct outbox_req outbox;
+    struct env_task task;
+    int status;
+};
+void coordinator_forget(struct coordinator *c, const char *group, const struct partition_set *offsets,
+                        struct group_forget_req *req, void (*cb)(struct group_forget_req *req, int status));
 
 /* ---- questions; the caller has confirmed leadership ---- */
 

@@ -21,6 +21,7 @@ struct coordinator {
     struct groups *service;
     struct group_state *state;
     struct engine *engine;
+    struct classic_coordinator *classic;
     uint64_t term;
     struct queue node;    /* in the service's */
     struct queue flights; /* steps under way */
@@ -31,5 +32,8 @@ struct coordinator {
 
 /* Counts and logs what has happened to a member. */
 void groups_note(struct groups *g, const struct engine_note *n);
+/* The same for a classic group. `member_id` "": about the group. */
+void groups_note_classic(struct groups *g, const char *group, const char *member_id, const char *what,
+                         int32_t generation, size_t members);
 
 #endif

@@ -185,6 +185,7 @@ void engine_join(struct engine *e, struct engine_join *join, struct engine_time 
         add_event(e, join->group, EVENT_JOIN, join->request, time.now_ms + ENGINE_GATHER_MS);
     event->member_id = memory_strdup(join->member_id);
     event->epoch = join->epoch;
+    event->mixed = join->mixed;
     event->value = join->value;
     event->connection = join->connection;
     queue_push(&join->connection->joins, &event->by_connection);

@@ -118,6 +118,7 @@ struct engine_join {
     Flotilla__MemberValue *value;         /* taken over; timeouts of 0 get the node's */
     struct partition_set owned;           /* taken over */
     struct engine_connection *connection; /* where pushes go */
+    bool mixed;                           /* the group has members of another protocol: refused */
     void *request;                        /* for the answer */
 };
 void engine_join(struct engine *e, struct engine_join *join, struct engine_time time);

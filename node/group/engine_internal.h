@@ -42,6 +42,7 @@ struct event {
     char *member_id;
     char *instance_id;
     int64_t epoch;
+    bool mixed;
     Flotilla__MemberValue *value;
     struct partition_set partitions; /* owned, or offsets to delete */
     int status;                      /* the answer, once the step is done */

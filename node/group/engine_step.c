@@ -151,7 +151,7 @@ static void on_join(struct draft *d, struct event *event)
 {
     struct draft_member *m = draft_find(d, event->member_id);
     struct draft_member *same_instance = draft_find_instance(d, event->value->instance_id);
-    if (other_protocol(d)) {
+    if (event->mixed || other_protocol(d)) {
         refuse(event, ERR_MIXED_PROTOCOLS, NULL);
     } else if (m != NULL) {
         join_again(d, m, same_instance, event);

@@ -146,6 +146,17 @@ void groups_note(struct groups *g, const struct engine_note *n)
         logger_quote(reason, sizeof(reason), n->reason));
 }
 
+void groups_note_classic(struct groups *g, const char *group, const char *member_id, const char *what,
+                         int32_t generation, size_t members)
+{
+    char name[GROUP_NAME_MAX * 4 + 3], member[512];
+    if (!may_log(g))
+        return;
+    LOG(g->options.logger, LOG_INFO, what, "consumer_group=%s member=%s members=%zu generation=%" PRId32,
+        logger_quote(name, sizeof(name), group), logger_quote(member, sizeof(member), member_id), members,
+        generation);
+}
+
 /* ---- questions ---- */
 
 const char *group_state_name(int state)

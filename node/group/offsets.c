@@ -27,6 +27,7 @@ static void destroy(void *data)
     outbox_close(&state->outbox);
     offsets_table_destroy(state->offsets);
     group_table_clear(&state->groups);
+    classic_table_clear(&state->classic);
     free(state);
 }
 
@@ -54,6 +55,8 @@ static void apply_record(struct group_state *state, const struct record *record)
         return;
     if (key->record == FLOTILLA__GROUP_RECORD__GROUP_RECORD_OFFSET)
         apply_value(state->offsets, key, record);
+    else if (key->record == FLOTILLA__GROUP_RECORD__GROUP_RECORD_CLASSIC)
+        (void)classic_table_apply(&state->classic, key->group, record->value, record->value_size);
     else
         (void)group_table_apply(&state->groups, key, record->value, record->value_size);
     flotilla__group_key__free_unpacked(key, NULL);
@@ -86,7 +89,9 @@ static void snapshot(void *data, struct bytes *out)
     table.n_entries = offsets.count;
     table.groups = groups.entries;
     table.n_groups = groups.count;
+    table.classic = classic_table_pack(&state->classic, &table.n_classic);
     flotilla__offset_table__pack(&table, bytes_extend(out, flotilla__offset_table__get_packed_size(&table)));
+    classic_table_free_packed(table.classic, table.n_classic);
     packed_groups_close(&groups);
     packed_offsets_close(&offsets);
 }
@@ -95,6 +100,7 @@ static void clear(struct group_state *state)
 {
     offsets_table_clear(state->offsets);
     group_table_clear(&state->groups);
+    classic_table_clear(&state->classic);
 }
 
 static int restore(void *data, const void *bytes, size_t size)
@@ -109,6 +115,8 @@ static int restore(void *data, const void *bytes, size_t size)
     int status = offsets_table_unpack(state->offsets, table->entries, table->n_entries);
     if (status == 0)
         status = group_table_unpack(&state->groups, table->groups, table->n_groups);
+    if (status == 0)
+        status = classic_table_unpack(&state->classic, table->classic, table->n_classic);
     flotilla__offset_table__free_unpacked(table, NULL);
     if (status != 0)
         clear(state);

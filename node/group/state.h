@@ -10,6 +10,7 @@ struct group_state {
     struct groups *service; /* NULL: nobody is coordinated */
     struct offsets_table *offsets;
     struct group_table groups;
+    struct classic_table classic;
     struct outbox outbox;
     struct coordinator *coordinator; /* NULL: not this replica, or not yet */
 };
