@@ -2,8 +2,8 @@
 #include "node/server/kafka/admin_call.h"
 #include "node/server/kafka/config_view.h"
 #include "node/server/kafka/dispatch.h"
-#include "node/server/kafka/lookup.h"
 #include "proto/error.h"
+#include <string.h>
 
 enum { BY_DEFAULT = -1 }; /* of partitions or replicas, from version 4 on */
 
@@ -66,7 +66,20 @@ static bool is_created(const struct admin_item *item)
     return item->error == KAFKA_ERR_NONE || (item->op.status == ERR_TIMED_OUT && item->op.partitions > 0);
 }
 
-static bool fill_configs(struct kafka_request *r, const struct topic_meta *topic,
+/* As the request has it: a topic that has only been checked cannot be asked. */
+static const char *asked_value(struct kafka_request *r, const struct kafka_create_topics_request_topic *asked,
+                               const struct topic_config_key *key, bool *is_own)
+{
+    for (int32_t i = 0; i < asked->configs.count; i++)
+        if (kafka_string_is(asked->configs.items[i].name, key->name)) {
+            *is_own = true;
+            return kafka_request_text(r, asked->configs.items[i].value);
+        }
+    *is_own = false;
+    return key->default_value;
+}
+
+static bool fill_configs(struct kafka_request *r, const struct kafka_create_topics_request_topic *asked,
                          struct kafka_create_topics_response_topic *t)
 {
     size_t count;
@@ -79,28 +92,26 @@ static bool fill_configs(struct kafka_request *r, const struct topic_meta *topic
         struct kafka_create_topics_response_config *c = &t->configs.items[i];
         bool is_own;
         c->name = kafka_string_of(keys[i].name);
-        c->value = kafka_string_of(config_view_value(topic, &keys[i], &is_own));
+        c->value = kafka_string_of(asked_value(r, asked, &keys[i], &is_own));
         c->config_source = is_own ? CONFIG_SOURCE_TOPIC : CONFIG_SOURCE_DEFAULT;
     }
     return true;
 }
 
-static bool fill(const struct admin_item *item, struct kafka_create_topics_response_topic *t)
+static bool fill(const struct admin_item *item, const struct kafka_create_topics_request_topic *asked,
+                 struct kafka_create_topics_response_topic *t)
 {
-    struct kafka_request *r = item->call->request;
+    t->name = asked->name;
     if (!is_created(item)) {
         t->error_code = item->error;
         t->error_message = kafka_string_of(item->message);
         return true;
     }
+    if (!item->op.only_check)
+        memcpy(t->topic_id.bytes, item->op.topic_id, sizeof(t->topic_id.bytes));
     t->num_partitions = (int32_t)item->op.partitions;
     t->replication_factor = (int16_t)item->op.replicas;
-    t->configs.count = KAFKA_NULL;
-    const struct topic_meta *topic = metadata_topic(cluster_metadata(r->server->cluster), item->name);
-    if (topic == NULL) /* only checked, or not known here yet */
-        return true;
-    t->topic_id = kafka_topic_uuid(topic);
-    return fill_configs(r, topic, t);
+    return fill_configs(item->call->request, asked, t);
 }
 
 static void answer(struct admin_call *call)
@@ -110,10 +121,8 @@ static void answer(struct admin_call *call)
     response.topics.items = KAFKA_NEW(&r->arena, create_topics_response_topic, call->count);
     bool fits = response.topics.items != NULL;
     response.topics.count = (int32_t)call->count;
-    for (size_t i = 0; i < call->count && fits; i++) {
-        response.topics.items[i].name = message_of(call)->topics.items[i].name;
-        fits = fill(&call->items[i], &response.topics.items[i]);
-    }
+    for (size_t i = 0; i < call->count && fits; i++)
+        fits = fill(&call->items[i], &message_of(call)->topics.items[i], &response.topics.items[i]);
     if (fits)
         kafka_respond(r, &response);
     else

@@ -128,7 +128,8 @@ static void describe_node(struct description *d)
         return;
     add_setting(d, "broker.id", CONFIG_TYPE_INT, "%" PRIu32, cluster_self(s->cluster));
     add_setting(d, "node.id", CONFIG_TYPE_INT, "%" PRIu32, cluster_self(s->cluster));
-    add_setting(d, "broker.rack", CONFIG_TYPE_STRING, "%s", config->rack);
+    if (config->rack[0] != '\0')
+        add_setting(d, "broker.rack", CONFIG_TYPE_STRING, "%s", config->rack);
     add_setting(d, "advertised.listeners", CONFIG_TYPE_STRING, "PLAINTEXT://%s:%" PRIu16,
                 config->advertise_host, server_kafka_port(s));
     add_setting(d, "log.dirs", CONFIG_TYPE_STRING, "%s", config->data_dir);
