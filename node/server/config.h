@@ -49,6 +49,12 @@ struct node_config {
     uint64_t catchup_bytes_per_s;
     uint64_t producer_expiry_ms;
     uint64_t retention_check_ms;
+    uint64_t group_session_timeout_ms;
+    uint64_t group_heartbeat_ms;
+    uint64_t group_grace_ms;
+    uint64_t group_revocation_timeout_ms;
+    uint32_t group_max_members;
+    uint64_t offsets_retention_ms;
     uint64_t shutdown_timeout_ms;
     uint32_t flush_threads;
     bool help, version, print_defaults, man; /* what the command line asked for instead of running */

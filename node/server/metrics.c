@@ -22,7 +22,7 @@ static double read_connections(void *data)
 
 static bool is_request(unsigned type)
 {
-    return type >= FRAME_HELLO && type != FRAME_ERROR && type != FRAME_PUSH;
+    return type >= FRAME_HELLO && type != FRAME_ERROR && type != FRAME_PUSH && type != FRAME_GROUP_ASSIGNMENT;
 }
 
 static void add_requests(struct server *s)

@@ -1,6 +1,6 @@
 #include "node/base/memory.h"
-#include "node/group/offsets.h"
 #include "node/server/cluster_id.h"
+#include "node/server/group_front.h"
 #include "node/server/node_internal.h"
 #include "proto/error.h"
 #include <inttypes.h>
@@ -216,6 +216,7 @@ static int start_consensus(struct start *s)
 static int create_broker(struct start *s)
 {
     struct node *n = s->node;
+    n->server.groups = group_front_create(&n->server);
     const struct broker_options options = {.env = n->env,
                                            .logger = n->logger,
                                            .metrics = &n->metrics,
@@ -226,7 +227,7 @@ static int create_broker(struct start *s)
                                            .produce_bytes = n->config.produce_bytes,
                                            .producer_expiry_ms = n->config.producer_expiry_ms,
                                            .retention_check_ms = n->config.retention_check_ms,
-                                           .offsets = &offsets_state_machine};
+                                           .offsets = groups_state_machine(group_front_groups(n->server.groups))};
     n->broker = broker_create(&options);
     n->server.broker = n->broker;
     return 0;

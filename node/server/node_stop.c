@@ -3,6 +3,7 @@
  *
  *   hand leaderships over -> answer and close clients -> close replicas and group 0 -> links -> journal ->
  * the rest */
+#include "node/server/group_front.h"
 #include "node/server/node_internal.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -45,6 +46,8 @@ static void close_consensus(void *data)
     node_metrics_remove(n);
     if (n->broker != NULL)
         broker_destroy(n->broker);
+    group_front_destroy(n->server.groups);
+    n->server.groups = NULL;
     if (n->consensus != NULL)
         consensus_close(n->consensus, close_journal, n);
     else

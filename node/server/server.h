@@ -11,7 +11,7 @@
 #include "proto/frame.h"
 
 enum {
-    SERVER_REQUEST_TYPES = FRAME_NODE_CONTROL + 1,
+    SERVER_REQUEST_TYPES = FRAME_DELETE_GROUP + 1,
     /* Finished requests whose memory is kept for the next ones. */
     SERVER_SPARE_REQUESTS = 256,
     /* Bounds of what a connection may always use, however much the others do. */
@@ -64,6 +64,7 @@ struct server {
     struct env_task parking_task;
     struct server_counters counters;
     struct kafka_front *kafka; /* kafka/kafka_front.h */
+    struct group_front *groups; /* group_front.h */
     struct log_limit refusals; /* what strangers can make this node say */
     struct server_metrics *registered;
     bool draining;

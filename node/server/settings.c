@@ -84,6 +84,24 @@ static const struct setting table[] = {
      "How long an idle idempotent producer is remembered."},
     {"retention-check", SETTING_DURATION, FIELD(retention_check_ms), 100, DAY, "1min", NULL,
      "How often old records are looked for."},
+    {"group-session-timeout", SETTING_DURATION, FIELD(group_session_timeout_ms), 100, HOUR, "10s", NULL,
+     "Time without a heartbeat after which a member of a group is given up, unless the member names its own; "
+     "also what "
+     "members have to find a new coordinator."},
+    {"group-heartbeat", SETTING_DURATION, FIELD(group_heartbeat_ms), 30, 10 * MINUTE, "3s", NULL,
+     "How often members of groups are told to send heartbeats; at most a third of their session timeout."},
+    {"group-grace", SETTING_DURATION, FIELD(group_grace_ms), 100, HOUR, "1s", NULL,
+     "Time after a member's connection was lost in which it may come back before it is given up, unless the "
+     "member "
+     "names its own; members with an instance id have their session timeout."},
+    {"group-revocation-timeout", SETTING_DURATION, FIELD(group_revocation_timeout_ms), 100, HOUR, "1min",
+     NULL,
+     "Time in which a member must let go of partitions that another one is to have, unless the member names "
+     "its own."},
+    {"group-max-members", SETTING_NUMBER, FIELD(group_max_members), 1, 10000, "1000", NULL,
+     "Members that a group may have."},
+    {"offsets-retention", SETTING_DURATION, FIELD(offsets_retention_ms), SECOND, 365 * DAY, "168h", NULL,
+     "How long the committed offsets of a group without members are kept."},
     {"shutdown-timeout", SETTING_DURATION, FIELD(shutdown_timeout_ms), 0, 10 * MINUTE, "10s", NULL,
      "Longest time that a planned stop spends on handing leaderships over; 0: hand nothing over."},
     {"flush-threads", SETTING_NUMBER, FIELD(flush_threads), 1, 64, "4", NULL,

@@ -27,6 +27,12 @@ static const struct handler handlers[SERVER_REQUEST_TYPES] = {
     [FRAME_DRAIN_NODE] = {&flotilla__drain_node_request__descriptor, native_drain_node},
     [FRAME_PING] = {&flotilla__ping_request__descriptor, native_ping},
     [FRAME_NODE_CONTROL] = {&flotilla__node_control_request__descriptor, native_node_control},
+    [FRAME_JOIN_GROUP] = {&flotilla__join_group_request__descriptor, native_join_group},
+    [FRAME_GROUP_HEARTBEAT] = {&flotilla__group_heartbeat_request__descriptor, native_group_heartbeat},
+    [FRAME_LEAVE_GROUP] = {&flotilla__leave_group_request__descriptor, native_leave_group},
+    [FRAME_LIST_GROUPS] = {&flotilla__list_groups_request__descriptor, native_list_groups},
+    [FRAME_DESCRIBE_GROUP] = {&flotilla__describe_group_request__descriptor, native_describe_group},
+    [FRAME_DELETE_GROUP] = {&flotilla__delete_group_request__descriptor, native_delete_group},
 };
 
 static const struct handler *find_handler(uint16_t type)

@@ -28,5 +28,11 @@ void native_fetch_offsets(struct request *r, const ProtobufCMessage *message);
 void native_cluster_status(struct request *r, const ProtobufCMessage *message);
 void native_drain_node(struct request *r, const ProtobufCMessage *message);
 void native_node_control(struct request *r, const ProtobufCMessage *message);
+void native_join_group(struct request *r, const ProtobufCMessage *message);
+void native_group_heartbeat(struct request *r, const ProtobufCMessage *message);
+void native_leave_group(struct request *r, const ProtobufCMessage *message);
+void native_list_groups(struct request *r, const ProtobufCMessage *message);
+void native_describe_group(struct request *r, const ProtobufCMessage *message);
+void native_delete_group(struct request *r, const ProtobufCMessage *message);
 
 #endif

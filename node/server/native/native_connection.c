@@ -1,5 +1,6 @@
 #include "node/server/native/native_connection.h"
 #include "node/base/memory.h"
+#include "node/server/group_front.h"
 #include "node/server/native/dispatch.h"
 #include "node/server/native/subscription.h"
 #include "proto/error.h"
@@ -27,6 +28,7 @@ static void open(struct connection *base)
     queue_init(&c->requests);
     queue_init(&c->subscriptions);
     queue_init(&c->push_waiting);
+    engine_connection_init(&c->members);
     env_timer_start(s->env, &base->timer, NATIVE_HELLO_TIMEOUT_MS * MS, on_hello_timeout);
 }
 
@@ -57,6 +59,7 @@ static void end_streams(struct connection *base, int error)
 static void detach(struct connection *base)
 {
     subscription_close_all(native_of(base));
+    groups_connection_lost(group_front_groups(base->server->groups), &native_of(base)->members);
     request_detach_all(native_of(base));
 }
 

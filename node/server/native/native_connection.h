@@ -3,6 +3,7 @@
 #ifndef SERVER_NATIVE_CONNECTION_H
 #define SERVER_NATIVE_CONNECTION_H
 
+#include "node/group/engine.h"
 #include "node/server/connection.h"
 #include <protobuf-c/protobuf-c.h>
 
@@ -24,6 +25,8 @@ struct native_connection {
     unsigned subscription_count;
     struct queue push_waiting;
     size_t push_reserved;
+
+    struct engine_connection members; /* of groups, whose pushes go here */
 };
 
 extern const struct connection_protocol native_protocol;

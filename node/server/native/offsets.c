@@ -2,6 +2,7 @@
 #include "node/group/offsets.h"
 #include "node/base/memory.h"
 #include "node/server/native/dispatch.h"
+#include "node/server/native/groups.h"
 #include "node/server/native/lookup.h"
 #include "proto/error.h"
 #include <string.h>
@@ -17,7 +18,7 @@ struct commit_call {
 static void on_committed(struct offsets_commit_req *req, int status)
 {
     struct commit_call *call = req->data;
-    lookup_fail(call->request, status, NULL, call->group_id);
+    lookup_fail(call->request, status, req->message, call->group_id);
 }
 
 static int unpack_commits(struct request *r, const Flotilla__CommitOffsetsRequest *m,
@@ -59,7 +60,47 @@ void native_commit_offsets(struct request *r, const ProtobufCMessage *message)
     call->request = r;
     call->group_id = partition_group_id(coordinator);
     call->commit.data = call;
-    offsets_commit(coordinator, &call->commit, m->group, commits, m->n_offsets, on_committed);
+    offsets_commit_as(coordinator, &call->commit, m->group, m->member_id, commits, m->n_offsets,
+                      on_committed);
+}
+
+/* ---- the list in an answer ---- */
+
+static bool grow(struct offset_list *list)
+{
+    size_t capacity = list->capacity == 0 ? 64 : list->capacity * 2;
+    Flotilla__CommitOffset **items = request_array(list->request, capacity, sizeof(*items));
+    if (items == NULL)
+        return false;
+    if (list->count > 0)
+        memcpy(items, list->items, list->count * sizeof(*items));
+    list->items = items;
+    list->capacity = capacity;
+    return true;
+}
+
+void offset_list_add(void *data, const struct offset_commit *commit)
+{
+    struct offset_list *list = data;
+    struct arena *arena = &list->request->arena;
+    Flotilla__CommitOffset *o = request_array(list->request, 1, sizeof(*o));
+    void *id = request_array(list->request, 1, TOPIC_ID_SIZE);
+    if (o == NULL || id == NULL || (list->count == list->capacity && !grow(list))) {
+        list->too_many = true;
+        return;
+    }
+    flotilla__commit_offset__init(o);
+    memcpy(id, commit->topic_id, TOPIC_ID_SIZE);
+    o->topic_id = (ProtobufCBinaryData){TOPIC_ID_SIZE, id};
+    o->partition = commit->partition;
+    o->offset = commit->offset;
+    o->leader_epoch = commit->leader_epoch;
+    o->commit_time_ms = commit->commit_time_ms;
+    char *metadata =
+        commit->metadata != NULL ? arena_strndup(arena, commit->metadata, strlen(commit->metadata)) : NULL;
+    if (metadata != NULL)
+        o->metadata = metadata;
+    list->items[list->count++] = o;
 }
 
 /* ---- fetch ---- */
@@ -69,53 +110,15 @@ struct offsets_call {
     uint64_t group_id;
     const Flotilla__FetchOffsetsRequest *message; /* in the request's arena */
     struct read_index_req read_index;
-    Flotilla__CommitOffset **found; /* in the arena */
-    size_t count, capacity;
-    bool too_many;
 };
-
-static bool grow(struct offsets_call *call)
-{
-    size_t capacity = call->capacity == 0 ? 64 : call->capacity * 2;
-    Flotilla__CommitOffset **found = request_array(call->request, capacity, sizeof(*found));
-    if (found == NULL)
-        return false;
-    if (call->count > 0)
-        memcpy(found, call->found, call->count * sizeof(*found));
-    call->found = found;
-    call->capacity = capacity;
-    return true;
-}
-
-static void add_offset(void *data, const struct offset_commit *commit)
-{
-    struct offsets_call *call = data;
-    struct arena *arena = &call->request->arena;
-    Flotilla__CommitOffset *o = request_array(call->request, 1, sizeof(*o));
-    void *id = request_array(call->request, 1, TOPIC_ID_SIZE);
-    if (o == NULL || id == NULL || (call->count == call->capacity && !grow(call))) {
-        call->too_many = true;
-        return;
-    }
-    flotilla__commit_offset__init(o);
-    memcpy(id, commit->topic_id, TOPIC_ID_SIZE);
-    o->topic_id = (ProtobufCBinaryData){TOPIC_ID_SIZE, id};
-    o->partition = commit->partition;
-    o->offset = commit->offset;
-    o->leader_epoch = commit->leader_epoch;
-    char *metadata =
-        commit->metadata != NULL ? arena_strndup(arena, commit->metadata, strlen(commit->metadata)) : NULL;
-    if (metadata != NULL)
-        o->metadata = metadata;
-    call->found[call->count++] = o;
-}
 
 static void answer_offsets(struct offsets_call *call, struct partition *coordinator)
 {
     const Flotilla__FetchOffsetsRequest *m = call->message;
     const uint8_t *topic_id = m->topic_id.len == 0 ? NULL : m->topic_id.data;
-    int rv = offsets_each(coordinator, m->group, topic_id, add_offset, call);
-    if (call->too_many)
+    struct offset_list list = {.request = call->request};
+    int rv = offsets_each(coordinator, m->group, topic_id, offset_list_add, &list);
+    if (list.too_many)
         rv = ERR_TOO_LARGE;
     if (rv != 0) {
         lookup_fail(call->request, rv, NULL, call->group_id);
@@ -124,8 +127,8 @@ static void answer_offsets(struct offsets_call *call, struct partition *coordina
     Flotilla__Status status = status_make(0, NULL);
     Flotilla__FetchOffsetsResponse response = FLOTILLA__FETCH_OFFSETS_RESPONSE__INIT;
     response.status = &status;
-    response.n_offsets = call->count;
-    response.offsets = call->found;
+    response.n_offsets = list.count;
+    response.offsets = list.items;
     request_respond(call->request, &response.base);
 }
 
