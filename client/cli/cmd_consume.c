@@ -3,6 +3,7 @@
 #include "client/cli/connect.h"
 #include "client/cli/format.h"
 #include "client/cli/interrupt.h"
+#include "client/cli/shares.h"
 #include "client/cli/where.h"
 
 #include <errno.h>
@@ -18,7 +19,9 @@ struct consume {
     const struct cli_command *command;
     const struct cli_target *target;
     struct flotilla_client *client;
-    const char *topic;
+    char **topics;
+    size_t topic_count;
+    const char *pattern; /* of topics; NULL: none */
     const char *format;
     const char *group; /* NULL: none */
     int64_t partition;
@@ -28,10 +31,9 @@ struct consume {
     int64_t start_value;
     int64_t printed;
     uint64_t committed_ns;
-    int output_errno;  /* why standard output takes no more; 0: it does */
-    size_t partitions; /* to read */
-    bool *at_end;      /* by partition */
-    size_t partition_slots;
+    int output_errno; /* why standard output takes no more; 0: it does */
+    bool joins;       /* as a member of the group */
+    struct shares shares;
 };
 
 /* Nothing given: the group's committed offset, or the end without a group. */
@@ -46,34 +48,28 @@ static bool parse_from(struct consume *c, const char *from)
     return where_parse(c->command, "--from", from, &c->start, &c->start_value);
 }
 
-static int learn_partitions(struct consume *c, struct flotilla_client *client)
+static int learn_partitions(struct consume *c, const char *topic)
 {
     char error[ERROR_SIZE] = "";
     const struct flotilla_topic_info *info = NULL;
     int status =
-        flotilla_topic_describe(client, c->topic, (int)c->target->timeout_ms, &info, error, sizeof(error));
+        flotilla_topic_describe(c->client, topic, (int)c->target->timeout_ms, &info, error, sizeof(error));
     if (status != 0) {
         return cli_failed(c->command, c->target, status, error);
     }
-    c->partition_slots = info->partition_count;
-    c->partitions = c->partition >= 0 ? 1 : info->partition_count;
+    size_t count = info->partition_count;
     flotilla_result_free(info);
-    if (c->partition >= (int64_t)c->partition_slots) {
-        cli_error(c->command, "%s has no partition %" PRId64 ", only 0 to %zu", c->topic, c->partition,
-                  c->partition_slots - 1);
+    if (c->partition >= (int64_t)count) {
+        cli_error(c->command, "%s has no partition %" PRId64 ", only 0 to %zu", topic, c->partition,
+                  count - 1);
         return CLI_FAILED;
     }
-    c->at_end = calloc(c->partition_slots, sizeof(*c->at_end));
-    return c->at_end != NULL ? CLI_OK : CLI_FAILED;
-}
-
-static bool all_at_end(const struct consume *c)
-{
-    size_t ended = 0;
-    for (size_t i = 0; i < c->partition_slots; i++) {
-        ended += c->at_end[i];
+    for (size_t i = 0; !c->joins && i < count; i++) {
+        if (c->partition < 0 || c->partition == (int64_t)i) {
+            shares_add(&c->shares, topic, (int32_t)i);
+        }
     }
-    return ended >= c->partitions;
+    return CLI_OK;
 }
 
 static bool enough(const struct consume *c)
@@ -102,17 +98,18 @@ static void print_batch(struct consume *c, struct flotilla_batch *batch)
 static int partition_failed(const struct consume *c, const struct flotilla_batch *batch)
 {
     int status = flotilla_batch_status(batch), timeout_ms = (int)c->target->timeout_ms;
+    const char *topic = flotilla_batch_topic(batch);
     int32_t partition = flotilla_batch_partition(batch);
     int64_t first = 0, end = 0;
     if (status == FLOTILLA_ERR_OFFSET_OUT_OF_RANGE && c->start == FLOTILLA_START_OFFSET &&
-        flotilla_offset_list(c->client, c->topic, partition, FLOTILLA_OFFSET_BEGINNING, timeout_ms, &first,
-                             NULL, 0) == 0 &&
-        flotilla_offset_list(c->client, c->topic, partition, FLOTILLA_OFFSET_END, timeout_ms, &end, NULL,
-                             0) == 0) {
+        flotilla_offset_list(c->client, topic, partition, FLOTILLA_OFFSET_BEGINNING, timeout_ms, &first, NULL,
+                             0) == 0 &&
+        flotilla_offset_list(c->client, topic, partition, FLOTILLA_OFFSET_END, timeout_ms, &end, NULL, 0) ==
+            0) {
         cli_error(c->command,
                   "%s/%" PRId32 ": offset %" PRId64 " is out of range: it holds %" PRId64
                   " up to, not including, %" PRId64,
-                  c->topic, partition, c->start_value, first, end);
+                  topic, partition, c->start_value, first, end);
         return CLI_FAILED;
     }
     return cli_failed(c->command, c->target, status, flotilla_batch_message(batch));
@@ -120,18 +117,15 @@ static int partition_failed(const struct consume *c, const struct flotilla_batch
 
 static int take_batch(struct consume *c, struct flotilla_batch *batch)
 {
+    const char *topic = flotilla_batch_topic(batch);
     int32_t partition = flotilla_batch_partition(batch);
     switch (flotilla_batch_kind(batch)) {
     case FLOTILLA_BATCH_RECORDS:
         print_batch(c, batch);
-        if (partition >= 0 && (size_t)partition < c->partition_slots) {
-            c->at_end[partition] = false;
-        }
+        shares_set_at_end(&c->shares, topic, partition, false);
         return flotilla_batch_status(batch) == 0 ? CLI_OK : partition_failed(c, batch);
     case FLOTILLA_BATCH_END:
-        if (partition >= 0 && (size_t)partition < c->partition_slots) {
-            c->at_end[partition] = true;
-        }
+        shares_set_at_end(&c->shares, topic, partition, true);
         return CLI_OK;
     default:
         return partition_failed(c, batch);
@@ -182,11 +176,27 @@ static int last_commit(struct consume *c, struct flotilla_consumer *consumer, in
     return status;
 }
 
+/* Everything is read; in a group that is only known once nobody's share changes any more. */
+static bool all_read(struct consume *c, struct flotilla_consumer *consumer)
+{
+    const struct flotilla_membership *membership = NULL;
+    if (!c->exit_at_end || !shares_all_at_end(&c->shares)) {
+        return false;
+    }
+    if (!c->joins) {
+        return true;
+    }
+    bool is_stable = flotilla_consumer_membership(consumer, &membership) == 0 && membership->is_stable &&
+                     membership->partition_count == c->shares.count;
+    flotilla_result_free(membership);
+    return is_stable;
+}
+
 static int read_all(struct consume *c, struct flotilla_consumer *consumer)
 {
     int status = CLI_OK;
     c->committed_ns = cli_now_ns();
-    while (status == CLI_OK && interrupt_count() == 0 && !enough(c) && !(c->exit_at_end && all_at_end(c))) {
+    while (status == CLI_OK && interrupt_count() == 0 && !enough(c) && !all_read(c, consumer)) {
         struct flotilla_batch *batch = flotilla_consumer_poll(consumer, POLL_MS);
         if (batch != NULL) {
             status = take_batch(c, batch);
@@ -202,28 +212,104 @@ static int read_all(struct consume *c, struct flotilla_consumer *consumer)
     return last_commit(c, consumer, status);
 }
 
+/* What moves to another member is committed first; what is printed to nobody is not. */
+static void on_rebalance(void *data, struct flotilla_consumer *consumer, enum flotilla_rebalance event,
+                         const struct flotilla_partition *const *partitions, size_t count)
+{
+    struct consume *c = data;
+    if (event == FLOTILLA_REVOKED && c->output_errno == 0) {
+        flotilla_consumer_commit(consumer, COMMIT_TIMEOUT_MS, NULL, 0);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (event == FLOTILLA_ASSIGNED) {
+            shares_add(&c->shares, partitions[i]->topic, partitions[i]->partition);
+        } else {
+            shares_remove(&c->shares, partitions[i]->topic, partitions[i]->partition);
+        }
+    }
+    if (cli_is_terminal(stderr)) {
+        fprintf(stderr, "%s", cli_colour(stderr, CLI_DIM));
+        shares_print(&c->shares, c->group, stderr);
+        fprintf(stderr, "%s", cli_colour(stderr, CLI_PLAIN));
+    }
+}
+
+static int begin(struct consume *c, struct flotilla_consumer *consumer, char *error, size_t error_size)
+{
+    int rc = 0;
+    if (c->joins) {
+        return flotilla_consumer_join(consumer, (const char *const *)c->topics, c->topic_count, c->pattern,
+                                      on_rebalance, c, error, error_size);
+    }
+    for (size_t i = 0; rc == 0 && i < c->topic_count; i++) {
+        rc = flotilla_consumer_subscribe(consumer, c->topics[i], (int32_t)c->partition, c->start,
+                                         c->start_value, error, error_size);
+    }
+    return rc;
+}
+
 static int consume(struct consume *c, const struct flotilla_options *options)
 {
     char error[ERROR_SIZE] = "";
     struct flotilla_consumer *consumer = NULL;
-    struct flotilla_client *client = cli_connect(c->command, c->target, options);
-    if (client == NULL) {
+    int status = CLI_OK;
+    c->client = cli_connect(c->command, c->target, options);
+    if (c->client == NULL) {
         return CLI_USAGE;
     }
-    c->client = client;
-    int status = learn_partitions(c, client);
+    for (size_t i = 0; status == CLI_OK && i < c->topic_count; i++) {
+        status = learn_partitions(c, c->topics[i]);
+    }
     if (status == CLI_OK) {
-        int rc = flotilla_consumer_create(&consumer, client, options, error, sizeof(error));
+        int rc = flotilla_consumer_create(&consumer, c->client, options, error, sizeof(error));
         if (rc == 0) {
-            rc = flotilla_consumer_subscribe(consumer, c->topic, (int32_t)c->partition, c->start,
-                                             c->start_value, error, sizeof(error));
+            rc = begin(c, consumer, error, sizeof(error));
         }
         status = rc == 0 ? read_all(c, consumer) : cli_failed(c->command, c->target, rc, error);
         flotilla_consumer_destroy(consumer);
     }
-    free(c->at_end);
-    flotilla_client_destroy(client);
+    shares_close(&c->shares);
+    flotilla_client_destroy(c->client);
     return status;
+}
+
+/* Names with * or ? are a pattern, of which a group can have one. Takes it out of the list. */
+static bool take_pattern(struct consume *c)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < c->topic_count; i++) {
+        char *name = c->topics[i];
+        if (strpbrk(name, "*?") == NULL) {
+            c->topics[kept++] = name;
+        } else if (!c->joins || c->pattern != NULL) {
+            cli_error(c->command,
+                      "a pattern of topics, one at most, is for a group to read: --group without --from and "
+                      "--partition");
+            return false;
+        } else {
+            c->pattern = name;
+        }
+    }
+    c->topic_count = kept;
+    return true;
+}
+
+static bool set_settings(const struct cli_command *command, struct flotilla_options *library,
+                         const struct cli_list *settings)
+{
+    for (size_t i = 0; i < settings->count; i++) {
+        char name[64];
+        const char *equals = strchr(settings->items[i], '=');
+        if (equals == NULL) {
+            cli_error(command, "--set takes NAME=VALUE, not \"%s\"", settings->items[i]);
+            return false;
+        }
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - settings->items[i]), settings->items[i]);
+        if (!cli_set(command, library, name, equals + 1)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool set_options(const struct consume *c, struct flotilla_options *library)
@@ -242,42 +328,54 @@ static int run(const struct cli_command *self, int argc, char **argv)
     struct consume c = {
         .command = self, .target = &target, .format = "%s\\n", .partition = FLOTILLA_PARTITION_ALL};
     const char *from = NULL;
+    struct cli_list settings = {NULL, 0};
     struct cli_option options[] = {
         {"from", 'o', CLI_TEXT, &from, "WHERE",
-         "beginning, end, OFFSET, UTC TIME, or -5m; default: committed, or end", 0, 0},
-        {"group", 'G', CLI_TEXT, &c.group, "NAME", "go on where this group stopped, and commit", 0, 0},
+         "earliest, latest, OFFSET, UTC TIME, or -5m; default: committed, or latest", 0, 0},
+        {"group", 'G', CLI_TEXT, &c.group, "NAME",
+         "share the topics with the other members of this group, and commit", 0, 0},
         {"partition", 'p', CLI_NUMBER, &c.partition, "N", "only this one", 0, INT32_MAX},
         {"count", 'c', CLI_NUMBER, &c.count, "N", "stop after so many records", 1, INT64_MAX},
         {"exit-at-end", 'e', CLI_FLAG, &c.exit_at_end, NULL, "stop when everything committed has been read",
          0, 0},
         {"format", 'f', CLI_TEXT, &c.format, "TEMPLATE",
          "%s value %k key %o offset %p partition %t topic %T time %h headers", 0, 0},
+        {"set", 'X', CLI_LIST, &settings, "NAME=VALUE",
+         "an option of the library, such as group.instance.id=till-7; repeatable", 0, 0},
         CLI_TARGET_OPTIONS(target),
     };
     char **rest = NULL, reason[128];
     int count = 0;
-    int status = cli_parse(self, options, 9, argc, argv, &rest, 1, &count, 1);
+    int status = cli_parse(self, options, 10, argc, argv, &rest, 1, &count, INT32_MAX);
     if (status >= 0) {
         return status;
     }
     if (format_check(c.format, reason, sizeof(reason)) != NULL) {
         cli_error(self, "--format: %s", reason);
+        cli_list_free(&settings);
         return CLI_USAGE;
     }
-    c.topic = rest[0];
-    if (!parse_from(&c, from)) {
+    c.topics = rest;
+    c.topic_count = (size_t)count;
+    c.joins = c.group != NULL && from == NULL && c.partition < 0;
+    if (!parse_from(&c, from) || !take_pattern(&c)) {
+        cli_list_free(&settings);
         return CLI_USAGE;
     }
     interrupt_catch();
     struct flotilla_options *library = flotilla_options_create();
-    status = set_options(&c, library) ? consume(&c, library) : CLI_USAGE;
+    status =
+        set_options(&c, library) && set_settings(self, library, &settings) ? consume(&c, library) : CLI_USAGE;
     flotilla_options_destroy(library);
+    cli_list_free(&settings);
     return status;
 }
 
 const struct cli_command cmd_consume = {
-    "consume", "TOPIC", "Print records, as they are committed",
+    "consume", "TOPIC...", "Print records, as they are committed",
     "  flotilla consume order.created --from beginning --exit-at-end\n"
-    "  flotilla consume order.created --group email\n"
+    "  flotilla consume order.created --group email      # again in other terminals: they share the "
+    "partitions\n"
+    "  flotilla consume 'order.*' --group audit\n"
     "  flotilla consume order.created --from 2026-03-01T10:00:00 --count 10 --format '%p/%o %T %k=%s\\n'",
     run};
