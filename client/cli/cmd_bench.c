@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES = 3, DISK_SAMPLES = 1000, READ_FILL_SECONDS = 60 };
+enum { NODES = 3, DISK_SAMPLES = 1000, READ_FILL_SECONDS = 60, FILL_SECONDS = 600 };
 static const uint64_t DISK_BYTES = 256ull << 20;
 static const uint64_t LIMIT_BYTES = 512ull << 20;
 enum { LIMIT_FRAME = 256 * 1024 }; /* the client's default batch.bytes */
@@ -271,11 +271,31 @@ static bool measure_failover(struct bench_cluster *b, struct bench_report *r, en
     return true;
 }
 
+/* Makes the nodes' logs, caches and the disk as busy as a day's work would, before something is measured. */
+static bool fill(struct bench_cluster *b, const struct bench_load *load, uint64_t bytes)
+{
+    struct bench_load most = *load;
+    struct bench_load_result result;
+    char topic[64];
+    if (bytes == 0) {
+        return true;
+    }
+    fprintf(stderr, "producing %.1f GB first\n", (double)bytes / 1e9);
+    most.bytes = bytes;
+    most.seconds = FILL_SECONDS;
+    if (!bench_topic(b, "fill", most.partitions, topic, sizeof(topic)) ||
+        !bench_produce(b, topic, &most, &result)) {
+        return load_failed(b, "filling", &result);
+    }
+    bench_load_close(&result);
+    return true;
+}
+
 /* ---- commands ---- */
 
 struct bench_options {
     struct cli_target target;
-    int64_t partitions, record_size, seconds_ms, rate, kills;
+    int64_t partitions, record_size, seconds_ms, rate, kills, fill_bytes;
     const char *acks;
     const char *topic;
     const char *fault;
@@ -300,6 +320,8 @@ static int parse(const struct cli_command *self, struct bench_options *o, int ar
          0},
         {"kills", 'k', CLI_NUMBER, &o->kills, "N", "failover: how many faults", 1, 10000},
         {"fault", 'f', CLI_TEXT, &o->fault, "KIND", "failover: kill, pause or planned", 0, 0},
+        {"fill", 'F', CLI_SIZE, &o->fill_bytes, "SIZE", "failover: produce so much before the first fault", 1,
+         INT64_MAX},
         {"topic", 't', CLI_TEXT, &o->topic, "NAME", "consume: read this topic instead of a new one", 0, 0},
         CLI_TARGET_OPTIONS(o->target),
     };
@@ -364,7 +386,8 @@ static bool failover_only(struct bench_cluster *b, const struct bench_options *o
     enum bench_fault fault = strcmp(o->fault, "pause") == 0     ? BENCH_PAUSE
                              : strcmp(o->fault, "planned") == 0 ? BENCH_PLANNED
                                                                 : BENCH_KILL;
-    return measure_failover(b, r, fault, (unsigned)o->kills);
+    struct bench_load load = load_of(o);
+    return fill(b, &load, (uint64_t)o->fill_bytes) && measure_failover(b, r, fault, (unsigned)o->kills);
 }
 
 static bool everything(struct bench_cluster *b, const struct bench_options *o, struct bench_report *r)

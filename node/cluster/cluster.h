@@ -55,8 +55,8 @@ struct cluster_options {
  * cluster must still be closed. A nonzero return: there is nothing to close. */
 int cluster_start(const struct cluster_options *options, struct cluster **cluster,
                   void (*started)(void *data, int status, const char *message));
-/* Planned stop: hands over every leadership (bounded by `timeout_ms`), then calls `cb`. Replicas keep
- * running. */
+/* Planned stop: hands over every leadership (bounded by `timeout_ms`), waits until the new leaders serve, then
+ * calls `cb`. Replicas keep running. */
 void cluster_hand_over(struct cluster *c, uint64_t timeout_ms, void (*cb)(void *data, unsigned still_leads),
                        void *data);
 /* Stops the reconciler, closes all replicas through the callbacks, then group 0. */

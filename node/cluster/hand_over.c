@@ -1,17 +1,20 @@
 /* Before a planned stop: every leadership of this node goes to the best of the other replicas, many at a
- * time. */
+ * time. The node then waits until the new leaders serve: their first entry needs a majority on disk, and a
+ * node that closes its files meanwhile neither helps with that nor leaves a shared disk in peace. */
 #include "node/cluster/internal.h"
 
 enum {
     MOVES_MAX = 64,
-    STEP_MS = 50,
+    STEP_MS = 20,
+    SETTLE_MS = 1000, /* a partition without a majority must not hold up the stop */
 };
 
 struct hand_over_round {
     struct cluster *cluster;
     uint64_t now;
-    unsigned leads;   /* groups that this node leads */
-    unsigned movable; /* of these, with another live replica */
+    unsigned leads;    /* groups that this node leads */
+    unsigned movable;  /* of these, with another live replica */
+    unsigned settling; /* led by another by now, which has not committed anything yet */
 };
 
 /* In sync and not draining, the first in replica order; else any in sync; 0: nobody. */
@@ -48,7 +51,11 @@ static bool has_live_peer(const struct cluster *c, struct group *group)
 static void visit(struct hand_over_round *round, struct group *group, struct led *led)
 {
     struct cluster *c = round->cluster;
-    if (group == NULL || group_role(group) != GROUP_LEADER) {
+    if (group == NULL || group_role(group) == GROUP_FAILED) {
+        return;
+    }
+    if (group_role(group) != GROUP_LEADER) {
+        round->settling += led->was_moved && !group_caught_up(group);
         return;
     }
     round->leads++;
@@ -88,6 +95,15 @@ static void on_timer(struct env_timer *timer)
     hand_over_step(container_of(timer, struct cluster, leadership.hand_over_timer));
 }
 
+static bool goes_on(struct hand_over *h, const struct hand_over_round *round)
+{
+    if (round->movable > 0) {
+        h->settled_by_ns = round->now + (uint64_t)SETTLE_MS * NS_PER_MS;
+    }
+    return (round->movable > 0 || (round->settling > 0 && round->now < h->settled_by_ns)) &&
+           round->now < h->deadline_ns;
+}
+
 void hand_over_step(struct cluster *c)
 {
     struct hand_over *h = &c->leadership.hand_over;
@@ -98,7 +114,7 @@ void hand_over_step(struct cluster *c)
     if (c->phase == CLUSTER_RUNNING) {
         visit_all(&round);
     }
-    if (round.movable > 0 && round.now < h->deadline_ns) {
+    if (goes_on(h, &round)) {
         env_timer_start(c->env, &c->leadership.hand_over_timer, (uint64_t)STEP_MS * NS_PER_MS, on_timer);
         return;
     }

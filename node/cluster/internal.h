@@ -23,6 +23,7 @@ struct led {
     uint64_t target_in_sync_ns; /* since when; 0: it is not */
     uint64_t not_before_ns;     /* after a transfer that failed */
     bool is_moving;
+    bool was_moved; /* another node leads it because this one handed it over */
 };
 
 enum replica_state {
@@ -64,6 +65,7 @@ struct reconciler {
 struct hand_over {
     bool is_active;
     uint64_t deadline_ns;
+    uint64_t settled_by_ns; /* how long it waits for the new leaders */
     void (*cb)(void *data, unsigned still_leads);
     void *data;
 };

@@ -50,7 +50,7 @@ static void on_transferred(void *data, int status)
     c->leadership.has_room = true;
     struct led *led = led_of(c, id);
     if (led != NULL) {
-        *led = (struct led){0};
+        *led = (struct led){.was_moved = status == 0};
     }
     if (status != 0) {
         c->leadership.transfers_failed_total++;

@@ -8,6 +8,8 @@ struct flusher {
     unsigned max_parallel;
     unsigned running;
     struct queue waiting;
+    struct queue patient; /* started one at a time */
+    bool patient_runs;
     struct env_task task;
     struct flusher_stats stats;
 };
@@ -19,12 +21,14 @@ struct flusher *flusher_create(struct env *env, unsigned max_parallel)
     f->env = env;
     f->max_parallel = max_parallel > 0 ? max_parallel : 1;
     queue_init(&f->waiting);
+    queue_init(&f->patient);
     return f;
 }
 
 void flusher_destroy(struct flusher *f)
 {
     ASSERT(f->running == 0 && queue_empty(&f->waiting));
+    ASSERT(!f->patient_runs && queue_empty(&f->patient));
     env_task_cancel(f->env, &f->task);
     free(f);
 }
@@ -34,15 +38,25 @@ const struct flusher_stats *flusher_stats(const struct flusher *f)
     return &f->stats;
 }
 
+static void flusher_start_first(struct queue *clients)
+{
+    struct flusher_client *client = QUEUE_ENTRY(queue_first(clients), struct flusher_client, node);
+
+    queue_remove(&client->node);
+    client->start(client);
+}
+
 static void flusher_start_rounds(struct env_task *task)
 {
     struct flusher *f = container_of(task, struct flusher, task);
 
     while (f->running < f->max_parallel && !queue_empty(&f->waiting)) {
-        struct flusher_client *client = QUEUE_ENTRY(queue_first(&f->waiting), struct flusher_client, node);
-        queue_remove(&client->node);
         f->running++;
-        client->start(client);
+        flusher_start_first(&f->waiting);
+    }
+    if (!f->patient_runs && !queue_empty(&f->patient)) {
+        f->patient_runs = true;
+        flusher_start_first(&f->patient);
     }
 }
 
@@ -58,6 +72,21 @@ void flusher_submit(struct flusher *f, struct flusher_client *client)
         return;
     queue_push(&f->waiting, &client->node);
     env_defer(f->env, &f->task, flusher_start_rounds);
+}
+
+void flusher_submit_patient(struct flusher *f, struct flusher_client *client)
+{
+    ASSERT(queue_empty(&client->node));
+    queue_push(&f->patient, &client->node);
+    env_defer(f->env, &f->task, flusher_start_rounds);
+}
+
+void flusher_patient_finished(struct flusher *f)
+{
+    ASSERT(f->patient_runs);
+    f->patient_runs = false;
+    if (!queue_empty(&f->patient))
+        env_defer(f->env, &f->task, flusher_start_rounds);
 }
 
 void flusher_withdraw(struct flusher_client *client)

@@ -24,4 +24,9 @@ void flusher_withdraw(struct flusher_client *client);
 /* Ends the round that `start` began; `result` NULL when it began none. */
 void flusher_finished(struct flusher *f, const struct flusher_round *result);
 
+/* For work that can wait and would hurt others if many did it at once, such as giving space back: `start` is
+ * called when no other such work is running, which flusher_patient_finished ends. */
+void flusher_submit_patient(struct flusher *f, struct flusher_client *client);
+void flusher_patient_finished(struct flusher *f);
+
 #endif

@@ -32,7 +32,7 @@ struct log {
     struct round round;
     bool round_runs;
     bool retry_waits;
-    bool marker_present;
+    bool marker_holds; /* of a clean shutdown: nothing has been written since */
     uint64_t durable_index;
     struct flusher_client flush;
     struct env_work round_job;

@@ -38,7 +38,7 @@ static struct log *log_create(struct opening *o)
     oldest = log_oldest(log);
     log->start_offset = oldest == NULL ? log->end.offset : oldest->header.base_offset;
     log->durable_index = log->end.index - 1;
-    log->marker_present = o->recovery.marker_valid;
+    log->marker_holds = o->recovery.marker_valid;
     log->floor_index = o->recovery.floor_index;
     return log;
 }

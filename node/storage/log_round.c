@@ -68,8 +68,7 @@ static void log_round_start(struct flusher_client *client)
 {
     struct log *log = container_of(client, struct log, flush);
 
-    log->round = (struct round){
-        .env = log->options.env, .directory = log->directory, .remove_marker = log->marker_present};
+    log->round = (struct round){.env = log->options.env, .directory = log->directory};
     log_fill_round(log, &log->round);
     if (!queue_empty(&log->round.operations)) {
         log->round_runs = true;
@@ -198,7 +197,7 @@ static void log_round_done(struct env_work *job)
     flusher_finished(log->options.flusher, &result);
     log_take_done(log, r->done, &done);
     if (status == 0 || error_is_transient(status))
-        log->marker_present = log->marker_present && r->done == 0;
+        log->marker_holds = log->marker_holds && r->done == 0;
     if (status == 0)
         log_round_succeeded(log);
     else if (error_is_transient(status))

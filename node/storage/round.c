@@ -168,27 +168,12 @@ static int round_operations(struct round *r, struct gather *g)
     return gather_finish(g, i);
 }
 
-static int round_remove_marker(struct round *r)
-{
-    char path[FORMAT_PATH_MAX];
-
-    format_path(path, r->directory, "clean");
-    int status = env_remove(r->env, path);
-    if (status == ERR_NOT_FOUND)
-        status = 0;
-    if (status != 0 || env_sabotaged(r->env, SABOTAGE_DIRECTORY_NOT_SYNCED))
-        return status;
-    return env_dir_sync(r->env, r->directory);
-}
-
 void round_run(struct round *r)
 {
     struct gather *g = memory_zalloc(sizeof(*g));
 
     g->round = r;
-    r->status = r->remove_marker ? round_remove_marker(r) : 0;
-    if (r->status == 0)
-        r->status = round_operations(r, g);
+    r->status = round_operations(r, g);
     r->done = r->status == 0 || error_is_transient(r->status) ? g->written : 0;
     free(g);
 }

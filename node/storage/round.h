@@ -40,7 +40,6 @@ void operation_destroy(struct operation *op); /* drops its references: loop only
 struct round {
     struct env *env; /* set before the run */
     const char *directory;
-    bool remove_marker; /* the marker of a clean shutdown is there and must go first */
     struct queue operations;
     int status;    /* results: of the operation that stopped it */
     unsigned done; /* how many of the first operations are durable */

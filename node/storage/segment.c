@@ -1,6 +1,7 @@
 #include "node/storage/segment.h"
 #include "node/base/assert.h"
 #include "node/base/memory.h"
+#include "node/env/sabotage.h"
 #include <stdlib.h>
 
 enum {
@@ -88,7 +89,7 @@ int segment_read_file(struct env *env, const char *path, size_t max, struct byte
     return status;
 }
 
-int segment_write_file(struct env *env, const char *path, const struct bytes *content)
+static int write_file(struct env *env, const char *path, const struct bytes *content, bool durable)
 {
     struct env_iovec iov = {content->data, content->size};
     struct env_file *file;
@@ -99,10 +100,20 @@ int segment_write_file(struct env *env, const char *path, const struct bytes *co
     status = env_file_truncate(file, content->size);
     if (status == 0)
         status = env_file_write(file, &iov, 1, 0);
-    if (status == 0)
+    if (status == 0 && durable)
         status = env_file_sync(file);
     env_file_close(env, file);
     return status;
+}
+
+int segment_write_file(struct env *env, const char *path, const struct bytes *content)
+{
+    return write_file(env, path, content, true);
+}
+
+int segment_write_file_lazy(struct env *env, const char *path, const struct bytes *content)
+{
+    return write_file(env, path, content, false);
 }
 
 int segment_write_header(struct segment *s, const char *directory)
@@ -145,7 +156,7 @@ int segment_file_create(struct segment *s, const char *directory)
     if (status != 0)
         return status;
     s->writer.allocated = 0;
-    return env_dir_sync(s->env, directory);
+    return env_sabotaged(s->env, SABOTAGE_DIRECTORY_NOT_SYNCED) ? 0 : env_dir_sync(s->env, directory);
 }
 
 int segment_file_open(struct segment *s, const char *directory)
@@ -213,6 +224,20 @@ int segment_file_seal(struct segment *s, const char *directory, uint64_t size, c
     if (status == 0)
         segment_writer_close(s);
     return status;
+}
+
+int segment_file_leave(struct segment *s, const char *directory, const struct bytes *image)
+{
+    char path[FORMAT_PATH_MAX];
+    int status = segment_file_open(s, directory);
+
+    if (status == 0)
+        status = env_file_truncate(s->writer.file, s->end.position);
+    if (status != 0)
+        return status;
+    s->writer.allocated = s->end.position;
+    format_segment_path(path, directory, s->header.base_index, ".idx");
+    return segment_write_file_lazy(s->env, path, image);
 }
 
 /* A finished index would vouch for bytes that are about to be replaced; its header stays. */

@@ -46,6 +46,8 @@ static inline bool segment_is_empty(const struct segment *s)
 int segment_read_file(struct env *env, const char *path, size_t max, struct bytes *content);
 /* Replaces a small file's content and syncs it. */
 int segment_write_file(struct env *env, const char *path, const struct bytes *content);
+/* The same without a sync: for what checks itself when it is read, and may get lost. */
+int segment_write_file_lazy(struct env *env, const char *path, const struct bytes *content);
 /* An index file that holds the header only. */
 int segment_write_header(struct segment *s, const char *directory);
 /* A finished one. */
@@ -59,6 +61,8 @@ int segment_file_reserve(struct segment *s, uint64_t end, uint64_t limit);
 /* Cuts the file at `size`, writes the finished index, and syncs both. `image`: format_index_* encoded. Closes
  * the writer. */
 int segment_file_seal(struct segment *s, const char *directory, uint64_t size, const struct bytes *image);
+/* When the log closes: gives preallocated space back and writes the index, without syncs. */
+int segment_file_leave(struct segment *s, const char *directory, const struct bytes *image);
 /* Cuts the file at `size`, makes a finished index unfinished, and syncs both. */
 int segment_file_truncate(struct segment *s, const char *directory, uint64_t size);
 int segment_file_remove(struct segment *s, const char *directory);
