@@ -165,8 +165,10 @@ static void replica_start(void *data, const struct topic_meta *topic, const stru
 static void replica_configure(void *data, const struct topic_meta *topic, const struct partition_meta *meta)
 {
     struct partition *p = find(data, meta->group_id);
-    if (p != NULL)
-        partition_configure(p, &topic->config);
+    if (p == NULL)
+        return;
+    partition_configure(p, &topic->config);
+    partition_delete_below(p, meta->start_offset);
 }
 
 static struct group *replica_group(void *data, uint64_t group_id)

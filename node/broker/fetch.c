@@ -179,7 +179,7 @@ static void read_more(struct fetch_req *req)
     req->limit_offset = served_end(p);
     req->read_at_bytes = p->applied_bytes;
     struct log *log = group_log(p->group);
-    if (req->offset < log_start_offset(log) || req->offset > log_end_offset(log)) {
+    if (req->offset < partition_start_offset(p) || req->offset > log_end_offset(log)) {
         finish(req, ERR_OFFSET_OUT_OF_RANGE);
         return;
     }

@@ -42,6 +42,7 @@ struct partition {
     char name[TOPIC_NAME_MAX + 16]; /* "orders/3" */
     struct topic_config config;
 
+    int64_t deleted_below; /* records below it were deleted on request */
     int64_t high_watermark;
     int64_t announced_high_watermark; /* what waiters and watchers have seen */
     uint64_t applied_bytes;           /* of all batches since the replica was opened */
@@ -74,6 +75,8 @@ int partition_open(struct partition *p, const struct partition_meta *meta, bool 
 /* Fails what waits, closes the group; `closed` once nothing refers to the partition any more. */
 void partition_close(struct partition *p, void (*closed)(struct partition *p));
 void partition_configure(struct partition *p, const struct topic_config *config);
+/* Readers don't see what is below any more; the files follow as far as the snapshot allows. */
+void partition_delete_below(struct partition *p, int64_t offset);
 void partition_ref(struct partition *p);
 void partition_unref(struct partition *p);
 /* What the disk says of a read, as the client must see it: a damaged file or a failing disk ends this
@@ -111,6 +114,7 @@ void produce_complete_due(struct broker *b);
 
 void retention_start(struct broker *b);
 void retention_stop(struct broker *b);
+void partition_retain(struct partition *p);
 
 /* ---- erase.c ---- */
 

@@ -33,15 +33,25 @@ static void on_confirmed(struct read_index_req *read_index, int status)
     partition_unref(p);
 }
 
+/* What was deleted on request is still in the log until its segment goes. */
+static void take_found(const struct partition *p, struct list_offset_req *req,
+                       const struct log_find_req *find)
+{
+    int64_t start = partition_start_offset(p);
+    bool deleted = find->offset >= 0 && find->offset < start;
+    req->offset = deleted ? start : find->offset;
+    req->timestamp_ms = find->timestamp_ms;
+    if (deleted && (start >= p->high_watermark || find->target_ms == OFFSET_MAX_TIMESTAMP))
+        req->offset = req->timestamp_ms = -1;
+}
+
 static void on_found(struct log_find_req *find, int status)
 {
     struct list_offset_req *req = container_of(find, struct list_offset_req, find);
     struct partition *p = req->partition;
     status = translate(p, status);
-    if (status == 0) {
-        req->offset = find->offset;
-        req->timestamp_ms = find->timestamp_ms;
-    }
+    if (status == 0)
+        take_found(p, req, find);
     finish(req, status);
     partition_unref(p);
 }

@@ -116,6 +116,7 @@ struct partition *partition_create(struct broker *b, const struct topic_meta *to
     snprintf(p->topic, sizeof p->topic, "%s", topic->name);
     snprintf(p->name, sizeof p->name, "%s/%u", topic->name, meta->index);
     p->config = topic->config;
+    p->deleted_below = meta->start_offset;
     p->producers = producer_table_create(b->options.producer_expiry_ms);
     queue_init(&p->fetches);
     queue_init(&p->watchers);
@@ -189,6 +190,15 @@ void partition_configure(struct partition *p, const struct topic_config *config)
         compaction_configure(&p->config);
     if (partition_is_running(p))
         log_configure(group_log(p->group), p->config.segment_bytes, p->config.segment_ms);
+}
+
+void partition_delete_below(struct partition *p, int64_t offset)
+{
+    if (offset <= p->deleted_below)
+        return;
+    p->deleted_below = offset;
+    if (partition_is_running(p))
+        partition_retain(p);
 }
 
 /* ---- close ---- */
@@ -266,7 +276,12 @@ int64_t partition_high_watermark(const struct partition *p)
 
 int64_t partition_start_offset(const struct partition *p)
 {
-    return partition_is_running(p) ? log_start_offset(group_log(p->group)) : 0;
+    if (!partition_is_running(p))
+        return 0;
+    /* A replica that is behind has not even got what is deleted. */
+    int64_t deleted = p->deleted_below < p->high_watermark ? p->deleted_below : p->high_watermark;
+    int64_t kept = log_start_offset(group_log(p->group));
+    return deleted > kept ? deleted : kept;
 }
 
 int64_t partition_end_offset(const struct partition *p)

@@ -1,6 +1,7 @@
 /* Retention: a timer walks the partitions of this node and moves the start of their logs up to what the
- * topic's limits leave. Each replica, leader or not, does this for itself with its own clock and segments,
- * never beyond what it knows to be committed; so the replicas' start offsets may differ by a segment. */
+ * topic's limits, and clients who deleted records, leave. Each replica, leader or not, does this for itself
+ * with its own clock and segments, never beyond what it knows to be committed; so the replicas' start offsets
+ * may differ by a segment. */
 #include "node/broker/internal.h"
 
 #include "node/base/memory.h"
@@ -14,23 +15,34 @@ static int64_t oldest_allowed_ms(const struct partition *p)
     return now_ms > p->config.retention_ms ? now_ms - p->config.retention_ms : 0;
 }
 
-static void retain(void *data, struct partition *p)
+/* Where the log should begin by the topic's limits and by what was deleted on request. */
+static int64_t wanted_start(const struct partition *p, struct log *log)
 {
-    (void)data;
+    int64_t wanted = partition_start_offset(p);
     if (p->config.retention_ms < 0 && p->config.retention_bytes < 0)
-        return;
+        return wanted;
+    int64_t limit =
+        log_retention_offset(log, p->config.retention_bytes, oldest_allowed_ms(p), p->high_watermark);
+    return limit > wanted ? limit : wanted;
+}
+
+void partition_retain(struct partition *p)
+{
     struct log *log = group_log(p->group);
     int64_t from = log_start_offset(log);
-    int64_t to =
-        log_retention_offset(log, p->config.retention_bytes, oldest_allowed_ms(p), p->high_watermark);
-    if (env_sabotaged(p->broker->env, SABOTAGE_RETENTION_TOO_EARLY))
-        to = p->high_watermark;
+    int64_t to = wanted_start(p, log);
     if (to <= from)
         return;
     int64_t start = group_trim(p->group, to);
     if (start > from)
         LOG(p->broker->options.logger, LOG_DEBUG, "retention moved the log's start",
             "group=%s from=%lld to=%lld", p->name, (long long)from, (long long)start);
+}
+
+static void retain(void *data, struct partition *p)
+{
+    (void)data;
+    partition_retain(p);
 }
 
 void broker_retain(struct broker *b)

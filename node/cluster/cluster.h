@@ -18,7 +18,7 @@ struct cluster_replica_callbacks {
      * inside. */
     void (*start)(void *data, const struct topic_meta *topic, const struct partition_meta *partition,
                   bool campaign_at_once);
-    /* The topic's configuration changed. */
+    /* The topic's configuration or the partition's start offset changed. */
     void (*configure)(void *data, const struct topic_meta *topic, const struct partition_meta *partition);
     /* Closes the replica and, when `erase`, removes its files; calls cluster_replica_stopped once. */
     void (*stop)(void *data, uint64_t group_id, bool erase);
@@ -94,7 +94,7 @@ bool cluster_tables_current(const struct cluster *c);
 struct cluster_op {
     void *data;
     bool only_check; /* of create and alter: nothing is changed, the results are what they would be */
-    int status; /* results, filled before cb */
+    int status;      /* results, filled before cb */
     char message[256];
     uint8_t topic_id[TOPIC_ID_SIZE];
     uint32_t partitions;
@@ -121,6 +121,15 @@ void cluster_delete_topic(struct cluster *c, struct cluster_op *op, const char *
 void cluster_alter_topic(struct cluster *c, struct cluster_op *op, const char *name, uint32_t partitions,
                          const struct cluster_config_entry *config, size_t config_count, uint64_t timeout_ms,
                          void (*cb)(struct cluster_op *op));
+struct cluster_partition_start {
+    uint32_t index;
+    int64_t offset;
+};
+/* Records below the offsets, which must be committed ones, are served no more by whatever replica leads;
+ * their files go with the segments. */
+void cluster_delete_records(struct cluster *c, struct cluster_op *op, const uint8_t topic_id[TOPIC_ID_SIZE],
+                            const struct cluster_partition_start *starts, size_t count, uint64_t timeout_ms,
+                            void (*cb)(struct cluster_op *op));
 void cluster_drain_node(struct cluster *c, struct cluster_op *op, uint32_t node_id, bool drain,
                         uint64_t timeout_ms, void (*cb)(struct cluster_op *op));
 /* A producer id that no other producer has; taken from a range reserved for this node. */

@@ -175,6 +175,22 @@ static void serve_allocate(struct controller_request *r)
     (void)propose(r, &command);
 }
 
+static void serve_delete_records(struct controller_request *r)
+{
+    Flotilla__DeleteRecords *body = r->request->delete_records;
+    bool known = body->id.len == TOPIC_ID_SIZE &&
+                 metadata_topic_by_id(r->cluster->group0.metadata, body->id.data) != NULL;
+    if (!known) {
+        (void)controller_refuse(r, ERR_UNKNOWN_TOPIC, "there is no such topic");
+        answer_now(r);
+        return;
+    }
+    Flotilla__MetadataCommand command = FLOTILLA__METADATA_COMMAND__INIT;
+    command.command_case = FLOTILLA__METADATA_COMMAND__COMMAND_DELETE_RECORDS;
+    command.delete_records = body;
+    (void)propose(r, &command);
+}
+
 static void serve(struct controller_request *r)
 {
     switch (r->request->request_case) {
@@ -194,6 +210,9 @@ static void serve(struct controller_request *r)
         break;
     case FLOTILLA__CONTROLLER_REQUEST__REQUEST_ALLOCATE_PRODUCER_IDS:
         serve_allocate(r);
+        break;
+    case FLOTILLA__CONTROLLER_REQUEST__REQUEST_DELETE_RECORDS:
+        serve_delete_records(r);
         break;
     default:
         (void)controller_refuse(r, ERR_UNSUPPORTED,

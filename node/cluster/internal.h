@@ -45,6 +45,7 @@ struct replica {
     struct retry retry;
     uint64_t retry_ns;          /* when it is tried again, if it has failed */
     struct topic_config config; /* what it runs with */
+    int64_t start_offset;       /* likewise */
     struct led led;
     struct queue node; /* while waiting or leaving */
     UT_hash_handle hh;

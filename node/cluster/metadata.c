@@ -220,6 +220,7 @@ void tables_add_partitions(struct metadata *m, struct topic_entry *topic,
             .index = records[i]->index,
             .group_id = records[i]->group_id,
             .replica_count = (unsigned)records[i]->n_replicas,
+            .start_offset = records[i]->start_offset > 0 ? records[i]->start_offset : 0,
         };
         memcpy(partition->replicas, records[i]->replicas,
                records[i]->n_replicas * sizeof *partition->replicas);

@@ -38,6 +38,7 @@ struct partition_meta {
     uint64_t group_id;
     uint32_t replicas[PARTITION_REPLICAS_MAX]; /* the first is the preferred leader */
     unsigned replica_count;
+    int64_t start_offset; /* records below it were deleted on request; never goes back */
 };
 
 struct topic_meta {

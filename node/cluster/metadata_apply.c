@@ -108,6 +108,26 @@ static int apply_alter_topic(struct metadata *m, const Flotilla__AlterTopic *com
     return 0;
 }
 
+static int apply_delete_records(struct metadata *m, const Flotilla__DeleteRecords *command)
+{
+    struct topic_entry *topic = tables_topic_by_id(m, command->id.data, command->id.len);
+    if (topic == NULL) {
+        return ERR_UNKNOWN_TOPIC;
+    }
+    for (size_t i = 0; i < command->n_starts; i++) {
+        if (command->starts[i]->index >= topic->meta.partition_count) {
+            return ERR_UNKNOWN_PARTITION;
+        }
+    }
+    for (size_t i = 0; i < command->n_starts; i++) {
+        struct partition_meta *partition = &topic->meta.partitions[command->starts[i]->index];
+        if (command->starts[i]->offset > partition->start_offset) {
+            partition->start_offset = command->starts[i]->offset;
+        }
+    }
+    return 0;
+}
+
 static int apply_drain_node(struct metadata *m, const Flotilla__DrainNode *command)
 {
     struct node_meta *node = tables_node(m, command->node_id);
@@ -143,6 +163,8 @@ static int apply_command(struct metadata *m, const Flotilla__MetadataCommand *co
         return apply_drain_node(m, command->drain_node);
     case FLOTILLA__METADATA_COMMAND__COMMAND_ALLOCATE_PRODUCER_IDS:
         return apply_allocate_producer_ids(m, command->allocate_producer_ids);
+    case FLOTILLA__METADATA_COMMAND__COMMAND_DELETE_RECORDS:
+        return apply_delete_records(m, command->delete_records);
     default:
         return ERR_UNSUPPORTED;
     }

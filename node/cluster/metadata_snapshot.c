@@ -39,6 +39,7 @@ static void fill_partitions(struct topic_pack *pack, const struct topic_meta *to
         record->group_id = topic->partitions[i].group_id;
         record->n_replicas = topic->partitions[i].replica_count;
         record->replicas = topic->partitions[i].replicas;
+        record->start_offset = topic->partitions[i].start_offset;
         pack->partition_list[i] = record;
     }
     pack->record.n_partitions = topic->partition_count;

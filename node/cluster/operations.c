@@ -9,7 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum operation_kind { OPERATION_CREATE, OPERATION_ALTER, OPERATION_DELETE, OPERATION_DRAIN };
+enum operation_kind {
+    OPERATION_CREATE,
+    OPERATION_ALTER,
+    OPERATION_DELETE,
+    OPERATION_DELETE_RECORDS,
+    OPERATION_DRAIN
+};
 
 struct operation {
     struct queue node;
@@ -140,6 +146,7 @@ static void check(struct operation *o, bool is_late)
         check_leaders(o, is_late);
         break;
     case OPERATION_DELETE:
+    case OPERATION_DELETE_RECORDS:
         finish(o, 0, "%s", "");
         break;
     case OPERATION_DRAIN:
@@ -342,6 +349,31 @@ void cluster_alter_topic(struct cluster *c, struct cluster_op *op, const char *n
     request.alter_topic = &plan;
     begin(c, op, OPERATION_ALTER, name, &request, timeout_ms, cb, memory_zalloc(sizeof(struct operation)));
     settings_free(&settings);
+}
+
+void cluster_delete_records(struct cluster *c, struct cluster_op *op, const uint8_t topic_id[TOPIC_ID_SIZE],
+                            const struct cluster_partition_start *starts, size_t count, uint64_t timeout_ms,
+                            void (*cb)(struct cluster_op *op))
+{
+    Flotilla__ControllerRequest request = FLOTILLA__CONTROLLER_REQUEST__INIT;
+    Flotilla__DeleteRecords body = FLOTILLA__DELETE_RECORDS__INIT;
+    Flotilla__PartitionStart *records = memory_zalloc((count + 1) * sizeof *records);
+    Flotilla__PartitionStart **list = memory_zalloc((count + 1) * sizeof *list);
+    for (size_t i = 0; i < count; i++) {
+        flotilla__partition_start__init(&records[i]);
+        records[i].index = starts[i].index;
+        records[i].offset = starts[i].offset;
+        list[i] = &records[i];
+    }
+    body.id = (ProtobufCBinaryData){TOPIC_ID_SIZE, (uint8_t *)topic_id};
+    body.n_starts = count;
+    body.starts = list;
+    request.request_case = FLOTILLA__CONTROLLER_REQUEST__REQUEST_DELETE_RECORDS;
+    request.delete_records = &body;
+    begin(c, op, OPERATION_DELETE_RECORDS, "", &request, timeout_ms, cb,
+          memory_zalloc(sizeof(struct operation)));
+    free(list);
+    free(records);
 }
 
 void cluster_drain_node(struct cluster *c, struct cluster_op *op, uint32_t node_id, bool drain,

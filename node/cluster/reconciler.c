@@ -119,6 +119,14 @@ void cluster_replica_damaged(struct cluster *c, uint64_t group_id)
     cluster_wake(c);
 }
 
+/* Whether the replica runs with what the tables say of it. */
+static bool is_current(const struct replica *replica, const struct topic_meta *topic,
+                       const struct partition_meta *partition)
+{
+    return topic_config_equal(&replica->config, &topic->config) &&
+           replica->start_offset == partition->start_offset;
+}
+
 /* ---- starting ---- */
 
 /* A group that this node has never heard a term of is new here; the preferred leader need not wait out a
@@ -156,6 +164,7 @@ static void start(struct cluster *c, struct replica *replica)
     distrust_lost(c, partition);
     replica->state = REPLICA_STARTING;
     replica->config = topic->config;
+    replica->start_offset = partition->start_offset;
     c->reconciler.starting++;
     /* May report the start from inside. */
     c->options.replicas->start(c->options.data, topic, partition, should_campaign(c, partition));
@@ -174,8 +183,10 @@ static void start_next(struct cluster *c)
 /* Deleted or changed while it started. */
 static void check_after_start(struct cluster *c, struct replica *replica)
 {
-    const struct topic_meta *topic = metadata_topic_by_group(c->group0.metadata, replica->group_id, NULL);
-    if (topic == NULL || !topic_config_equal(&topic->config, &replica->config)) {
+    const struct partition_meta *partition;
+    const struct topic_meta *topic =
+        metadata_topic_by_group(c->group0.metadata, replica->group_id, &partition);
+    if (topic == NULL || !is_current(replica, topic, partition)) {
         c->reconciler.has_run = false;
     }
 }
@@ -233,8 +244,9 @@ static void want(struct cluster *c, const struct topic_meta *topic, const struct
         queue_push(&r->waiting, &replica->node);
     }
     replica->is_wanted = true;
-    if (replica->state == REPLICA_RUNNING && !topic_config_equal(&replica->config, &topic->config)) {
+    if (replica->state == REPLICA_RUNNING && !is_current(replica, topic, partition)) {
         replica->config = topic->config;
+        replica->start_offset = partition->start_offset;
         c->options.replicas->configure(c->options.data, topic, partition);
     }
 }

@@ -21,6 +21,7 @@ struct admin_call {
     size_t count;
     size_t next; /* not begun yet */
     unsigned pending;
+    void *context; /* of the handler */
     /* Calls one of the cluster's operations with admin_item_done, or admin_refuse. */
     void (*begin)(struct admin_item *item, size_t index);
     /* Every item is done: responds. */

@@ -15,6 +15,7 @@ static handler *const handlers[KAFKA_KEYS] = {
     [KAFKA_API_API_VERSIONS] = kafka_api_versions,
     [KAFKA_API_CREATE_TOPICS] = kafka_create_topics,
     [KAFKA_API_DELETE_TOPICS] = kafka_delete_topics,
+    [KAFKA_API_DELETE_RECORDS] = kafka_delete_records,
     [KAFKA_API_INIT_PRODUCER_ID] = kafka_init_producer_id,
     [KAFKA_API_OFFSET_FOR_LEADER_EPOCH] = kafka_offset_for_leader_epoch,
     [KAFKA_API_DESCRIBE_CONFIGS] = kafka_describe_configs,

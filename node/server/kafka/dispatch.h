@@ -25,6 +25,7 @@ void kafka_init_producer_id(struct kafka_request *r);
 
 void kafka_create_topics(struct kafka_request *r);
 void kafka_delete_topics(struct kafka_request *r);
+void kafka_delete_records(struct kafka_request *r);
 void kafka_create_partitions(struct kafka_request *r);
 void kafka_describe_configs(struct kafka_request *r);
 void kafka_alter_configs(struct kafka_request *r);

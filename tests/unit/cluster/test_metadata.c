@@ -156,6 +156,24 @@ static int allocate(struct metadata *m, uint32_t count)
     return apply_message(m, &command);
 }
 
+static int delete_records(struct metadata *m, uint8_t id, uint32_t index, int64_t offset)
+{
+    uint8_t bytes[TOPIC_ID_SIZE];
+    memset(bytes, id, sizeof bytes);
+    Flotilla__PartitionStart start = FLOTILLA__PARTITION_START__INIT;
+    Flotilla__PartitionStart *starts[1] = {&start};
+    start.index = index;
+    start.offset = offset;
+    Flotilla__DeleteRecords body = FLOTILLA__DELETE_RECORDS__INIT;
+    body.id = (ProtobufCBinaryData){sizeof bytes, bytes};
+    body.n_starts = 1;
+    body.starts = starts;
+    Flotilla__MetadataCommand command = FLOTILLA__METADATA_COMMAND__INIT;
+    command.command_case = FLOTILLA__METADATA_COMMAND__COMMAND_DELETE_RECORDS;
+    command.delete_records = &body;
+    return apply_message(m, &command);
+}
+
 static struct metadata *three_nodes(void)
 {
     struct metadata *m = metadata_create();
@@ -386,6 +404,25 @@ static void keys_of_a_newer_version_are_kept(void **state)
     metadata_destroy(m);
 }
 
+static void starts_only_go_up(void **state)
+{
+    (void)state;
+    struct metadata *m = three_nodes();
+    struct topic_builder b;
+    topic_of(&b, "orders", 7, 5, 2);
+    assert_int_equal(create(m, &b), 0);
+    assert_int_equal(delete_records(m, 7, 1, 100), 0);
+    assert_int_equal(delete_records(m, 7, 1, 40), 0);
+    assert_int_equal(delete_records(m, 7, 0, -5), 0);
+    assert_int_equal(delete_records(m, 7, 2, 1), ERR_UNKNOWN_PARTITION);
+    assert_int_equal(delete_records(m, 8, 0, 1), ERR_UNKNOWN_TOPIC);
+    struct metadata *copy = restored_copy(m);
+    assert_int_equal(metadata_topic(copy, "orders")->partitions[0].start_offset, 0);
+    assert_int_equal(metadata_topic(copy, "orders")->partitions[1].start_offset, 100);
+    metadata_destroy(copy);
+    metadata_destroy(m);
+}
+
 static void registering_again_keeps_the_draining_flag(void **state)
 {
     (void)state;
@@ -531,6 +568,7 @@ int main(void)
         cmocka_unit_test(partitions_only_grow),
         cmocka_unit_test(settings_change_together_or_not_at_all),
         cmocka_unit_test(keys_of_a_newer_version_are_kept),
+        cmocka_unit_test(starts_only_go_up),
         cmocka_unit_test(registering_again_keeps_the_draining_flag),
         cmocka_unit_test(producer_ids_are_given_once),
         cmocka_unit_test(restored_tables_go_on_the_same_way),

@@ -48,6 +48,29 @@ static void assert_text(struct kafka_string text, const char *expected)
         fail_msg("\"%.*s\" instead of \"%s\"", text.size > 0 ? text.size : 0, text.data, expected);
 }
 
+/* After a start a node does not know at once that what it has not heard of does not exist. */
+static bool tables_are_current(void *data)
+{
+    struct kafka_metadata_request_topic topic = {{{0}}, kafka_string_of("nowhere")};
+    struct kafka_metadata_request request = kafka_metadata_request_default;
+    struct kafka_metadata_response response;
+
+    (void)data;
+    request.allow_auto_topic_creation = false;
+    SET_ITEMS(request.topics, &topic, 1);
+    kafka_client_call(&client, KAFKA_API_METADATA, 12, &request, &response);
+    return response.topics.items[0].error_code == KAFKA_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+static void restart_node(void)
+{
+    kafka_client_close(&client);
+    fleet_stop_node(&fleet, 0, true);
+    fleet_start_node(&fleet, 0);
+    kafka_client_open(&client, fleet.env, node_kafka_port(fleet.nodes[0]));
+    run_until(fleet.env, tables_are_current, NULL, TIMEOUT_MS);
+}
+
 /* ---- topics ---- */
 
 static struct kafka_create_topics_response_topic create_at(int16_t version, const char *name,
@@ -483,10 +506,7 @@ static void test_where_epochs_end(void **state)
     assert_int_equal(create("reigns", 1), 0);
     for (int i = 0; i < 3; i++) {
         if (i > 0) {
-            kafka_client_close(&client);
-            fleet_stop_node(&fleet, 0, true);
-            fleet_start_node(&fleet, 0);
-            kafka_client_open(&client, fleet.env, node_kafka_port(fleet.nodes[0]));
+            restart_node();
         }
         reigns[i] = produce_in_new_reign();
         assert_int_equal(reigns[i].base_offset, i * RECORDS);
@@ -509,22 +529,101 @@ static void test_where_epochs_end(void **state)
     assert_int_equal(end_of_epoch(4, 8, -1, 0).error, KAFKA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
 }
 
+/* ---- deleting records ---- */
+
+struct deleted {
+    int16_t error;
+    int64_t low_watermark;
+};
+
+static struct deleted delete_records(int16_t version, const char *name, int32_t partition, int64_t offset)
+{
+    struct kafka_delete_records_request_partition p = {partition, offset};
+    struct kafka_delete_records_request_topic topic = {kafka_string_of(name), {&p, 1}};
+    struct kafka_delete_records_request request = kafka_delete_records_request_default;
+    struct kafka_delete_records_response response;
+
+    request.timeout_ms = TIMEOUT_MS;
+    SET_ITEMS(request.topics, &topic, 1);
+    kafka_client_call(&client, KAFKA_API_DELETE_RECORDS, version, &request, &response);
+    assert_int_equal(response.topics.count, 1);
+    assert_int_equal(response.topics.items[0].partitions.items[0].partition_index, partition);
+    return (struct deleted){response.topics.items[0].partitions.items[0].error_code,
+                            response.topics.items[0].partitions.items[0].low_watermark};
+}
+
+static int64_t list_offset(const char *name, int64_t timestamp)
+{
+    struct kafka_list_offsets_request_partition p = {0, -1, timestamp};
+    struct kafka_list_offsets_request_topic topic = {kafka_string_of(name), {&p, 1}};
+    struct kafka_list_offsets_request request = kafka_list_offsets_request_default;
+    struct kafka_list_offsets_response response;
+
+    SET_ITEMS(request.topics, &topic, 1);
+    kafka_client_call(&client, KAFKA_API_LIST_OFFSETS, 7, &request, &response);
+    assert_int_equal(response.topics.items[0].partitions.items[0].error_code, 0);
+    return response.topics.items[0].partitions.items[0].offset;
+}
+
+static int16_t fetch_error(const char *name, int64_t offset)
+{
+    struct kafka_fetch_request_partition p = kafka_fetch_request_partition_default;
+    struct kafka_fetch_request_topic topic = {.topic = kafka_string_of(name), .partitions = {&p, 1}};
+    struct kafka_fetch_request request = kafka_fetch_request_default;
+    struct kafka_fetch_response response;
+
+    p.fetch_offset = offset;
+    p.partition_max_bytes = 1 << 20;
+    SET_ITEMS(request.topics, &topic, 1);
+    kafka_client_call(&client, KAFKA_API_FETCH, 11, &request, &response);
+    return response.responses.items[0].partitions.items[0].error_code;
+}
+
+/* In the topic of the test before: three batches of five records. */
+static void test_deleted_records_stay_deleted(void **state)
+{
+    const char *name = "reigns";
+    struct reign reign;
+
+    (void)state;
+    struct deleted d = delete_records(0, name, 0, 7); /* within a batch */
+    assert_int_equal(d.error, 0);
+    assert_int_equal(d.low_watermark, 7);
+    assert_int_equal(list_offset(name, -2), 7);
+    assert_int_equal(list_offset(name, 0), 7); /* by time */
+    assert_int_equal(list_offset(name, -1), 3 * RECORDS);
+    assert_int_equal(fetch_error(name, 6), KAFKA_ERR_OFFSET_OUT_OF_RANGE);
+    assert_int_equal(fetch_error(name, 7), 0);
+    d = delete_records(2, name, 0, 3); /* never back */
+    assert_int_equal(d.error, 0);
+    assert_int_equal(d.low_watermark, 7);
+    assert_int_equal(delete_records(2, name, 0, 3 * RECORDS + 1).error, KAFKA_ERR_OFFSET_OUT_OF_RANGE);
+    assert_int_equal(delete_records(2, name, 0, -2).error, KAFKA_ERR_OFFSET_OUT_OF_RANGE);
+    assert_int_equal(delete_records(2, name, 4, 0).error, KAFKA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    assert_int_equal(delete_records(2, "__consumer_offsets", 0, 0).error, KAFKA_ERR_POLICY_VIOLATION);
+
+    restart_node();
+    run_until(fleet.env, try_produce, &reign, TIMEOUT_MS);
+    assert_int_equal(list_offset(name, -2), 7);
+    assert_int_equal(fetch_error(name, 6), KAFKA_ERR_OFFSET_OUT_OF_RANGE);
+    d = delete_records(1, name, 0, -1); /* all there is */
+    assert_int_equal(d.low_watermark, 4 * RECORDS);
+    assert_int_equal(list_offset(name, -2), 4 * RECORDS);
+    run_until(fleet.env, try_produce, &reign, TIMEOUT_MS);
+    assert_int_equal(reign.base_offset, 4 * RECORDS);
+    assert_int_equal(fetch_error(name, reign.base_offset), 0);
+}
+
 /* ---- all of them ---- */
 
 /* Empty requests, as the golden files have them, are answered at every version. */
 static void test_every_version_is_answered(void **state)
 {
-    static const int16_t keys[] = {KAFKA_API_CREATE_TOPICS,
-                                   KAFKA_API_DELETE_TOPICS,
-                                   KAFKA_API_OFFSET_FOR_LEADER_EPOCH,
-                                   KAFKA_API_DESCRIBE_CONFIGS,
-                                   KAFKA_API_ALTER_CONFIGS,
-                                   KAFKA_API_DESCRIBE_LOG_DIRS,
-                                   KAFKA_API_CREATE_PARTITIONS,
-                                   KAFKA_API_ELECT_LEADERS,
-                                   KAFKA_API_INCREMENTAL_ALTER_CONFIGS,
-                                   KAFKA_API_DESCRIBE_CLUSTER,
-                                   KAFKA_API_DESCRIBE_TOPIC_PARTITIONS};
+    static const int16_t keys[] = {
+        KAFKA_API_CREATE_TOPICS,     KAFKA_API_DELETE_TOPICS,    KAFKA_API_OFFSET_FOR_LEADER_EPOCH,
+        KAFKA_API_DESCRIBE_CONFIGS,  KAFKA_API_ALTER_CONFIGS,    KAFKA_API_DESCRIBE_LOG_DIRS,
+        KAFKA_API_CREATE_PARTITIONS, KAFKA_API_ELECT_LEADERS,    KAFKA_API_INCREMENTAL_ALTER_CONFIGS,
+        KAFKA_API_DELETE_RECORDS,    KAFKA_API_DESCRIBE_CLUSTER, KAFKA_API_DESCRIBE_TOPIC_PARTITIONS};
 
     (void)state;
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -552,6 +651,7 @@ int main(void)
         cmocka_unit_test(test_log_dirs),
         cmocka_unit_test(test_elections),
         cmocka_unit_test(test_where_epochs_end),
+        cmocka_unit_test(test_deleted_records_stay_deleted),
         cmocka_unit_test(test_every_version_is_answered),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
