@@ -49,6 +49,7 @@ struct node_config {
     uint64_t catchup_bytes_per_s;
     uint64_t producer_expiry_ms;
     uint64_t retention_check_ms;
+    uint64_t group_initial_delay_ms;
     uint64_t group_session_timeout_ms;
     uint64_t group_heartbeat_ms;
     uint64_t group_grace_ms;

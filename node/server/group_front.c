@@ -1,9 +1,13 @@
 #include "node/server/group_front.h"
 
 #include "node/base/memory.h"
+#include "node/server/kafka/groups.h"
 #include "node/server/native/groups.h"
 #include <stdlib.h>
 #include <string.h>
+
+/* Of members that speak the Kafka protocol. */
+enum { CLASSIC_SESSION_MIN_MS = 6000, CLASSIC_SESSION_MAX_MS = 30 * 60 * 1000 };
 
 struct group_front {
     struct server *server;
@@ -92,6 +96,12 @@ struct group_front *group_front_create(struct server *s)
         .topics = topics,
         .push = native_push_assignment,
         .answer = native_answer_member,
+        .classic = {.settings = {.initial_delay_ms = (uint32_t)c->group_initial_delay_ms,
+                                 .session_min_ms = CLASSIC_SESSION_MIN_MS,
+                                 .session_max_ms = CLASSIC_SESSION_MAX_MS,
+                                 .members_max = c->group_max_members},
+                    .joined = kafka_answer_join,
+                    .synced = kafka_answer_sync},
         .data = f,
     };
     f->groups = groups_create(&options);

@@ -84,6 +84,8 @@ static const struct setting table[] = {
      "How long an idle idempotent producer is remembered."},
     {"retention-check", SETTING_DURATION, FIELD(retention_check_ms), 100, DAY, "1min", NULL,
      "How often old records are looked for."},
+    {"group-initial-delay", SETTING_DURATION, FIELD(group_initial_delay_ms), 0, MINUTE, "500ms", NULL,
+     "How long a group of Kafka clients waits for more members before its first assignment."},
     {"group-session-timeout", SETTING_DURATION, FIELD(group_session_timeout_ms), 100, HOUR, "10s", NULL,
      "Time without a heartbeat after which a member of a group is given up, unless the member names its own; "
      "also what "

@@ -19,6 +19,10 @@ void kafka_metadata(struct kafka_request *r);
 void kafka_find_coordinator(struct kafka_request *r);
 void kafka_offset_commit(struct kafka_request *r);
 void kafka_offset_fetch(struct kafka_request *r);
+void kafka_join_group(struct kafka_request *r);
+void kafka_sync_group(struct kafka_request *r);
+void kafka_heartbeat(struct kafka_request *r);
+void kafka_leave_group(struct kafka_request *r);
 void kafka_init_producer_id(struct kafka_request *r);
 
 /* ---- administration ---- */

@@ -1,7 +1,7 @@
 /* OffsetCommit: what can be committed goes into one batch of the coordinator's log; the rest has its own
  * error. */
-#include "node/group/offsets.h"
 #include "node/server/kafka/dispatch.h"
+#include "node/server/kafka/groups.h"
 #include "node/server/kafka/lookup.h"
 #include "proto/error.h"
 #include <string.h>
@@ -96,20 +96,30 @@ static void collect_all(struct commit_call *call, const struct kafka_offset_comm
     }
 }
 
+static int16_t check_member(struct kafka_request *r, const struct kafka_group *group)
+{
+    const struct kafka_offset_commit_request *m = r->message;
+    struct kafka_member_texts texts;
+    if (!kafka_member_texts(r, m->member_id, m->group_instance_id, &texts))
+        return KAFKA_ERR_UNKNOWN_MEMBER_ID;
+    return classic_coordinator_check_commit(coordinator_classic(group->coordinator), group->name,
+                                            texts.member_id, texts.instance_id, m->generation_id);
+}
+
 void kafka_offset_commit(struct kafka_request *r)
 {
     const struct kafka_offset_commit_request *m = r->message;
     struct commit_call *call = kafka_request_state(r, sizeof(*call));
-    const char *group = kafka_request_text(r, m->group_id);
-    struct partition *coordinator = NULL;
+    struct kafka_group group;
     call->request = r;
     call->commit.data = call;
     if (!prepare(call, m)) {
         kafka_refuse_too_large(r);
         return;
     }
-    int16_t error =
-        group == NULL ? KAFKA_ERR_INVALID_GROUP_ID : kafka_local_coordinator(r->server, group, &coordinator);
+    int16_t error = kafka_find_group(r, m->group_id, &group);
+    if (error == KAFKA_ERR_NONE)
+        error = check_member(r, &group);
     if (error == KAFKA_ERR_NONE)
         collect_all(call, m);
     if (error != KAFKA_ERR_NONE || call->count == 0)
@@ -117,5 +127,6 @@ void kafka_offset_commit(struct kafka_request *r)
     else if (call->count > OFFSETS_COMMIT_MAX)
         answer(call, KAFKA_ERR_INVALID_COMMIT_OFFSET_SIZE);
     else
-        offsets_commit(coordinator, &call->commit, group, call->commits, call->count, on_committed);
+        offsets_commit(broker_partition(r->server->broker, group.coordinator_id), &call->commit, group.name,
+                       call->commits, call->count, on_committed);
 }
