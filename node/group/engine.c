@@ -475,8 +475,8 @@ static int check_owner(const struct consumer_member *m, const struct topic_parti
 }
 
 int engine_check_commit(struct engine *e, const char *group, const char *member_id,
-                        const struct topic_partition *partitions, size_t count, struct engine_waiter *waiter,
-                        void (*cb)(struct engine_waiter *w))
+                        const struct topic_partition *partitions, size_t count, struct engine_time time,
+                        struct engine_waiter *waiter, void (*cb)(struct engine_waiter *w))
 {
     struct engine_group *g = engine_group_find(e, group);
     if (g != NULL && g->step != NULL) {
@@ -488,7 +488,12 @@ int engine_check_commit(struct engine *e, const char *group, const char *member_
     if (member_id[0] == '\0')
         return of != NULL && of->members != NULL ? ERR_GROUP_NOT_EMPTY : 0;
     const struct consumer_member *m = of != NULL ? consumer_group_member(of, member_id) : NULL;
-    return m != NULL ? check_owner(m, partitions, count) : ERR_UNKNOWN_MEMBER;
+    if (m == NULL)
+        return ERR_UNKNOWN_MEMBER;
+    struct session *s = g != NULL ? session_find(g, member_id) : NULL;
+    if (s != NULL)
+        s->heard_ms = time.now_ms;
+    return check_owner(m, partitions, count);
 }
 
 bool engine_is_idle(const struct engine *e, const char *group)

@@ -154,10 +154,12 @@ struct engine_waiter {
     void (*cb)(struct engine_waiter *w);
 };
 /* 0, ERR_UNKNOWN_MEMBER, ERR_FENCED_MEMBER (not its own), ERR_GROUP_NOT_EMPTY; or ENGINE_WAIT: who owns what
- * is just changing, and `cb` says when to ask again, also at the engine's end. */
+ * is just changing, and `cb` says when to ask again, also at the engine's end. A commit is as good as a
+ * heartbeat.
+ */
 int engine_check_commit(struct engine *e, const char *group, const char *member_id,
-                        const struct topic_partition *partitions, size_t count, struct engine_waiter *waiter,
-                        void (*cb)(struct engine_waiter *w));
+                        const struct topic_partition *partitions, size_t count, struct engine_time time,
+                        struct engine_waiter *waiter, void (*cb)(struct engine_waiter *w));
 /* Nothing waits and no step is under way. */
 bool engine_is_idle(const struct engine *e, const char *group);
 /* Since the member was heard last; 0 for an unknown one. */

@@ -122,7 +122,8 @@ static int check_owner(struct group_state *state, struct offsets_commit_req *req
         return status != 0 ? status : ERR_COORDINATOR_LOADING;
     }
     return engine_check_commit(coordinator_engine(state->coordinator), req->group, req->member_id,
-                               req->partitions.items, req->partitions.count, &req->waiter, on_turn);
+                               req->partitions.items, req->partitions.count,
+                               coordinator_time(state->coordinator), &req->waiter, on_turn);
 }
 
 static void submit(struct offsets_commit_req *req)

@@ -55,7 +55,7 @@ static int may_commit(const struct world *w, const struct client *c, uint32_t pa
 {
     struct engine_waiter waiter;
     struct topic_partition p = place(w, partition);
-    return engine_check_commit(w->engine, c->group, c->id, &p, 1, &waiter, NULL);
+    return engine_check_commit(w->engine, c->group, c->id, &p, 1, w->time, &waiter, NULL);
 }
 
 /* ---- coming and going ---- */
@@ -235,6 +235,22 @@ static void test_silence_is_death_after_the_session(void **state)
     world_settle(w, 100);
     world_check_stable(w, GROUP);
     assert_int_equal(w->clients[1].reading.count, 6); /* joined anew */
+}
+
+static void test_commits_are_heartbeats(void **state)
+{
+    struct world *w = *state;
+    join_many(w, 1);
+    struct client *c = &w->clients[0];
+    for (int i = 0; i < 5; i++) {
+        w->time.now_ms += 8000;
+        assert_int_equal(may_commit(w, c, 0), 0);
+        world_run(w);
+    }
+    assert_int_equal(w->step_count, 0);
+    w->time.now_ms += 11000;
+    world_run(w);
+    assert_int_equal(w->step_count, 1);
 }
 
 static void test_not_letting_go_is_death_too(void **state)
@@ -541,15 +557,16 @@ static void test_commits_wait_for_a_step(void **state)
     client_disconnect(c);
     w->time.now_ms += 1001;
     world_run(w);
-    assert_int_equal(engine_check_commit(w->engine, GROUP, c->id, &mine, 1, &waiter, on_wait_over),
+    assert_int_equal(engine_check_commit(w->engine, GROUP, c->id, &mine, 1, w->time, &waiter, on_wait_over),
                      ENGINE_WAIT);
     world_commit(w, 0);
     assert_null(waiter.cb);
-    assert_int_equal(engine_check_commit(w->engine, GROUP, c->id, &mine, 1, &waiter, on_wait_over),
+    assert_int_equal(engine_check_commit(w->engine, GROUP, c->id, &mine, 1, w->time, &waiter, on_wait_over),
                      ERR_UNKNOWN_MEMBER);
     struct client *other = &w->clients[0];
-    assert_int_equal(engine_check_commit(w->engine, GROUP, other->id, &mine, 1, &waiter, on_wait_over), 0);
-    assert_int_equal(engine_check_commit(w->engine, GROUP, "", &mine, 1, &waiter, on_wait_over),
+    assert_int_equal(
+        engine_check_commit(w->engine, GROUP, other->id, &mine, 1, w->time, &waiter, on_wait_over), 0);
+    assert_int_equal(engine_check_commit(w->engine, GROUP, "", &mine, 1, w->time, &waiter, on_wait_over),
                      ERR_GROUP_NOT_EMPTY);
 }
 
@@ -560,8 +577,9 @@ static void test_commits_of_others_partitions_are_refused(void **state)
     struct engine_waiter waiter;
     for (unsigned i = 0; i < 2; i++) {
         struct topic_partition theirs = w->clients[1 - i].reading.items[0];
-        assert_int_equal(engine_check_commit(w->engine, GROUP, w->clients[i].id, &theirs, 1, &waiter, NULL),
-                         ERR_FENCED_MEMBER);
+        assert_int_equal(
+            engine_check_commit(w->engine, GROUP, w->clients[i].id, &theirs, 1, w->time, &waiter, NULL),
+            ERR_FENCED_MEMBER);
     }
 }
 
@@ -598,6 +616,7 @@ int main(void)
         TEST(test_lost_connection_starts_the_grace),
         TEST(test_back_within_the_grace_nobody_notices),
         TEST(test_silence_is_death_after_the_session),
+        TEST(test_commits_are_heartbeats),
         TEST(test_not_letting_go_is_death_too),
         TEST(test_connection_lost_while_joining),
         TEST(test_static_member_restarts_unnoticed),
