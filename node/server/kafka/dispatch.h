@@ -23,6 +23,10 @@ void kafka_join_group(struct kafka_request *r);
 void kafka_sync_group(struct kafka_request *r);
 void kafka_heartbeat(struct kafka_request *r);
 void kafka_leave_group(struct kafka_request *r);
+void kafka_describe_groups(struct kafka_request *r);
+void kafka_list_groups(struct kafka_request *r);
+void kafka_delete_groups(struct kafka_request *r);
+void kafka_offset_delete(struct kafka_request *r);
 void kafka_init_producer_id(struct kafka_request *r);
 
 /* ---- administration ---- */
