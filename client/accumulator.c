@@ -1,4 +1,5 @@
 #include "client/accumulator.h"
+#include "client/notify.h"
 #include "client/wait.h"
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -35,6 +36,7 @@ struct accumulator {
     atomic_ullong pending; /* also read without the lock */
     unsigned flushing;
     struct core_batch_list done;
+    struct notify notify; /* of `done` */
     struct core_batch_list spare;
     unsigned spare_count;
     uint64_t random;
@@ -98,6 +100,7 @@ void accumulator_destroy(struct accumulator *a)
     }
     batches_free(&a->done);
     batches_free(&a->spare);
+    notify_close(&a->notify);
     pthread_cond_destroy(&a->changed);
     pthread_mutex_destroy(&a->lock);
     free(a);
@@ -141,6 +144,9 @@ static void batch_recycle(struct accumulator *a, struct core_batch *batch)
     a->spare_count++;
 }
 
+/* Stands for the opaque pointer of a record whose producer waits for it: it hears of it that way. */
+static const char awaited[1];
+
 static void batch_report(const struct accumulator *a, const struct core_batch *batch)
 {
     struct flotilla_delivery report = {
@@ -154,6 +160,8 @@ static void batch_report(const struct accumulator *a, const struct core_batch *b
     };
 
     for (int32_t i = 0; i < batch->builder.count; i++) {
+        if (batch->opaques[i] == awaited)
+            continue;
         if (batch->status == 0 && batch->base_offset >= 0)
             report.offset = batch->base_offset + i;
         report.opaque = batch->opaques[i];
@@ -180,6 +188,7 @@ static int deliver_locked(struct accumulator *a)
     TAILQ_CONCAT(&done, &a->done, link);
     if (TAILQ_EMPTY(&done))
         return 0;
+    notify_set(&a->notify, false);
     pthread_mutex_unlock(&a->lock);
     for (batch = TAILQ_FIRST(&done); batch != NULL; batch = TAILQ_NEXT(batch, link)) {
         batch_report(a, batch);
@@ -382,6 +391,21 @@ static struct accumulator_partition *sticky_partition(struct accumulator *a, str
     return topic->partitions[topic->sticky];
 }
 
+/* FLOTILLA_PARTITION_ANY: any will do. */
+static int32_t partition_by_rule(const struct accumulator *a, const struct accumulator_topic *topic,
+                                 const struct accumulator_record *r)
+{
+    int32_t count = (int32_t)topic->partition_count;
+    int32_t chosen = FLOTILLA_PARTITION_ANY;
+
+    if (a->settings.partitioner_cb != NULL)
+        chosen =
+            a->settings.partitioner_cb(a->settings.partitioner_data, topic->name, r->key, r->key_size, count);
+    if (chosen == FLOTILLA_PARTITION_ANY && r->key != NULL)
+        chosen = flotilla_partition_for_key(r->key, r->key_size, count);
+    return chosen;
+}
+
 static struct accumulator_partition *choose_partition(struct accumulator *a, struct accumulator_topic *topic,
                                                       const struct accumulator_record *r, size_t bound,
                                                       bool *wake)
@@ -390,9 +414,9 @@ static struct accumulator_partition *choose_partition(struct accumulator *a, str
         return (uint32_t)r->partition < topic->partition_count ? topic->partitions[r->partition] : NULL;
     if (r->partition != FLOTILLA_PARTITION_ANY)
         return NULL;
-    if (r->key != NULL)
-        return topic
-            ->partitions[flotilla_partition_for_key(r->key, r->key_size, (int32_t)topic->partition_count)];
+    int32_t chosen = partition_by_rule(a, topic, r);
+    if (chosen >= 0)
+        return (uint32_t)chosen < topic->partition_count ? topic->partitions[chosen] : NULL;
     return sticky_partition(a, topic, bound, wake);
 }
 
@@ -416,6 +440,8 @@ static struct core_batch *batch_create(struct accumulator *a, struct accumulator
     batch->status = 0;
     batch->base_offset = -1;
     batch->append_time_ms = -1;
+    batch->waiters = NULL;
+    batch->sent_to = NULL;
     batch->message[0] = '\0';
     return batch;
 }
@@ -447,7 +473,12 @@ static bool append_record(struct accumulator *a, struct accumulator_partition *p
         wake = mark_dirty(a, p);
     }
     if (a->cb != NULL)
-        batch_keep_opaque(p->open, r->opaque);
+        batch_keep_opaque(p->open, r->waiter != NULL ? (void *)(uintptr_t)awaited : r->opaque);
+    if (r->waiter != NULL) {
+        r->waiter->index = p->open->builder.count;
+        r->waiter->next = p->open->waiters;
+        p->open->waiters = r->waiter;
+    }
     batch_builder_add(&p->open->builder, r->timestamp_ms, r->key, r->key_size, r->value, r->value_size,
                       r->headers, r->header_count);
     p->open->charged_bytes += charge;
@@ -494,6 +525,35 @@ int accumulator_append(struct accumulator *a, const struct accumulator_record *r
     int rc = append_locked(a, record, bound, &wake);
     unlock_and_wake(a, wake);
     return rc;
+}
+
+int accumulator_append_and_wait(struct accumulator *a, struct accumulator_record *record, int64_t *offset,
+                                char *error, size_t error_size)
+{
+    struct accumulator_waiter waiter = {.error = error, .error_size = error_size};
+    struct wait_deadline never = wait_deadline_after(-1);
+
+    record->waiter = &waiter;
+    int rc = accumulator_append(a, record);
+    if (rc != 0) {
+        accumulator_last_error(a, error, error_size);
+        return rc;
+    }
+    pthread_mutex_lock(&a->lock);
+    while (!waiter.is_done)
+        wait_changed(a, &never);
+    pthread_mutex_unlock(&a->lock);
+    *offset = waiter.offset;
+    return waiter.status;
+}
+
+int accumulator_fd(struct accumulator *a)
+{
+    pthread_mutex_lock(&a->lock);
+    int fd = notify_open(&a->notify);
+    notify_set(&a->notify, !TAILQ_EMPTY(&a->done));
+    pthread_mutex_unlock(&a->lock);
+    return fd;
 }
 
 /* ---- the core's side ---- */
@@ -601,6 +661,19 @@ static void batch_reclaim(struct core_batch *batch)
     batch->wire = NULL;
 }
 
+/* Who waits goes on once the lock is released. */
+static void tell_waiters(struct core_batch *batch)
+{
+    for (struct accumulator_waiter *w = batch->waiters; w != NULL; w = w->next) {
+        w->status = batch->status;
+        w->offset = batch->status == 0 && batch->base_offset >= 0 ? batch->base_offset + w->index : -1;
+        if (w->error != NULL && w->error_size > 0)
+            snprintf(w->error, w->error_size, "%s", batch->message);
+        w->is_done = true;
+    }
+    batch->waiters = NULL;
+}
+
 void accumulator_complete(struct accumulator *a, struct core_batch *batch)
 {
     bool report_here = a->cb != NULL && a->settings.delivery_thread == DELIVER_FROM_IO;
@@ -611,6 +684,7 @@ void accumulator_complete(struct accumulator *a, struct core_batch *batch)
     if (report_here)
         batch_report(a, batch);
     pthread_mutex_lock(&a->lock);
+    tell_waiters(batch);
     if (batch->status != 0 && a->first_failure == 0) {
         a->first_failure = batch->status;
         snprintf(a->message, sizeof(a->message), "%s", batch->message);
@@ -621,6 +695,7 @@ void accumulator_complete(struct accumulator *a, struct core_batch *batch)
         a->buffered_bytes -= batch->charged_bytes - kept;
         batch->charged_bytes = kept;
         TAILQ_INSERT_TAIL(&a->done, batch, link);
+        notify_set(&a->notify, true);
     }
     is_waited_for = a->waiting > 0;
     pthread_mutex_unlock(&a->lock);

@@ -13,6 +13,17 @@
 struct accumulator;
 struct accumulator_topic;
 
+/* One record whose producer waits for it, on that thread's stack. */
+struct accumulator_waiter {
+    struct accumulator_waiter *next;
+    int32_t index; /* in its batch */
+    bool is_done;
+    int status;
+    int64_t offset;
+    char *error;
+    size_t error_size;
+};
+
 /* One batch of records from the first append to its delivery report. */
 struct core_batch {
     TAILQ_ENTRY(core_batch) link;
@@ -21,6 +32,7 @@ struct core_batch {
     void **opaques; /* one per record when there is a delivery callback */
     size_t opaque_capacity;
     size_t charged_bytes; /* of buffer.bytes */
+    struct accumulator_waiter *waiters;
     uint64_t created_ns;
 
     /* Of the core. */
@@ -75,7 +87,12 @@ struct accumulator_record {
     const struct record_header *headers;
     size_t header_count;
     void *opaque;
+    struct accumulator_waiter *waiter; /* NULL: nobody waits */
 };
+/* [app] The error's text as well, when there is one. */
+int accumulator_append_and_wait(struct accumulator *a, struct accumulator_record *record, int64_t *offset,
+                                char *error, size_t error_size);
+int accumulator_fd(struct accumulator *a); /* [app] see flotilla_producer_fd */
 int accumulator_append(struct accumulator *a, const struct accumulator_record *record); /* [app] */
 int accumulator_poll(struct accumulator *a, int timeout_ms);                            /* [app] */
 int accumulator_flush(struct accumulator *a, int timeout_ms);                           /* [app] */

@@ -119,6 +119,26 @@ void flotilla_client_destroy(struct flotilla_client *client)
     free(client);
 }
 
+struct statistics_run {
+    struct flotilla_statistics *result;
+};
+
+static void fill_statistics(struct core *core, void *data)
+{
+    core_statistics(core, ((struct statistics_run *)data)->result);
+}
+
+int flotilla_client_statistics(struct flotilla_client *client, const struct flotilla_statistics **statistics)
+{
+    struct statistics_run run = {client_result_create(sizeof(struct flotilla_statistics))};
+
+    *statistics = run.result;
+    if (run.result == NULL)
+        return ERR_OUT_OF_MEMORY;
+    driver_call(client->driver, fill_statistics, &run);
+    return 0;
+}
+
 /* ---- waiting ---- */
 
 void client_waiter_init(struct client_waiter *w)

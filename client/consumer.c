@@ -297,3 +297,8 @@ int flotilla_consumer_wait(struct flotilla_consumer *consumer, const char *topic
 {
     return inbox_wait_finished(consumer->inbox, topic, partition, offset, timeout_ms) ? 0 : ERR_TIMED_OUT;
 }
+
+int flotilla_consumer_fd(struct flotilla_consumer *consumer)
+{
+    return inbox_fd(consumer->inbox);
+}

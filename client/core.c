@@ -12,6 +12,29 @@ void *core_alloc(size_t size)
     return p;
 }
 
+static uint64_t statistics_interval(const struct core *core)
+{
+    return (uint64_t)core->settings.statistics_interval_ms * CORE_MS;
+}
+
+static void tell_statistics(struct core *core, struct core_timer *timer)
+{
+    struct flotilla_statistics now;
+
+    core_statistics(core, &now);
+    core->settings.statistics_cb(core->settings.statistics_data, &now);
+    core_timer_set(&core->timers, timer, core->now + statistics_interval(core));
+}
+
+void core_statistics(const struct core *core, struct flotilla_statistics *out)
+{
+    *out = core->totals;
+    for (uint32_t i = 0; i < core->endpoint_count; i++) {
+        out->connections += core->endpoints[i]->state == ENDPOINT_READY;
+        out->requests_waiting += core->endpoints[i]->outstanding;
+    }
+}
+
 struct core *core_create(const struct client_settings *settings, const struct core_io *io, uint64_t seed,
                          uint64_t now_ns)
 {
@@ -27,6 +50,9 @@ struct core *core_create(const struct client_settings *settings, const struct co
     TAILQ_INIT(&core->producers);
     TAILQ_INIT(&core->consumers);
     core_metadata_init(core);
+    core->statistics_timer.cb = tell_statistics;
+    if (settings->statistics_cb != NULL)
+        core_timer_set(&core->timers, &core->statistics_timer, now_ns + statistics_interval(core));
     return core;
 }
 
@@ -38,6 +64,7 @@ void core_destroy(struct core *core)
         core_endpoint_close(core->endpoints[i]);
         free(core->endpoints[i]);
     }
+    core_timer_clear(&core->timers, &core->statistics_timer);
     core_timers_close(&core->timers);
     arena_close(&core->arena);
     free(core);

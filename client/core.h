@@ -106,6 +106,9 @@ void *core_alloc(size_t size); /* zeroed; aborts when there is no memory */
 /* Copies what is known about nodes: ids into `ids`, returns how many there are (may exceed `max`). */
 size_t core_node_ids(const struct core *core, uint32_t *ids, size_t max);
 
+/* Calls back every so often when the settings say so. */
+void core_statistics(const struct core *core, struct flotilla_statistics *out);
+
 /* ---- producers (accumulator.h is the shared side) ---- */
 
 struct core_producer *core_producer_create(struct core *core, const struct client_settings *settings,

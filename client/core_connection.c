@@ -38,6 +38,7 @@ static void endpoint_connect(struct core_endpoint *e)
 
     e->state = ENDPOINT_CONNECTING;
     e->wanted = false;
+    core->totals.connects++;
     e->first_correlation = e->next_correlation = 1;
     core_timer_set(&core->timers, &e->timer,
                    core->now + (uint64_t)core->settings.connect_timeout_ms * CORE_MS);
@@ -119,6 +120,7 @@ static void endpoint_lost(struct core_endpoint *e, int status)
     struct core *core = e->core;
 
     bool is_first = e->failing_since_ns == 0;
+    core->totals.connection_losses += is_first;
     if (is_first)
         e->failing_since_ns = core->now;
     e->retry_ns = core->now + core_pause(core, e->failing_since_ns);

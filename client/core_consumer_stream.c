@@ -158,6 +158,9 @@ static void partition_deliver(struct core_consumer_partition *p, const struct ba
 {
     struct flotilla_batch *batch = inbox_batch_create(FLOTILLA_BATCH_RECORDS, buffer);
 
+    p->consumer->core->totals.batches_received++;
+    p->consumer->core->totals.records_received +=
+        header->record_count > 0 ? (uint64_t)header->record_count : 0;
     batch->data = data;
     batch->size = header->size;
     batch->first_offset = p->position > header->base_offset ? p->position : header->base_offset;

@@ -160,6 +160,7 @@ void core_received(struct core *core, uint32_t connection, size_t size)
     if (!endpoint_is_open(e) || size == 0)
         return;
     e->heard_ns = core->now;
+    core->totals.bytes_received += size;
     if (e->large != NULL) {
         e->large_used += size;
         input_parse_large(e);

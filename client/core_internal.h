@@ -218,6 +218,8 @@ struct core {
     struct core_consumer_list consumers;
     uint64_t next_subscription;
     unsigned turn;
+    struct flotilla_statistics totals; /* what changes with time alone is filled in by core_statistics */
+    struct core_timer statistics_timer;
 };
 
 void core_work_queue(struct core *core, struct core_work *work);

@@ -82,6 +82,7 @@ static void metadata_ask(struct core *core, struct core_endpoint *e)
         names[m.n_topics++] = t->name;
     m.topics = names;
     m.all_topics = core->metadata.all_needed;
+    core->totals.metadata_requests++;
     e->metadata.done = on_metadata;
     core_endpoint_request(e, &e->metadata, FRAME_METADATA, &m.base, NULL);
     free(names);
@@ -184,8 +185,11 @@ static void topic_apply(struct core *core, struct core_topic *topic, const Floti
     topic_resize(topic, (uint32_t)info->n_partitions);
     for (size_t i = 0; i < info->n_partitions; i++) {
         const Flotilla__PartitionInfo *p = info->partitions[i];
-        if (p->index < topic->partition_count)
-            leader_apply(&topic->leaders[p->index], p->leader_id, p->leader_epoch);
+        if (p->index >= topic->partition_count)
+            continue;
+        uint32_t before = topic->leaders[p->index].node_id;
+        leader_apply(&topic->leaders[p->index], p->leader_id, p->leader_epoch);
+        core->totals.leader_changes += before != 0 && before != topic->leaders[p->index].node_id;
     }
     topic->known = topic->partition_count > 0;
     topic->missing_since_ns = 0;
@@ -348,6 +352,7 @@ bool core_leader_learn(struct core *core, struct core_topic *topic, uint32_t par
     if (status->leader_id != 0 && status->leader_id != from_node && status->leader_epoch >= leader->epoch &&
         (leader->node_id != status->leader_id || status->leader_epoch > leader->epoch)) {
         leader_apply(leader, status->leader_id, status->leader_epoch);
+        core->totals.leader_changes++;
         core_log(core, FLOTILLA_LOG_INFO, "msg=\"leader moved\" partition=%s/%u leader=%u epoch=%d",
                  topic->name, partition, leader->node_id, leader->epoch);
         return true;

@@ -102,6 +102,7 @@ void core_sent(struct core *core, uint32_t connection, size_t size)
     struct core_out *out;
 
     e->out_offset += size;
+    core->totals.bytes_sent += size;
     while ((out = TAILQ_FIRST(&e->out)) != NULL && e->out_offset >= out->size + out_payload_size(out)) {
         e->out_offset -= out->size + out_payload_size(out);
         out_remove(e, out, 0);
@@ -160,6 +161,7 @@ static uint64_t request_register(struct core_endpoint *e, struct core_request *r
     request->correlation = e->next_correlation++;
     *request_slot(e, request->correlation) = request;
     e->outstanding++;
+    e->core->totals.requests++;
     core_endpoint_listen(e);
     return request->correlation;
 }

@@ -18,6 +18,10 @@ static void batch_end(struct core_producer_partition *p, struct core_batch *batc
     }
     TAILQ_REMOVE(&p->in_flight, batch, link);
     p->count--;
+    if (status == 0)
+        p->producer->core->totals.records_acknowledged += (uint64_t)batch->builder.count;
+    else
+        p->producer->core->totals.records_failed += (uint64_t)batch->builder.count;
     batch->status = status;
     snprintf(batch->message, sizeof(batch->message), "%s", message);
     accumulator_complete(p->producer->accumulator, batch);
@@ -66,6 +70,8 @@ void core_producer_batch_send(struct core *core, struct core_producer_partition 
         left_ms < PRODUCER_REQUEST_TIMEOUT_MS ? (uint32_t)left_ms + 1 : PRODUCER_REQUEST_TIMEOUT_MS;
     if (p->sent == 0)
         p->answered_ns = core->now;
+    core->totals.batches_sent++;
+    core->totals.batches_repeated += batch->sent_to != NULL;
     batch->is_sent = true;
     p->sent++;
     batch->sent_to = e;

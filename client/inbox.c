@@ -1,4 +1,5 @@
 #include "client/inbox.h"
+#include "client/notify.h"
 #include "client/wait.h"
 
 /* A partition that is read empty gives back what a large batch could need. */
@@ -39,6 +40,7 @@ struct inbox {
     TAILQ_HEAD(, inbox_partition) ready; /* the one that was served goes to the end */
     TAILQ_HEAD(, inbox_partition) released;
     TAILQ_HEAD(, inbox_rebalance) rebalances;
+    struct notify notify;
     unsigned pollers; /* threads in inbox_poll */
     bool was_polled;  /* since the core asked */
     unsigned finish_waiters;
@@ -99,6 +101,7 @@ void inbox_destroy(struct inbox *inbox)
         batches_free(&p->queued);
         free(p);
     }
+    notify_close(&inbox->notify);
     pthread_cond_destroy(&inbox->changed);
     pthread_mutex_destroy(&inbox->lock);
     free(inbox);
@@ -162,6 +165,11 @@ int32_t inbox_partition_index(const struct inbox_partition *p)
 
 /* ---- the ready list ---- */
 
+static void notify_update(struct inbox *inbox)
+{
+    notify_set(&inbox->notify, !TAILQ_EMPTY(&inbox->ready) || !TAILQ_EMPTY(&inbox->rebalances));
+}
+
 static void ready_update(struct inbox *inbox, struct inbox_partition *p)
 {
     bool ready = !p->paused && !TAILQ_EMPTY(&p->queued);
@@ -175,6 +183,7 @@ static void ready_update(struct inbox *inbox, struct inbox_partition *p)
         TAILQ_REMOVE(&inbox->ready, p, ready_link);
     if (ready)
         pthread_cond_broadcast(&inbox->changed);
+    notify_update(inbox);
 }
 
 static void drop_queued(struct inbox *inbox, struct inbox_partition *p)
@@ -352,6 +361,7 @@ static struct flotilla_batch *take_next(struct inbox *inbox)
     TAILQ_REMOVE(&inbox->ready, p, ready_link);
     p->is_ready = false;
     ready_update(inbox, p);
+    notify_update(inbox);
     return batch;
 }
 
@@ -448,6 +458,7 @@ void inbox_push_rebalance(struct inbox *inbox, enum flotilla_rebalance event,
     }
     TAILQ_INSERT_TAIL(&inbox->rebalances, r, link);
     pthread_cond_broadcast(&inbox->changed);
+    notify_update(inbox);
     pthread_mutex_unlock(&inbox->lock);
 }
 
@@ -462,6 +473,7 @@ struct inbox_rebalance *inbox_take_rebalance(struct inbox *inbox, int timeout_ms
             break;
     if (r != NULL)
         TAILQ_REMOVE(&inbox->rebalances, r, link);
+    notify_update(inbox);
     pthread_mutex_unlock(&inbox->lock);
     return r;
 }
@@ -514,4 +526,13 @@ bool inbox_wait_finished(struct inbox *inbox, const char *topic, int32_t index, 
     inbox->finish_waiters--;
     pthread_mutex_unlock(&inbox->lock);
     return done;
+}
+
+int inbox_fd(struct inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    int fd = notify_open(&inbox->notify);
+    notify_update(inbox);
+    pthread_mutex_unlock(&inbox->lock);
+    return fd;
 }

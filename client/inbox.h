@@ -100,6 +100,7 @@ void inbox_wake_on_poll(struct inbox *inbox); /* [io] once, with the next poll *
 bool inbox_wait_finished(struct inbox *inbox, const char *topic, int32_t index, int64_t offset,
                          int timeout_ms);
 
+int inbox_fd(struct inbox *inbox); /* [app] see flotilla_consumer_fd */
 /* [app] NULL: nothing came, or there is a rebalance to be told first. */
 struct flotilla_batch *inbox_poll(struct inbox *inbox, int timeout_ms);
 void inbox_release(struct flotilla_batch *batch); /* [app] */

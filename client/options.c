@@ -226,6 +226,21 @@ void flotilla_options_set_log(struct flotilla_options *options, flotilla_log_cb 
     options->settings.log_data = data;
 }
 
+void flotilla_options_set_partitioner(struct flotilla_options *options, flotilla_partitioner_cb cb,
+                                      void *data)
+{
+    options->settings.partitioner_cb = cb;
+    options->settings.partitioner_data = data;
+}
+
+void flotilla_options_set_statistics(struct flotilla_options *options, int interval_ms,
+                                     flotilla_statistics_cb cb, void *data)
+{
+    options->settings.statistics_cb = interval_ms > 0 ? cb : NULL;
+    options->settings.statistics_data = data;
+    options->settings.statistics_interval_ms = interval_ms;
+}
+
 void client_settings_from(struct client_settings *settings, const struct flotilla_options *options)
 {
     if (options != NULL) {

@@ -48,6 +48,11 @@ struct client_settings {
 
     flotilla_log_cb log_cb;
     void *log_data;
+    flotilla_partitioner_cb partitioner_cb; /* NULL: by key, else sticky */
+    void *partitioner_data;
+    flotilla_statistics_cb statistics_cb;
+    void *statistics_data;
+    int64_t statistics_interval_ms;
 };
 
 /* With a group, whether finished offsets are committed without being asked to. */

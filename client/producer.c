@@ -102,38 +102,94 @@ static int check_record(const char *topic, int64_t timestamp_ms, const struct fl
     return rc;
 }
 
+/* A record as the accumulator takes it; its headers are copied to `on_stack` or, when there are many, to
+ * memory that the caller frees. */
+static int record_fill(struct accumulator_record *record, struct record_header on_stack[HEADERS_ON_STACK],
+                       const struct flotilla_header *headers)
+{
+    struct record_header *copies = on_stack;
+    int rc = check_record(record->topic, record->timestamp_ms, headers, record->header_count);
+
+    if (rc != 0)
+        return rc;
+    if (record->header_count > HEADERS_ON_STACK &&
+        (copies = calloc(record->header_count, sizeof(*copies))) == NULL)
+        return ERR_OUT_OF_MEMORY;
+    for (size_t i = 0; i < record->header_count; i++)
+        copies[i] = (struct record_header){headers[i].key, headers[i].key_size, headers[i].value,
+                                           headers[i].value_size};
+    record->headers = copies;
+    if (record->timestamp_ms == FLOTILLA_TIMESTAMP_NOW)
+        record->timestamp_ms = wall_clock_ms();
+    return 0;
+}
+
+static void record_free(const struct accumulator_record *record, const struct record_header *on_stack)
+{
+    if (record->headers != on_stack)
+        free((void *)(uintptr_t)record->headers);
+}
+
 int flotilla_produce(struct flotilla_producer *producer, const char *topic, int32_t partition,
                      int64_t timestamp_ms, const void *key, size_t key_size, const void *value,
                      size_t value_size, const struct flotilla_header *headers, size_t header_count,
                      void *opaque)
 {
     struct record_header on_stack[HEADERS_ON_STACK];
-    struct record_header *copies = on_stack;
-    int rc = check_record(topic, timestamp_ms, headers, header_count);
-
-    if (rc != 0)
-        return rc;
-    if (header_count > HEADERS_ON_STACK && (copies = calloc(header_count, sizeof(*copies))) == NULL)
-        return ERR_OUT_OF_MEMORY;
-    for (size_t i = 0; i < header_count; i++)
-        copies[i] = (struct record_header){headers[i].key, headers[i].key_size, headers[i].value,
-                                           headers[i].value_size};
     struct accumulator_record record = {
         .topic = topic,
         .partition = partition,
-        .timestamp_ms = timestamp_ms == FLOTILLA_TIMESTAMP_NOW ? wall_clock_ms() : timestamp_ms,
+        .timestamp_ms = timestamp_ms,
         .key = key,
         .key_size = key_size,
         .value = value,
         .value_size = value_size,
-        .headers = copies,
         .header_count = header_count,
         .opaque = opaque,
     };
+    int rc = record_fill(&record, on_stack, headers);
+
+    if (rc != 0)
+        return rc;
     rc = accumulator_append(producer->accumulator, &record);
-    if (copies != on_stack)
-        free(copies);
+    record_free(&record, on_stack);
     return rc;
+}
+
+int flotilla_produce_sync(struct flotilla_producer *producer, const char *topic, int32_t partition,
+                          int64_t timestamp_ms, const void *key, size_t key_size, const void *value,
+                          size_t value_size, const struct flotilla_header *headers, size_t header_count,
+                          int64_t *offset, char *error, size_t error_size)
+{
+    struct record_header on_stack[HEADERS_ON_STACK];
+    struct accumulator_record record = {
+        .topic = topic,
+        .partition = partition,
+        .timestamp_ms = timestamp_ms,
+        .key = key,
+        .key_size = key_size,
+        .value = value,
+        .value_size = value_size,
+        .header_count = header_count,
+    };
+    int64_t written = -1;
+    int rc = driver_is_own_thread(producer->client->driver) ? ERR_INVALID_ARGUMENT
+                                                            : record_fill(&record, on_stack, headers);
+
+    if (offset != NULL)
+        *offset = -1;
+    if (rc != 0)
+        return client_error(error, error_size, rc, "%s", error_text(rc));
+    rc = accumulator_append_and_wait(producer->accumulator, &record, &written, error, error_size);
+    record_free(&record, on_stack);
+    if (offset != NULL)
+        *offset = written;
+    return rc;
+}
+
+int flotilla_producer_fd(struct flotilla_producer *producer)
+{
+    return accumulator_fd(producer->accumulator);
 }
 
 int flotilla_producer_poll(struct flotilla_producer *producer, int timeout_ms)

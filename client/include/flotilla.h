@@ -160,6 +160,7 @@ const char *flotilla_version(void);
  */
 /* clang-format on */
 struct flotilla_options;
+struct flotilla_client;
 
 struct flotilla_options *flotilla_options_create(void);
 void flotilla_options_destroy(struct flotilla_options *options); /* NULL is fine */
@@ -175,6 +176,40 @@ const char *flotilla_options_get(const struct flotilla_options *options, const c
 enum flotilla_log_level { FLOTILLA_LOG_DEBUG, FLOTILLA_LOG_INFO, FLOTILLA_LOG_WARNING, FLOTILLA_LOG_ERROR };
 typedef void (*flotilla_log_cb)(void *data, enum flotilla_log_level level, const char *message);
 void flotilla_options_set_log(struct flotilla_options *options, flotilla_log_cb cb, void *data);
+
+/* Chooses the partition of records with FLOTILLA_PARTITION_ANY instead of the rule below, on the producing
+ * thread; must be quick and must not call the library. FLOTILLA_PARTITION_ANY leaves the choice to that rule.
+ */
+typedef int32_t (*flotilla_partitioner_cb)(void *data, const char *topic, const void *key, size_t key_size,
+                                           int32_t partition_count);
+void flotilla_options_set_partitioner(struct flotilla_options *options, flotilla_partitioner_cb cb,
+                                      void *data);
+
+/* Totals since a client was made. */
+struct flotilla_statistics {
+    uint64_t connections; /* open now */
+    uint64_t connects;    /* attempts */
+    uint64_t connection_losses;
+    uint64_t bytes_sent;
+    uint64_t bytes_received;
+    uint64_t requests;         /* that want an answer */
+    uint64_t requests_waiting; /* for it, now */
+    uint64_t records_acknowledged;
+    uint64_t records_failed;
+    uint64_t batches_sent; /* attempts */
+    uint64_t batches_repeated;
+    uint64_t batches_received;
+    uint64_t records_received;
+    uint64_t leader_changes; /* noticed */
+    uint64_t metadata_requests;
+};
+/* A result, to be freed by flotilla_result_free. */
+int flotilla_client_statistics(struct flotilla_client *client, const struct flotilla_statistics **statistics);
+/* Gives them every interval_ms on the background thread; must be quick and must not call the library. Before
+ * flotilla_client_create. */
+typedef void (*flotilla_statistics_cb)(void *data, const struct flotilla_statistics *statistics);
+void flotilla_options_set_statistics(struct flotilla_options *options, int interval_ms,
+                                     flotilla_statistics_cb cb, void *data);
 
 /* ---- client ---- */
 
@@ -242,12 +277,23 @@ int flotilla_produce(struct flotilla_producer *producer, const char *topic, int3
                      size_t value_size, const struct flotilla_header *headers, size_t header_count,
                      void *opaque);
 
+/* The same, and waits until the record is acknowledged or given up (delivery.timeout.ms at the latest). 0,
+ * and its offset (-1 with acks=0) in `offset`, which may be NULL; else an error whose class tells whether the
+ * record may have been written. The delivery callback is not called for it. */
+int flotilla_produce_sync(struct flotilla_producer *producer, const char *topic, int32_t partition,
+                          int64_t timestamp_ms, const void *key, size_t key_size, const void *value,
+                          size_t value_size, const struct flotilla_header *headers, size_t header_count,
+                          int64_t *offset, char *error, size_t error_size);
+
 /* Calls the delivery callback for what is done, waiting for the first up to timeout_ms (-1: forever). Returns
  * how many reports were made. With delivery.thread=io or without callback there is nothing to do. */
 int flotilla_producer_poll(struct flotilla_producer *producer, int timeout_ms);
 /* Sends everything at once and waits until every accepted record is reported (calling the callback here in
  * poll mode). 0; FLOTILLA_ERR_TIMED_OUT; without callback the first failure since the last flush. */
 int flotilla_producer_flush(struct flotilla_producer *producer, int timeout_ms);
+/* For a program's own event loop: readable while flotilla_producer_poll(producer, 0) has reports to make.
+ * Negative: an error. Belongs to the producer. */
+int flotilla_producer_fd(struct flotilla_producer *producer);
 /* Records accepted and not reported yet. */
 uint64_t flotilla_producer_pending(const struct flotilla_producer *producer);
 /* The message of the last error of flotilla_produce on the calling thread's producer, for a log line; "" if
@@ -345,6 +391,11 @@ int flotilla_consumer_membership(struct flotilla_consumer *consumer,
 /* The next batch of one partition, or NULL when none came within timeout_ms (-1: forever). Every batch must
  * be released; until then it counts as prefetched. */
 struct flotilla_batch *flotilla_consumer_poll(struct flotilla_consumer *consumer, int timeout_ms);
+
+/* For a program's own event loop: readable while flotilla_consumer_poll(consumer, 0) has something to return
+ * or to tell. Negative: an error. Belongs to the consumer. Finished offsets are committed in poll, so call
+ * that at least every commit.interval.ms. */
+int flotilla_consumer_fd(struct flotilla_consumer *consumer);
 
 enum flotilla_batch_kind {
     FLOTILLA_BATCH_RECORDS,

@@ -7,6 +7,7 @@
 // clang-format on
 #include "client/include/flotilla.h"
 #include "tests/unit/client/helper_server.h"
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,12 +195,101 @@ static void a_cluster_that_is_down_is_told_in_time(void **state)
     flotilla_options_destroy(options);
 }
 
+static int32_t always_two(void *data, const char *topic, const void *key, size_t key_size, int32_t count)
+{
+    (void)topic, (void)key, (void)key_size;
+    ++*(int *)data;
+    return count > 2 ? 2 : FLOTILLA_PARTITION_ANY;
+}
+
+static void count_reports(void *data, const struct flotilla_delivery *d)
+{
+    assert_int_equal(d->status, 0);
+    assert_null(d->opaque);
+    ++*(int *)data;
+}
+
+static bool is_readable(int fd, int timeout_ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    return poll(&p, 1, timeout_ms) == 1;
+}
+
+/* One thread with a loop of its own: a record that is waited for, a partitioner, descriptors to poll, totals.
+ */
+static void works_in_an_event_loop(void **state)
+{
+    struct server *s = server_start(PARTITIONS);
+    struct flotilla_options *options = flotilla_options_create();
+    struct flotilla_client *client;
+    struct flotilla_producer *producer;
+    struct flotilla_consumer *consumer;
+    const struct flotilla_statistics *totals;
+    int chosen = 0, reports = 0;
+    int64_t offset = -1;
+    char error[300];
+
+    (void)state;
+    flotilla_options_set_partitioner(options, always_two, &chosen);
+    assert_int_equal(flotilla_client_create(&client, server_bootstrap(s), NULL, error, sizeof(error)), 0);
+    assert_int_equal(flotilla_producer_create(&producer, client, options, count_reports, &reports, NULL, 0),
+                     0);
+    assert_int_equal(flotilla_produce_sync(producer, "orders", FLOTILLA_PARTITION_ANY, -1, "k", 1, "a", 1,
+                                           NULL, 0, &offset, error, sizeof(error)),
+                     0);
+    assert_int_equal(offset, 0);
+    assert_int_equal(flotilla_produce_sync(producer, "nowhere", 0, -1, NULL, 0, "a", 1, NULL, 0, &offset,
+                                           error, sizeof(error)),
+                     FLOTILLA_ERR_UNKNOWN_TOPIC);
+    assert_non_null(strstr(error, "nowhere"));
+    assert_int_equal(flotilla_producer_poll(producer, 0), 1); /* settled, but not reported to the callback */
+    assert_int_equal(reports, 0);
+    assert_false(is_readable(flotilla_producer_fd(producer), 0));
+    assert_int_equal(
+        flotilla_produce(producer, "orders", FLOTILLA_PARTITION_ANY, -1, NULL, 0, "b", 1, NULL, 0, NULL), 0);
+    assert_true(is_readable(flotilla_producer_fd(producer), TIMEOUT_MS));
+    assert_int_equal(flotilla_producer_poll(producer, 0), 1);
+    assert_int_equal(reports, 1);
+    assert_false(is_readable(flotilla_producer_fd(producer), 0));
+    assert_int_equal(chosen, 2);
+
+    assert_int_equal(flotilla_consumer_create(&consumer, client, NULL, error, sizeof(error)), 0);
+    int fd = flotilla_consumer_fd(consumer);
+    assert_false(is_readable(fd, 0));
+    assert_int_equal(
+        flotilla_consumer_subscribe(consumer, "orders", 2, FLOTILLA_START_BEGINNING, 0, error, sizeof(error)),
+        0);
+    for (int records = 0; records < 2;) {
+        assert_true(is_readable(fd, TIMEOUT_MS));
+        struct flotilla_batch *batch = flotilla_consumer_poll(consumer, 0);
+        assert_non_null(batch);
+        while (flotilla_batch_next(batch) != NULL)
+            records++;
+        flotilla_batch_release(batch);
+    }
+    assert_false(is_readable(fd, 0));
+    assert_int_equal(flotilla_consumer_wait(consumer, "orders", 2, 2, TIMEOUT_MS), 0);
+    assert_int_equal(flotilla_consumer_wait(consumer, "orders", 2, 3, 10), FLOTILLA_ERR_TIMED_OUT);
+    assert_int_equal(flotilla_client_statistics(client, &totals), 0);
+    assert_int_equal(totals->records_acknowledged, 2);
+    assert_int_equal(totals->records_received, 2);
+    assert_true(totals->bytes_sent > 0 && totals->bytes_received > 0 && totals->connections > 0);
+    flotilla_result_free(totals);
+    flotilla_consumer_destroy(consumer);
+    flotilla_producer_destroy(producer);
+    flotilla_client_destroy(client);
+    flotilla_options_destroy(options);
+    server_stop(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(produces_and_consumes_while_connections_break),
         cmocka_unit_test(administration_names_what_failed),
         cmocka_unit_test(a_cluster_that_is_down_is_told_in_time),
+        cmocka_unit_test(works_in_an_event_loop),
     };
     return cmocka_run_group_tests_name("client/api", tests, NULL, NULL);
 }
