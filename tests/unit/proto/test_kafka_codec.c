@@ -4,6 +4,7 @@
 #include "tests/unit/proto/helper_cmocka.h"
 #include "tests/unit/proto/helper_kafka.h"
 #include "tests/unit/proto/helper_random.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { ROUNDS = 20, MAX_DEPTH = 5 };
@@ -45,6 +46,26 @@ static void test_table_is_sound(void **state)
     assert_null(kafka_api_find(-1));
     assert_null(kafka_api_find(4)); /* between brokers: never spoken */
     assert_null(kafka_api_find(INT16_MAX));
+}
+
+/* docs/kafka.md says what is served. */
+static void test_documentation_names_every_version(void **state)
+{
+    char *text = calloc(1, GOLDEN_MAX_SIZE), row[128];
+    FILE *file = fopen(GOLDEN_DIR "/../../docs/kafka.md", "r");
+
+    (void)state;
+    assert_non_null(file);
+    assert_in_range(fread(text, 1, GOLDEN_MAX_SIZE - 1, file), 1, GOLDEN_MAX_SIZE - 2);
+    fclose(file);
+    for (size_t i = 0; i < kafka_api_count(); i++) {
+        const struct kafka_api *api = kafka_api_at(i);
+        snprintf(row, sizeof(row), "\n| %d | %s | %d to %d |", api->key, api->name, api->oldest_version,
+                 api->newest_version);
+        if (strstr(text, row) == NULL)
+            fail_msg("docs/kafka.md lacks the row%s", row);
+    }
+    free(text);
 }
 
 /* ---- there and back ---- */
@@ -392,6 +413,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table_is_sound),
+        cmocka_unit_test(test_documentation_names_every_version),
         cmocka_unit_test(test_random_messages_come_back),
         cmocka_unit_test(test_fields_of_other_versions_have_their_defaults),
         cmocka_unit_test(test_text_too_long_for_an_old_version),
