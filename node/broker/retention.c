@@ -5,6 +5,7 @@
 #include "node/broker/internal.h"
 
 #include "node/base/memory.h"
+#include "node/broker/compaction.h"
 #include "node/env/sabotage.h"
 
 static int64_t oldest_allowed_ms(const struct partition *p)

@@ -533,6 +533,40 @@ static void test_retention_by_size(void **state)
     node_close(&n, false);
 }
 
+/* One commit of many partitions. */
+static void commit_many(struct node *n, const char *group, uint32_t partitions, int64_t offset)
+{
+    struct offset_commit *what = memory_zalloc(partitions * sizeof *what);
+    struct commit c = {0};
+    for (uint32_t i = 0; i < partitions; i++)
+        what[i] = (struct offset_commit){.partition = i, .offset = offset, .metadata = "where I was"};
+    offsets_commit(coordinator(n), &c.req, group, what, partitions, on_committed);
+    WAIT_FOR(n, c.answered);
+    assert_int_equal(c.status, 0);
+    free(what);
+}
+
+/* What a group has committed in its life is many times what its offsets are. */
+static void test_offsets_are_compacted(void **state)
+{
+    enum { PARTITIONS = 1000, COMMITS = 100, COMMIT_BYTES_MIN = 50000, LOG_BYTES_MAX = 2500000 };
+    struct node n;
+    node_open(&n, *state);
+    for (int64_t i = 1; i <= COMMITS; i++)
+        commit_many(&n, "email", PARTITIONS, i);
+    assert_int_equal(partition_end_offset(coordinator(&n)), PARTITIONS * COMMITS);
+    _Static_assert(LOG_BYTES_MAX * 2 <= COMMIT_BYTES_MIN * COMMITS, "not all of it may be left");
+    WAIT_FOR(&n, (broker_retain(n.broker),
+                  log_size_bytes(group_log(partition_group(coordinator(&n)))) < LOG_BYTES_MAX));
+    assert_true(partition_start_offset(coordinator(&n)) > 0);
+    for (int restart = 0; restart < 2; restart++) {
+        node_close(&n, false);
+        node_open(&n, *state);
+        assert_int_equal(committed(&n, "email"), COMMITS);
+    }
+    node_close(&n, false);
+}
+
 static void test_erased_replica_leaves_nothing(void **state)
 {
     struct node n;
@@ -614,6 +648,7 @@ int main(void)
         TEST(test_restart),
         TEST(test_many_batches_through_snapshots),
         TEST(test_retention_by_size),
+        TEST(test_offsets_are_compacted),
         TEST(test_erased_replica_leaves_nothing),
         TEST(test_kill_loses_nothing_and_repeats_nothing),
     };
