@@ -3,6 +3,7 @@
 set -euo pipefail
 build=$(cd "$1" && pwd)
 outside=$(cd "$(dirname "$0")/outside" && pwd)
+examples=$(cd "$(dirname "$0")/../../client/examples" && pwd)
 directory=$(mktemp -d)
 prefix=$directory/prefix
 trap '"$prefix/bin/flotilla" local destroy --dir "$directory/c" >/dev/null 2>&1 || true; rm -rf "$directory"' EXIT
@@ -25,8 +26,8 @@ done
 
 export PKG_CONFIG_PATH=$(dirname "$library")/pkgconfig LD_LIBRARY_PATH=$(dirname "$library")
 # shellcheck disable=SC2046
-quietly cc -Wall -Wextra -Wpedantic -Werror -std=c99 -o "$directory/by_pkg_config" "$outside/hello.c" $(pkg-config --cflags --libs flotilla)
-quietly cmake -S "$outside" -B "$directory/outside" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Debug
+quietly cc -Wall -Wextra -Wpedantic -Werror -std=c99 -o "$directory/by_pkg_config" "$examples/hello.c" $(pkg-config --cflags --libs flotilla)
+quietly cmake -S "$outside" -B "$directory/outside" -DEXAMPLES="$examples" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Debug
 quietly cmake --build "$directory/outside"
 quietly "$directory/outside/modern"
 

@@ -1,4 +1,7 @@
-/* An outside program: sends one record and reads it back as a member of a group. */
+/* 1. Sends one record and reads it back as a member of a group.
+ *
+ *     flotilla topic create hello
+ *     hello 127.0.0.1:9192 */
 #include <flotilla.h>
 #include <stdio.h>
 
@@ -19,10 +22,11 @@ int main(int argc, char **argv)
     struct flotilla_options *options = flotilla_options_create();
 
     flotilla_options_set(options, "group", "outside", NULL, 0);
-    if (flotilla_client_create(&client, argc > 1 ? argv[1] : "127.0.0.1:9192", NULL, error, sizeof(error)) != 0 ||
+    if (flotilla_client_create(&client, argc > 1 ? argv[1] : "127.0.0.1:9192", NULL, error, sizeof(error)) !=
+            0 ||
         flotilla_producer_create(&producer, client, NULL, NULL, NULL, error, sizeof(error)) != 0 ||
-        flotilla_produce(producer, topic, FLOTILLA_PARTITION_ANY, FLOTILLA_TIMESTAMP_NOW, NULL, 0, "hello", 5, NULL, 0,
-                         NULL) != 0 ||
+        flotilla_produce(producer, topic, FLOTILLA_PARTITION_ANY, FLOTILLA_TIMESTAMP_NOW, NULL, 0, "hello", 5,
+                         NULL, 0, NULL) != 0 ||
         flotilla_producer_flush(producer, 10000) != 0)
         return failed("not sent");
     if (flotilla_consumer_create(&consumer, client, options, error, sizeof(error)) != 0 ||
@@ -30,7 +34,8 @@ int main(int argc, char **argv)
         return failed(error);
     batch = flotilla_consumer_poll(consumer, 10000);
     const struct flotilla_record *record = batch != NULL ? flotilla_batch_next(batch) : NULL;
-    printf("read: %.*s\n", record != NULL ? (int)record->value_size : 0, record != NULL ? (const char *)record->value : "");
+    printf("read: %.*s\n", record != NULL ? (int)record->value_size : 0,
+           record != NULL ? (const char *)record->value : "");
     int found = record != NULL;
     flotilla_batch_release(batch);
     flotilla_consumer_destroy(consumer); /* commits and leaves */
