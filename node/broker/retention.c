@@ -30,6 +30,8 @@ static int64_t wanted_start(const struct partition *p, struct log *log)
 void partition_retain(struct partition *p)
 {
     struct log *log = group_log(p->group);
+    if (p->machine != NULL)
+        compaction_run(p->group);
     int64_t from = log_start_offset(log);
     int64_t to = wanted_start(p, log);
     if (to <= from)
