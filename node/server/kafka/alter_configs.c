@@ -11,9 +11,30 @@ enum config_operation { CONFIG_SET = 0, CONFIG_DELETE = 1 };
 static const char not_a_topic[] =
     "only topics can be altered; a node's settings are in its configuration file";
 
-static void set_resource(struct admin_item *item, int8_t type, struct kafka_string name)
+/* One for each resource, in the order of the request; filled with what is known before the answer. */
+static struct kafka_alter_configs_response_resource *results_of(const struct admin_call *call)
 {
-    const struct server *s = item->call->request->server;
+    return call->context;
+}
+
+static struct admin_call *call_create(struct kafka_request *r, int32_t count)
+{
+    struct admin_call *call = admin_call_create(r, (size_t)count);
+    if (call == NULL)
+        return NULL;
+    call->context = KAFKA_NEW(&r->arena, alter_configs_response_resource, call->count);
+    if (call->context != NULL)
+        return call;
+    kafka_refuse_too_large(r);
+    return NULL;
+}
+
+static void set_resource(struct admin_call *call, size_t index, int8_t type, struct kafka_string name)
+{
+    const struct server *s = call->request->server;
+    struct admin_item *item = &call->items[index];
+    results_of(call)[index].resource_type = type;
+    results_of(call)[index].resource_name = name;
     if (type != CONFIG_RESOURCE_TOPIC) {
         admin_refuse(item, KAFKA_ERR_INVALID_REQUEST, not_a_topic);
         return;
@@ -21,6 +42,14 @@ static void set_resource(struct admin_item *item, int8_t type, struct kafka_stri
     admin_item_set_topic(item, name);
     if (item->error == KAFKA_ERR_NONE && kafka_topic_by_name(s, name) == NULL)
         admin_refuse(item, kafka_unknown_topic(s), "there is no such topic");
+}
+
+static void fill_results(struct admin_call *call)
+{
+    for (size_t i = 0; i < call->count; i++) {
+        results_of(call)[i].error_code = call->items[i].error;
+        results_of(call)[i].error_message = kafka_string_of(call->items[i].message);
+    }
 }
 
 static struct cluster_config_entry *entries_new(struct admin_item *item, size_t count)
@@ -103,34 +132,21 @@ static void begin_replacing(struct admin_item *item, size_t index)
 
 static void answer_replaced(struct admin_call *call)
 {
-    struct kafka_request *r = call->request;
-    const struct kafka_alter_configs_request *m = r->message;
     struct kafka_alter_configs_response response = kafka_alter_configs_response_default;
-    response.responses.items = KAFKA_NEW(&r->arena, alter_configs_response_resource, call->count);
-    if (response.responses.items == NULL) {
-        kafka_refuse_too_large(r);
-        return;
-    }
+    fill_results(call);
+    response.responses.items = results_of(call);
     response.responses.count = (int32_t)call->count;
-    for (size_t i = 0; i < call->count; i++)
-        response.responses.items[i] = (struct kafka_alter_configs_response_resource){
-            .error_code = call->items[i].error,
-            .error_message = kafka_string_of(call->items[i].message),
-            .resource_type = m->resources.items[i].resource_type,
-            .resource_name = m->resources.items[i].resource_name,
-        };
-    kafka_respond(r, &response);
+    kafka_respond(call->request, &response);
 }
 
 void kafka_alter_configs(struct kafka_request *r)
 {
     const struct kafka_alter_configs_request *m = r->message;
-    struct admin_call *call = admin_call_create(r, (size_t)m->resources.count);
+    struct admin_call *call = call_create(r, m->resources.count);
     if (call == NULL)
         return;
     for (size_t i = 0; i < call->count; i++)
-        set_resource(&call->items[i], m->resources.items[i].resource_type,
-                     m->resources.items[i].resource_name);
+        set_resource(call, i, m->resources.items[i].resource_type, m->resources.items[i].resource_name);
     admin_refuse_duplicates(call);
     admin_call_run(call, begin_replacing, answer_replaced);
 }
@@ -159,35 +175,22 @@ static void begin_changing(struct admin_item *item, size_t index)
 
 static void answer_changed(struct admin_call *call)
 {
-    struct kafka_request *r = call->request;
-    const struct kafka_incremental_alter_configs_request *m = r->message;
     struct kafka_incremental_alter_configs_response response =
         kafka_incremental_alter_configs_response_default;
-    response.responses.items = KAFKA_NEW(&r->arena, incremental_alter_configs_response_resource, call->count);
-    if (response.responses.items == NULL) {
-        kafka_refuse_too_large(r);
-        return;
-    }
+    fill_results(call);
+    response.responses.items = results_of(call);
     response.responses.count = (int32_t)call->count;
-    for (size_t i = 0; i < call->count; i++)
-        response.responses.items[i] = (struct kafka_incremental_alter_configs_response_resource){
-            .error_code = call->items[i].error,
-            .error_message = kafka_string_of(call->items[i].message),
-            .resource_type = m->resources.items[i].resource_type,
-            .resource_name = m->resources.items[i].resource_name,
-        };
-    kafka_respond(r, &response);
+    kafka_respond(call->request, &response);
 }
 
 void kafka_incremental_alter_configs(struct kafka_request *r)
 {
     const struct kafka_incremental_alter_configs_request *m = r->message;
-    struct admin_call *call = admin_call_create(r, (size_t)m->resources.count);
+    struct admin_call *call = call_create(r, m->resources.count);
     if (call == NULL)
         return;
     for (size_t i = 0; i < call->count; i++)
-        set_resource(&call->items[i], m->resources.items[i].resource_type,
-                     m->resources.items[i].resource_name);
+        set_resource(call, i, m->resources.items[i].resource_type, m->resources.items[i].resource_name);
     admin_refuse_duplicates(call);
     admin_call_run(call, begin_changing, answer_changed);
 }
