@@ -30,6 +30,7 @@ static void check_body(enum kafka_direction direction, int16_t key, int16_t vers
     arena_init(&arena, ARENA_LIMIT);
     bytes_init(&first);
     bytes_init(&second);
+    bytes_reserve(&first, size + 1); /* an empty message has an address too */
     void *message = arena_alloc(&arena, kafka_message_size(direction, key));
     int rc = kafka_decode(direction, key, version, data, size, &arena, message);
     ASSERT(rc == 0 || rc == ERR_PROTOCOL || rc == ERR_TOO_LARGE);
