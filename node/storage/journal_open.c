@@ -65,6 +65,8 @@ static int journal_read_all(struct journal *j, struct bytes *content)
         return status;
     if (size > JOURNAL_READ_MAX)
         return ERR_TOO_LARGE;
+    if (size == 0)
+        return 0;
     ssize_t n = env_file_read(j->file, bytes_extend(content, (size_t)size), (size_t)size, 0);
     if (n < 0)
         return (int)n;
