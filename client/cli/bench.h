@@ -87,7 +87,8 @@ struct bench_load {
     double seconds;
     uint64_t bytes; /* sustained: at most so many of values; 0: no bound */
     const char *acks;
-    uint64_t rate; /* open loop, records per second; 0: as fast as they are taken */
+    uint64_t rate;             /* open loop, records per second; 0: as fast as they are taken */
+    const _Atomic bool *until; /* open loop: ends early when this is true; or NULL */
     bool one_in_flight;
 };
 struct bench_load_result {
@@ -110,6 +111,18 @@ bool bench_e2e(struct bench_cluster *b, const char *topic, const struct bench_lo
 /* Reads the whole topic from the beginning. */
 bool bench_consume(struct bench_cluster *b, const char *topic, struct bench_load_result *result);
 void bench_load_close(struct bench_load_result *result);
+
+/* A node is killed, `bytes` are produced without it, and it is started again. */
+struct bench_catchup_result {
+    struct bench_load_result quiet;
+    struct bench_load_result during;
+    double seconds; /* from the start of the process until all replicas are in sync */
+    char error[512];
+};
+bool bench_catchup(struct bench_cluster *b, const struct bench_load *load, uint64_t bytes,
+                   struct bench_catchup_result *result);
+bool bench_report_catchup(struct bench_cluster *b, struct bench_report *r, const struct bench_load *load,
+                          uint64_t bytes);
 
 enum bench_fault { BENCH_KILL, BENCH_PAUSE, BENCH_PLANNED };
 /* `times` faults on the leader of a one-partition topic of a scratch cluster; the time until the next

@@ -85,7 +85,8 @@ static int send_open_loop(struct load_run *run, struct flotilla_producer *produc
     uint64_t begin = cli_now_ns();
     uint64_t records = (uint64_t)(run->load->seconds * (double)run->load->rate);
     int status = 0;
-    for (uint64_t i = 0; status == 0 && i < records; i++) {
+    const _Atomic bool *until = run->load->until;
+    for (uint64_t i = 0; status == 0 && i < records && (until == NULL || !*until); i++) {
         uint64_t due = begin + (uint64_t)((double)i * 1e9 / (double)run->load->rate);
         wait_until(due);
         status = send_record(producer, topic, run->load, value, due);

@@ -10,6 +10,8 @@ static const uint64_t DISK_BYTES = 256ull << 20;
 static const uint64_t LIMIT_BYTES = 512ull << 20;
 enum { LIMIT_FRAME = 256 * 1024 }; /* the client's default batch.bytes */
 static const uint64_t READ_BYTES = 1ull << 30;
+static const uint64_t CATCHUP_BYTES = 2ull << 30;
+enum { CATCHUP_RATE = 1000 };
 
 /* ---- the disk ---- */
 
@@ -320,8 +322,8 @@ static int parse(const struct cli_command *self, struct bench_options *o, int ar
          0},
         {"kills", 'k', CLI_NUMBER, &o->kills, "N", "failover: how many faults", 1, 10000},
         {"fault", 'f', CLI_TEXT, &o->fault, "KIND", "failover: kill, pause or planned", 0, 0},
-        {"fill", 'F', CLI_SIZE, &o->fill_bytes, "SIZE", "failover: produce so much before the first fault", 1,
-         INT64_MAX},
+        {"fill", 'F', CLI_SIZE, &o->fill_bytes, "SIZE",
+         "failover: produced before the first fault; catchup: while the node is away", 1, INT64_MAX},
         {"topic", 't', CLI_TEXT, &o->topic, "NAME", "consume: read this topic instead of a new one", 0, 0},
         CLI_TARGET_OPTIONS(o->target),
     };
@@ -390,6 +392,13 @@ static bool failover_only(struct bench_cluster *b, const struct bench_options *o
     return fill(b, &load, (uint64_t)o->fill_bytes) && measure_failover(b, r, fault, (unsigned)o->kills);
 }
 
+static bool catchup_only(struct bench_cluster *b, const struct bench_options *o, struct bench_report *r)
+{
+    struct bench_load load = load_of(o);
+    load.rate = load.rate != 0 ? load.rate : CATCHUP_RATE;
+    return bench_report_catchup(b, r, &load, o->fill_bytes > 0 ? (uint64_t)o->fill_bytes : CATCHUP_BYTES);
+}
+
 static bool everything(struct bench_cluster *b, const struct bench_options *o, struct bench_report *r)
 {
     struct bench_load load = load_of(o), small = load, open = load;
@@ -422,6 +431,11 @@ static int bench_e2e_command(const struct cli_command *self, int argc, char **ar
     return run_with(self, argc, argv, e2e_only);
 }
 
+static int bench_catchup_command(const struct cli_command *self, int argc, char **argv)
+{
+    return run_with(self, argc, argv, catchup_only);
+}
+
 static int bench_failover_command(const struct cli_command *self, int argc, char **argv)
 {
     struct bench_options o = BENCH_DEFAULTS;
@@ -449,6 +463,9 @@ const struct cli_command cmd_bench_consume = {"bench consume", "",
 const struct cli_command cmd_bench_e2e = {
     "bench e2e", "", "Latency at a given rate, from the intended send time to ack and consumer",
     "  flotilla bench e2e --rate 10000", bench_e2e_command};
+const struct cli_command cmd_bench_catchup = {
+    "bench catchup", "", "Latency of producing while a node that was away catches up, against before",
+    "  flotilla bench catchup\n  flotilla bench catchup --fill 8GB --rate 10000", bench_catchup_command};
 const struct cli_command cmd_bench_failover = {
     "bench failover", "", "Kill, freeze or stop the leader and time the next acknowledgement",
     "  flotilla bench failover --kills 30\n  flotilla bench failover --fault pause --kills 5",

@@ -2,7 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 4 << 20, ANSWER_TIMEOUT_MS = 5000 };
+/* A chunk is synced as a whole, and whoever shares the disk waits for it: small ones, one at a time. */
+enum { CHUNK_BYTES = 1 << 20, TURNS_MAX = 1, ANSWER_TIMEOUT_MS = 5000 };
 
 /* Outlives an abort: the log calls back in any case. */
 struct catchup_append {
@@ -11,7 +12,56 @@ struct catchup_append {
     size_t bytes;
 };
 
+/* ---- turns: one budget for all catch-ups of a node ---- */
+
 static void request(struct catchup *u);
+
+static uint64_t cost_ns(const struct consensus *c, size_t bytes)
+{
+    return bytes * 1000000000u / c->options.catchup_bytes_per_s;
+}
+
+static void on_turn(struct env_timer *timer);
+
+static void schedule_turns(struct consensus *c)
+{
+    uint64_t now = env_now_ns(c->options.env);
+    if (c->catchup_turns < TURNS_MAX && !queue_empty(&c->catchups_waiting))
+        env_timer_start(c->options.env, &c->catchup_timer,
+                        c->catchup_next_ns > now ? c->catchup_next_ns - now : 0, on_turn);
+}
+
+static void on_turn(struct env_timer *timer)
+{
+    struct consensus *c = container_of(timer, struct consensus, catchup_timer);
+    struct catchup *u = QUEUE_ENTRY(queue_first(&c->catchups_waiting), struct catchup, node);
+    uint64_t now = env_now_ns(c->options.env);
+    queue_remove(&u->node);
+    u->has_turn = true;
+    c->catchup_turns++;
+    c->catchup_next_ns = (c->catchup_next_ns > now ? c->catchup_next_ns : now) + cost_ns(c, CHUNK_BYTES);
+    request(u);
+    schedule_turns(c);
+}
+
+static void wait_for_turn(struct catchup *u)
+{
+    struct consensus *c = u->group->consensus;
+    queue_push(&c->catchups_waiting, &u->node);
+    schedule_turns(c);
+}
+
+/* What the chunk cost in fact. */
+static void end_turn(struct catchup *u, size_t bytes)
+{
+    struct consensus *c = u->group->consensus;
+    if (!u->has_turn)
+        return;
+    u->has_turn = false;
+    c->catchup_turns--;
+    c->catchup_next_ns = c->catchup_next_ns - cost_ns(c, CHUNK_BYTES) + cost_ns(c, bytes);
+    schedule_turns(c);
+}
 
 static uint64_t target_index(const struct catchup *u)
 {
@@ -22,6 +72,9 @@ static void catchup_free(struct catchup *u)
 {
     struct group *g = u->group;
     queue_remove(&u->node);
+    end_turn(u, 0);
+    if (queue_empty(&g->consensus->catchups_waiting))
+        env_timer_stop(group_env(g), &g->consensus->catchup_timer);
     env_timer_stop(group_env(g), &u->timer);
     if (u->append)
         u->append->catchup = NULL;
@@ -74,7 +127,7 @@ static void advance(struct catchup *u)
     enum { DURABLE_POLL_NS = 1000000 };
     struct group *g = u->group;
     if (u->next <= target_index(u)) {
-        request(u);
+        wait_for_turn(u);
         return;
     }
     if (log_durable_index(g->log) < target_index(u)) {
@@ -132,8 +185,8 @@ static void on_append_durable(struct log_append_req *req, int status)
         catchup_abort(u->group, "the log failed");
         return;
     }
-    uint64_t rate = u->group->consensus->options.catchup_bytes_per_s;
-    advance_after(u, bytes * 1000000000u / rate);
+    end_turn(u, bytes);
+    advance_after(u, 0);
 }
 
 static void append_range(struct catchup *u, const struct log_entry *entries, unsigned n, size_t bytes)
@@ -170,10 +223,12 @@ static void take_entries(struct catchup *u, const struct log_entry *entries, uns
         skip++;
         u->next++;
     }
-    if (skip == n)
+    if (skip == n) {
+        end_turn(u, bytes);
         advance(u);
-    else
+    } else {
         append_range(u, entries + skip, n - skip, bytes);
+    }
 }
 
 static void take_payload(struct catchup *u, const struct slice *payload)
@@ -204,7 +259,8 @@ static void start_over(struct catchup *u, const Flotilla__CatchupResponse *respo
     if (raft_last_index(&g->raft) == 0) {
         log_reset(g->log, response->first_index, response->first_term, response->first_offset);
         u->next = response->first_index;
-        request(u);
+        end_turn(u, 0);
+        wait_for_turn(u);
         return;
     }
     catchup_abort(g, "the leader does not keep the range any more");

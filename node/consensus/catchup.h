@@ -7,7 +7,8 @@
 #include "node/consensus/group_internal.h"
 
 struct catchup {
-    struct queue node; /* in consensus.catchups while a request is out */
+    struct queue node; /* in consensus.catchups_waiting, or in consensus.catchups while a request is out */
+    bool has_turn;     /* from its request until what came is durable */
     struct group *group;
     struct message install; /* the newest one; delivered at the end */
     uint32_t from;

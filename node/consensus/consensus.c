@@ -81,6 +81,7 @@ struct consensus *consensus_create(const struct consensus_options *options)
     queue_init(&c->changed);
     queue_init(&c->forwards);
     queue_init(&c->catchups);
+    queue_init(&c->catchups_waiting);
     queue_init(&c->tickets);
     message_encoder_init(&c->encoder);
     arena_init(&c->arena, ARENA_LIMIT_BYTES);

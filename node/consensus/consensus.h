@@ -1,9 +1,10 @@
-/* Consensus: every partition replica is one libraft instance over our own raft_io, with the guards that make libraft 0.15
- * safe and live (guards.h; Ongaro's thesis, "Consensus: Bridging Theory and Practice", chapters 3, 4 and 9).
+/* Consensus: every partition replica is one libraft instance over our own raft_io, with the guards that make
+ * libraft 0.15 safe and live (guards.h; Ongaro's thesis, "Consensus: Bridging Theory and Practice", chapters
+ * 3, 4 and 9).
  *
- * This object owns what the groups of a node share: peer links (one TCP connection per node pair and direction, messages
- * of all groups coalesced per loop turn), ticks, the hold-until-durable rule for hard state, fast election, catch-up, and
- * the knowledge of who leads what in the whole cluster.
+ * This object owns what the groups of a node share: peer links (one TCP connection per node pair and
+ * direction, messages of all groups coalesced per loop turn), ticks, the hold-until-durable rule for hard
+ * state, fast election, catch-up, and the knowledge of who leads what in the whole cluster.
  *
  * It does not know topics, clients or offsets' meaning: groups are numbers, entries are record batches. */
 #ifndef CONSENSUS_CONSENSUS_H
@@ -19,22 +20,23 @@
 struct consensus;
 struct group;
 
-/* Switches for the simulator only: each guard can be turned off to prove that the simulator catches what it prevents. */
+/* Switches for the simulator only: each guard can be turned off to prove that the simulator catches what it
+ * prevents. */
 enum consensus_guard {
-    GUARD_ACK_CAP = 1 << 0,          /* G1 */
-    GUARD_OWN_TERM_COMMIT = 1 << 1,  /* G2 */
-    GUARD_TERM_HOLD = 1 << 2,        /* G3 */
-    GUARD_TICK_GATE = 1 << 3,        /* G4 */
-    GUARD_RELEASE_STEP = 1 << 4,     /* G5 */
-    GUARD_BACKOFF_HINT = 1 << 5,     /* G6 */
-    GUARD_ONE_VOTE = 1 << 6,         /* G7 */
-    GUARD_INSTALL = 1 << 7,          /* G8 */
-    GUARD_CONFIGURATION = 1 << 8,    /* G9 */
-    GUARD_PREVOTE_TERM = 1 << 9,     /* G11, first half */
-    GUARD_SINGLE_VOTER = 1 << 10,    /* G11, second half */
-    GUARD_RETRY_AT_ONCE = 1 << 11,   /* G12 */
+    GUARD_ACK_CAP = 1 << 0,         /* G1 */
+    GUARD_OWN_TERM_COMMIT = 1 << 1, /* G2 */
+    GUARD_TERM_HOLD = 1 << 2,       /* G3 */
+    GUARD_TICK_GATE = 1 << 3,       /* G4 */
+    GUARD_RELEASE_STEP = 1 << 4,    /* G5 */
+    GUARD_BACKOFF_HINT = 1 << 5,    /* G6 */
+    GUARD_ONE_VOTE = 1 << 6,        /* G7 */
+    GUARD_INSTALL = 1 << 7,         /* G8 */
+    GUARD_CONFIGURATION = 1 << 8,   /* G9 */
+    GUARD_PREVOTE_TERM = 1 << 9,    /* G11, first half */
+    GUARD_SINGLE_VOTER = 1 << 10,   /* G11, second half */
+    GUARD_RETRY_AT_ONCE = 1 << 11,  /* G12 */
     GUARD_HOLD_UNTIL_DURABLE = 1 << 12,
-    GUARD_LOG_START = 1 << 13,       /* G13 */
+    GUARD_LOG_START = 1 << 13, /* G13 */
     GUARD_ALL = (1 << 14) - 1
 };
 
@@ -43,22 +45,24 @@ struct consensus_options {
     struct logger *logger;
     struct metrics *metrics;
     struct flusher *flusher;
-    struct journal *journal;      /* opened by the owner, whose durable callback calls consensus_journal_durable */
+    struct journal *journal; /* opened by the owner, whose durable callback calls consensus_journal_durable */
     const char *cluster_id;
     uint32_t node_id;
     uint64_t heartbeat_ms;        /* default 100 */
     uint64_t election_timeout_ms; /* default 500: between 1 x and 2 x of it without a leader's word */
     uint64_t entry_memory_bytes;  /* per group: entries that the core keeps in memory, default 8 MiB */
     uint64_t inflight_bytes;      /* per group: proposed and not yet committed, default 32 MiB */
-    uint64_t link_queue_bytes;    /* per peer: bytes waiting for the socket before messages are dropped, default 64 MiB */
-    uint64_t catchup_bytes_per_s; /* throttle of one catch-up, default 100 MiB/s */
+    uint64_t link_queue_bytes; /* per peer: bytes waiting for the socket before messages are dropped, default
+                                  64 MiB */
+    uint64_t catchup_bytes_per_s; /* of all catch-ups of this node together, default 100 MiB/s */
     uint32_t max_batch_bytes;     /* largest entry accepted from a peer */
     unsigned guards;              /* GUARD_ALL, except in the simulator */
     /* Who leads a group changed, by own state or by a peer's word: node 0 means nobody. */
     void (*leader_changed)(void *data, uint64_t group_id, uint32_t node_id, uint64_t term);
     /* A peer became reachable or unreachable. */
     void (*peer_changed)(void *data, uint32_t node_id, bool up);
-    /* A client's administrative request forwarded by a peer; answer exactly once with consensus_forward_answer. */
+    /* A client's administrative request forwarded by a peer; answer exactly once with
+     * consensus_forward_answer. */
     void (*forwarded)(void *data, uint64_t ticket, uint16_t type, const void *header, size_t size);
     void *data;
 };
@@ -83,8 +87,8 @@ void consensus_block_peers(struct consensus *c, const uint32_t *node_ids, unsign
 /* Who leads `group_id` as far as this node knows, its own groups or a peer's word; 0: nobody. */
 uint32_t consensus_leader_of(const struct consensus *c, uint64_t group_id, uint64_t *term);
 
-/* Sends an administrative request to a peer; `cb` gets 0 and the answer's header, or an error (also when the link breaks:
- * the outcome is then unknown). Times out after `timeout_ms`. */
+/* Sends an administrative request to a peer; `cb` gets 0 and the answer's header, or an error (also when the
+ * link breaks: the outcome is then unknown). Times out after `timeout_ms`. */
 struct forward_req {
     void *data;
     void (*cb)(struct forward_req *req, int status, const void *header, size_t size); /* private from here */
@@ -96,7 +100,8 @@ struct forward_req {
 int consensus_forward(struct consensus *c, uint32_t node_id, struct forward_req *req, uint16_t type,
                       const void *header, size_t size, uint64_t timeout_ms,
                       void (*cb)(struct forward_req *req, int status, const void *header, size_t size));
-void consensus_forward_answer(struct consensus *c, uint64_t ticket, int status, const void *header, size_t size);
+void consensus_forward_answer(struct consensus *c, uint64_t ticket, int status, const void *header,
+                              size_t size);
 
 /* Ring of per-guard counters: how often each fired. Index = bit number of enum consensus_guard. */
 enum { CONSENSUS_GUARDS = 14 };

@@ -52,8 +52,12 @@ struct consensus {
     struct env_task announce;
     struct env_task close_task;
 
-    struct queue forwards; /* struct forward_req: sent and not answered */
-    struct queue catchups; /* struct catchup with a request in flight */
+    struct queue forwards;         /* struct forward_req: sent and not answered */
+    struct queue catchups;         /* struct catchup with a request in flight */
+    struct queue catchups_waiting; /* for their turn */
+    struct env_timer catchup_timer;
+    unsigned catchup_turns;
+    uint64_t catchup_next_ns; /* when the node's budget allows another request */
     struct queue tickets;
     uint64_t next_correlation;
     uint64_t next_ticket;

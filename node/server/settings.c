@@ -79,7 +79,7 @@ static const struct setting table[] = {
     {"max-connections", SETTING_NUMBER, FIELD(max_connections), 1, 1000000, "10000", NULL,
      "Client connections at a time; more are refused with an error."},
     {"catchup-bytes-per-second", SETTING_SIZE, FIELD(catchup_bytes_per_s), MIB, 64 * GIB, "100MiB", NULL,
-     "Throttle of the files sent to one replica that has fallen behind."},
+     "How fast a node fetches the files of all its replicas that have fallen behind."},
     {"producer-expiry", SETTING_DURATION, FIELD(producer_expiry_ms), MINUTE, 30 * DAY, "24h", NULL,
      "How long an idle idempotent producer is remembered."},
     {"retention-check", SETTING_DURATION, FIELD(retention_check_ms), 100, DAY, "1min", NULL,
