@@ -241,7 +241,10 @@ void coordinator_delete(struct coordinator *c, const char *group, struct partiti
 
 void groups_connection_lost(struct groups *g, struct engine_connection *connection)
 {
+    bool had_members = !queue_empty(&connection->sessions);
     engine_connection_lost(connection, time_now(g->options.env));
+    if (!had_members)
+        return;
     QUEUE_FOREACH (node, &g->coordinators) {
         run_soon(QUEUE_ENTRY(node, struct coordinator, node)); /* its timer may be too late now */
     }

@@ -23,6 +23,7 @@ static struct fleet fleet;
 static uint8_t topic_id[16];
 static double seconds = 5;
 static unsigned member_count = MEMBERS_MAX;
+static unsigned partition_count = MEMBERS_MAX;
 
 struct member {
     struct client client;
@@ -141,8 +142,8 @@ static void start_members(uint16_t port)
     for (unsigned i = 0; i < member_count; i++)
         send_join(&members[i]);
     run_until(fleet.env, all_own, NULL, WAIT_MS);
-    printf("%u members joined at once: stable after %.0f ms\n", member_count,
-           (double)(env_clock_ns(fleet.env) - from_ns) / 1e6);
+    printf("%u members of %u partitions joined at once: stable after %.0f ms\n", member_count,
+           partition_count, (double)(env_clock_ns(fleet.env) - from_ns) / 1e6);
 }
 
 static void commit_for_a_while(void)
@@ -193,7 +194,7 @@ static void test_commits(void **state)
     struct client c;
     fleet_open(&fleet, 3, NULL);
     client_start(&c, fleet.env, node_client_port(fleet.nodes[0]));
-    create_topic(&c, "orders", member_count, 3, topic_id);
+    create_topic(&c, "orders", partition_count, 3, topic_id);
     uint32_t partition = crc32c(0, GROUP, strlen(GROUP)) % fleet.configs[0].offsets_partitions;
     uint32_t leader = find_leader(&c, "__consumer_offsets", partition, 0);
     client_close(&c);
@@ -216,7 +217,9 @@ int main(int argc, char **argv)
         seconds = atof(argv[1]);
     if (argc > 2)
         member_count = (unsigned)atoi(argv[2]);
-    if (member_count < 1 || member_count > MEMBERS_MAX)
+    if (argc > 3)
+        partition_count = (unsigned)atoi(argv[3]);
+    if (member_count < 1 || member_count > MEMBERS_MAX || partition_count < member_count)
         return 2;
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_commits)};
     return cmocka_run_group_tests(tests, NULL, NULL);

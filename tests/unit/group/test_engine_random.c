@@ -100,6 +100,29 @@ static void one_event(struct world *w, struct prng *random)
     }
 }
 
+static void on_wait_over(struct engine_waiter *waiter)
+{
+    (void)waiter;
+}
+
+/* Whatever a client believes, it commits for what the table says is its own, and for nothing else. */
+static void commit_at_random(struct world *w, struct prng *random)
+{
+    static struct engine_waiter waiter;
+    struct client *c = random_client(w, random);
+    const struct engine_topic *topic = &w->topics[prng_below(random, w->topic_count)];
+    struct topic_partition p = {.partition = (uint32_t)prng_below(random, topic->partition_count)};
+    memcpy(p.topic_id, topic->id, TOPIC_ID_SIZE);
+    if (c->world == NULL || w->step_count > 0)
+        return;
+    const struct consumer_member *m = world_member(w, c);
+    bool owns =
+        m != NULL && (partition_set_has(&m->share.assigned, &p) || partition_set_has(&m->share.revoking, &p));
+    int expected = owns ? 0 : m != NULL ? ERR_FENCED_MEMBER : ERR_UNKNOWN_MEMBER;
+    assert_int_equal(engine_check_commit(w->engine, c->group, c->id, &p, 1, w->time, &waiter, on_wait_over),
+                     expected);
+}
+
 static void after_event(struct world *w, struct prng *random)
 {
     if (prng_below(random, 2) == 0)
@@ -108,6 +131,7 @@ static void after_event(struct world *w, struct prng *random)
         world_commit(w, prng_below(random, 12) == 0 ? ERR_OVERLOADED : 0);
     if (prng_below(random, 120) == 0)
         world_fail_over(w, prng_below(random, w->step_count + 1));
+    commit_at_random(w, random);
     world_check_owners(w);
 }
 

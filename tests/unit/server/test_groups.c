@@ -19,6 +19,8 @@ static void quick(struct node_config *config)
 {
     config->group_grace_ms = 300;
     config->group_session_timeout_ms = 5000;
+    config->offsets_retention_ms = 2000;
+    config->retention_check_ms = 200;
 }
 
 static int setup(void **state)
@@ -379,6 +381,45 @@ static void test_leave_describe_list_delete(void **state)
     stop(&m);
 }
 
+static size_t count_offsets(struct client *c, const char *group)
+{
+    Flotilla__FetchOffsetsRequest request = FLOTILLA__FETCH_OFFSETS_REQUEST__INIT;
+    request.group = (char *)(uintptr_t)group;
+    Flotilla__FetchOffsetsResponse *response = client_call(c, FRAME_FETCH_OFFSETS, &request.base, NULL, 0,
+                                                           &flotilla__fetch_offsets_response__descriptor);
+    assert_int_equal(response->status->error, 0);
+    size_t count = response->n_offsets;
+    flotilla__fetch_offsets_response__free_unpacked(response, NULL);
+    return count;
+}
+
+static bool are_forgotten(void *data)
+{
+    return count_offsets(data, "expire") == 0;
+}
+
+/* A group with a member keeps its offsets, however old; without, they go after a while, and the group too. */
+static void test_offsets_expire(void **state)
+{
+    (void)state;
+    struct member m = {0};
+    start(&m, "expire", "first", 0);
+    settle(&m, 1);
+    assert_int_equal(commit(&m, 1, 11), 0);
+    uint64_t until_ns = env_clock_ns(fleet.env) + (uint64_t)2500 * 1000000;
+    while (env_clock_ns(fleet.env) < until_ns) {
+        assert_int_equal(heartbeat(&m, false), 0);
+        assert_int_equal(count_offsets(&m.client, "expire"), 1);
+    }
+    assert_int_equal(leave(&m.client, "expire", "first", ""), 0);
+    assert_int_equal(count_offsets(&m.client, "expire"), 1);
+    run_until(fleet.env, are_forgotten, &m.client, WAIT_MS);
+    Flotilla__DescribeGroupResponse *d = describe(&m.client, "expire");
+    assert_int_equal(d->status->error, ERR_UNKNOWN_GROUP);
+    flotilla__describe_group_response__free_unpacked(d, NULL);
+    stop(&m);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -443,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_two_members_share_and_commit),
         cmocka_unit_test(test_lost_connection_and_return),
         cmocka_unit_test(test_leave_describe_list_delete),
+        cmocka_unit_test(test_offsets_expire),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_coordinator_goes_and_nobody_notices),
     };
