@@ -4,7 +4,7 @@
 
 #include "node/group/state.h"
 
-enum { GROUPS_METRICS = 7, GROUPS_GAUGES = 2 };
+enum { GROUPS_METRICS = 7, GROUPS_GAUGES = 3 };
 
 struct groups {
     struct groups_options options;

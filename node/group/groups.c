@@ -32,6 +32,18 @@ static double read_members(void *data)
     return (double)count;
 }
 
+static double read_reconciling(void *data)
+{
+    const struct groups *g = data;
+    size_t count = 0;
+    QUEUE_FOREACH (node, &g->coordinators) {
+        const struct coordinator *c = QUEUE_ENTRY(node, struct coordinator, node);
+        for (const struct consumer_group *of = c->state->groups.groups; of != NULL; of = of->hh.next)
+            count += !consumer_group_is_stable(of);
+    }
+    return (double)count;
+}
+
 static void add_metrics(struct groups *g)
 {
     const struct groups_stats *s = &g->stats;
@@ -56,6 +68,8 @@ static void add_metrics(struct groups *g)
                       "Groups with members, or with a past, that this node coordinates.", "", read_groups, g);
     metrics_add_gauge(g->options.metrics, &g->gauges[1], "flotilla_group_members",
                       "Members of the groups that this node coordinates.", "", read_members, g);
+    metrics_add_gauge(g->options.metrics, &g->gauges[2], "flotilla_groups_reconciling",
+                      "Groups whose partitions are not all where they should be.", "", read_reconciling, g);
 }
 
 static void remove_metrics(struct groups *g)
