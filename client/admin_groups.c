@@ -11,6 +11,17 @@ static int check_group(const char *group, char *error, size_t error_size)
     return 0;
 }
 
+/* Names the group in the message of a failure. */
+static int group_result(const char *group, int rc, char *error, size_t error_size)
+{
+    char why[2 * CORE_MESSAGE_SIZE];
+
+    if (rc == 0 || error == NULL || error_size == 0)
+        return rc;
+    snprintf(why, sizeof(why), "%s", error[0] != '\0' ? error : error_text(rc));
+    return client_error(error, error_size, rc, "group %s: %s", group, why);
+}
+
 static const char *topic_name_of(const struct flotilla_topics *topics, const ProtobufCBinaryData *id)
 {
     for (size_t i = 0; i < topics->count; i++)
@@ -157,7 +168,7 @@ static int commit_entries(struct flotilla_client *client, const char *group, Flo
         m.offsets[i] = &entries[i];
     int rc = client_request_run(client, &request, NULL, NULL, NULL, NULL, error, error_size);
     free(m.offsets);
-    return rc;
+    return group_result(group, rc, error, error_size);
 }
 
 int flotilla_group_commit_all(struct flotilla_client *client, const char *group,
@@ -378,6 +389,7 @@ int flotilla_group_describe(struct flotilla_client *client, const char *group, i
     m.group = (char *)(uintptr_t)group;
     rc = client_request_run(client, &request, client_result_arena(d),
                             &flotilla__describe_group_response__descriptor, &answer, NULL, error, error_size);
+    rc = group_result(group, rc, error, error_size);
     if (rc == 0)
         rc = flotilla_topic_list(client, timeout_ms, &topics, error, error_size);
     if (rc == 0) {
@@ -426,7 +438,9 @@ static int delete_run(struct flotilla_client *client, const char *group, Flotill
     m.n_offsets = only != NULL;
     int rc = client_request_run(client, &request, NULL, NULL, NULL, &maybe_applied, error, error_size);
     /* An attempt whose answer was lost has deleted it. */
-    return rc == ERR_UNKNOWN_GROUP && maybe_applied ? client_error(error, error_size, 0, "%s", "") : rc;
+    if (rc == ERR_UNKNOWN_GROUP && maybe_applied)
+        return client_error(error, error_size, 0, "%s", "");
+    return group_result(group, rc, error, error_size);
 }
 
 int flotilla_group_delete(struct flotilla_client *client, const char *group, const char *topic,

@@ -139,7 +139,8 @@ static void print_lag(const struct flotilla_group_description *d, const struct g
                                            "LAG TIME", "OWNER",     "HOST",      "COMMITTED AGO", "METADATA"};
     static const bool right[] = {false, true, true, true, true, true, false, false, true, false};
     char total[32];
-    printf("group %s: %s, %" PRIu32 " members", d->info->group, or_dash(d->info->state), d->info->members);
+    printf("group %s: %s, %" PRIu32 " member%s", d->info->group, or_dash(d->info->state), d->info->members,
+           d->info->members == 1 ? "" : "s");
     printf(d->info->assignor[0] != 0 ? ", %s" : "%s", d->info->assignor);
     printf(", epoch %" PRId64 ", lag %s records\n\n", d->info->epoch,
            cli_count(total, sizeof(total), (uint64_t)group_lag_total(lag)));

@@ -3,7 +3,7 @@
 set -euo pipefail
 export PATH=$1:$PATH
 directory=$(mktemp -d)
-trap 'flotilla local destroy --dir "$directory/c" >/dev/null 2>&1 || true; rm -rf "$directory"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; flotilla local destroy --dir "$directory/c" >/dev/null 2>&1 || true; rm -rf "$directory"' EXIT
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 # expect STATUS PATTERN COMMAND...: exit status and a pattern in the output of either kind
@@ -61,6 +61,35 @@ expect 130 '1 records sent, 1 acknowledged' bash -c "
 flotilla consume orders --group email --count 2000 >"$directory/a"
 flotilla consume orders --group email --exit-at-end >"$directory/b"
 sort -n "$directory/a" "$directory/b" | grep -v v | cmp - "$directory/in" || fail "a group's offsets are off"
+
+# Two members share the topics; what the group does is shown, and moved once nobody is in it.
+seq 5001 6000 | flotilla produce orders
+flotilla consume orders --group pair >"$directory/a" & one=$!
+flotilla consume 'ord*' --group pair -X group.instance.id=till-7 >"$directory/b" & two=$!
+read_all() { for ((i = 0; i < 200; i++)); do [ "$(cat "$directory/a" "$directory/b" | wc -l)" -ge 6001 ] && return; sleep 0.05; done; return 1; }
+read_all || fail "two members have not read everything"
+expect 0 'pair +stable +2 +flotilla +sticky' flotilla group list
+expect 0 'group pair: stable, 2 members, sticky' flotilla group describe pair
+expect 0 'orders +7 .* till-7|orders +7 .*[0-9a-f-]{36}' flotilla group describe pair
+expect 0 'till-7 +flotilla +127.0.0.1 .* orders [0-7]' flotilla group members pair
+expect 0 '"instance":"till-7"' flotilla group members pair --json
+expect 1 'group pair has members' flotilla group reset pair --to earliest
+expect 1 'group pair: the group has members' flotilla group delete pair
+kill "$one"; wait "$one" || [ $? -eq 130 ] || fail "a member did not end in order"
+expect 0 'group pair: stable, 1 member,' flotilla group describe pair
+kill "$two"; wait "$two" || true # static: its place is kept for the session's time
+[ "$(sort "$directory/a" "$directory/b" | wc -l)" -eq 6001 ] || fail "two members have read records twice"
+flotilla consume orders --group solo --count 100 >/dev/null
+expect 0 '"lag":[0-9]+,"lag_ms":[0-9]+' flotilla group describe solo --json
+expect 0 'nothing was changed' flotilla group reset solo --to earliest --dry-run
+expect 0 'group solo was reset' flotilla group reset solo --to latest
+expect 0 'lag 0 records' flotilla group describe solo
+expect 0 'orders +0 +[0-9]+ +[0-9]+ +-1' flotilla group reset solo --shift-by -1
+expect 0 '"before":[0-9]+,"after":0' flotilla group reset solo --to 0 --partition 3 --json
+expect 0 'after":[1-9]' flotilla group reset solo --to 2100-01-01 --json
+expect 2 'either --to WHERE or --shift-by' flotilla group reset solo
+expect 0 'deleted solo' flotilla group delete solo
+expect 1 'unknown group' flotilla group describe solo
 
 expect 0 'draining and leads 0' flotilla cluster drain 1 --timeout 20s
 expect 0 'may lead again' flotilla cluster drain 1 --undo

@@ -416,6 +416,25 @@ static void topics_of_a_pattern_are_found_by_their_ids(void **state)
     teardown(f);
 }
 
+/* The coordinator may know of partitions that this client's metadata does not name yet. */
+static void partitions_that_were_added_are_waited_for(void **state)
+{
+    struct fixture *f = setup(NULL, false);
+
+    (void)state;
+    f->n.broker.partition_count = 2;
+    run(f, 20);
+    broker_member_push(&f->n.broker, member(f), 0x3);
+    run(f, 20);
+    f->n.broker.partition_count = PARTITIONS;
+    append(f, 3, 10);
+    broker_member_push(&f->n.broker, member(f), 0xf);
+    run(f, 100);
+    assert_int_equal(f->errors, 0);
+    assert_int_equal(f->count, 10);
+    teardown(f);
+}
+
 /* An offset that the application seeks to when it is told of the assignment counts, not the committed one. */
 static void seeks_and_metadata(void **state)
 {
@@ -456,6 +475,7 @@ int main(void)
         cmocka_unit_test(leaving_commits_and_says_so),
         cmocka_unit_test(the_lease_ends_by_itself),
         cmocka_unit_test(topics_of_a_pattern_are_found_by_their_ids),
+        cmocka_unit_test(partitions_that_were_added_are_waited_for),
         cmocka_unit_test(seeks_and_metadata),
     };
     return cmocka_run_group_tests_name("client/member", tests, NULL, NULL);
