@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How often topics are looked at for what is new. */
-enum { TOPICS_CHECK_MS = 100 };
-
 /* ---- time ---- */
 
 static struct engine_time time_now(struct env *env)
@@ -43,9 +40,6 @@ static void run(struct coordinator *c)
 {
     struct engine_time time = coordinator_time(c);
     uint64_t next_ms = engine_run(c->engine, look_at_topics(c), time);
-    uint64_t look_ms = engine_member_count(c->engine) > 0 ? time.now_ms + TOPICS_CHECK_MS : UINT64_MAX;
-    if (look_ms < next_ms)
-        next_ms = look_ms;
     struct env *env = c->service->options.env;
     if (next_ms == UINT64_MAX)
         env_timer_stop(env, &c->timer);

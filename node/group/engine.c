@@ -87,7 +87,7 @@ struct engine *engine_create(const struct group_table *table, const struct engin
     e->settings = *settings;
     e->effects = *effects;
     e->data = data;
-    e->next_deadline_ms = UINT64_MAX;
+    e->next_deadline_ms = e->expected_ms = UINT64_MAX;
     queue_init(&e->due);
     for (const struct consumer_group *g = table->groups; g != NULL; g = g->hh.next)
         if (g->members != NULL && strcmp(g->protocol, ENGINE_PROTOCOL) == 0)
@@ -219,11 +219,14 @@ static const struct consumer_member *find_member(const struct engine *e, const c
 static void take_report(struct session *s, const struct consumer_member *m, int64_t epoch,
                         struct partition_set *owned, uint64_t now_ms)
 {
-    partition_set_move(&s->owned, owned);
-    s->reported = true;
-    s->reported_epoch = epoch;
-    if (m->share.revoking.count > 0 && epoch >= m->share.revoked_epoch)
+    if (m->share.revoking.count > 0 && epoch >= m->share.revoked_epoch) {
+        partition_set_close(&s->still_held);
+        partition_set_common(&m->share.revoking, owned, &s->still_held);
+        s->reported = true;
+        s->reported_epoch = epoch;
         engine_group_due(s->group, now_ms);
+    }
+    partition_set_close(owned);
 }
 
 int engine_heartbeat(struct engine *e, const char *group, const char *member_id, int64_t epoch,
@@ -241,7 +244,7 @@ int engine_heartbeat(struct engine *e, const char *group, const char *member_id,
     s->heard_ms = time.now_ms;
     if (owned != NULL)
         take_report(s, m, epoch, owned, time.now_ms);
-    session_push(s, m, s->pushed_stable);
+    session_push(s, m, s->pushed_stable || consumer_group_is_stable(group_table_find(e->table, group)));
     return 0;
 }
 
@@ -283,6 +286,32 @@ static void check_deadlines(struct engine *e, uint64_t now_ms)
         engine_watch_deadline(e, look_for_dead(g, now_ms));
 }
 
+static uint64_t later(uint64_t then_ms, uint64_t by_ms, uint64_t now_ms)
+{
+    return then_ms + by_ms < now_ms ? then_ms + by_ms : now_ms;
+}
+
+/* A node that stood still (a stopped process, a paused machine) has not heard anybody; what was sent
+ * meanwhile waits in its sockets. */
+static void forgive(struct engine *e, uint64_t stalled_ms, uint64_t now_ms)
+{
+    for (struct engine_group *g = e->groups; g != NULL; g = g->hh.next) {
+        for (struct session *s = g->sessions; s != NULL; s = s->hh.next) {
+            s->heard_ms = later(s->heard_ms, stalled_ms, now_ms);
+            s->lost_ms = later(s->lost_ms, stalled_ms, now_ms);
+            s->revoking_since_ms = later(s->revoking_since_ms, stalled_ms, now_ms);
+        }
+    }
+}
+
+static bool has_members(const struct engine *e)
+{
+    for (const struct engine_group *g = e->groups; g != NULL; g = g->hh.next)
+        if (g->sessions != NULL)
+            return true;
+    return false;
+}
+
 static void start_step(struct engine_group *g, const struct engine_topics *topics, struct engine_time time)
 {
     struct engine *e = g->engine;
@@ -294,13 +323,9 @@ static void start_step(struct engine_group *g, const struct engine_topics *topic
         engine_step_done(step, 0, time);
 }
 
-uint64_t engine_run(struct engine *e, const struct engine_topics *topics, struct engine_time time)
+static void run_due(struct engine *e, const struct engine_topics *topics, struct engine_time time)
 {
-    uint64_t next_ms = UINT64_MAX;
     struct queue due;
-    check_deadlines(e, time.now_ms);
-    if (topics == NULL)
-        return time.now_ms + ENGINE_RETRY_MS;
     queue_move(&e->due, &due);
     while (!queue_empty(&due)) {
         struct engine_group *g = QUEUE_ENTRY(queue_first(&due), struct engine_group, due_node);
@@ -310,15 +335,29 @@ uint64_t engine_run(struct engine *e, const struct engine_topics *topics, struct
             continue;
         }
         queue_push(&e->due, &g->due_node);
-        if (g->step == NULL && g->due_ms < next_ms)
-            next_ms = g->due_ms;
     }
+}
+
+static uint64_t next_due(const struct engine *e, uint64_t now_ms)
+{
+    uint64_t next_ms = has_members(e) ? now_ms + ENGINE_LOOK_MS : UINT64_MAX;
     QUEUE_FOREACH (node, &e->due) {
         const struct engine_group *g = QUEUE_ENTRY(node, struct engine_group, due_node);
         if (g->step == NULL && g->due_ms < next_ms)
             next_ms = g->due_ms;
     }
     return e->next_deadline_ms < next_ms ? e->next_deadline_ms : next_ms;
+}
+
+uint64_t engine_run(struct engine *e, const struct engine_topics *topics, struct engine_time time)
+{
+    if (e->expected_ms != UINT64_MAX && time.now_ms > e->expected_ms + ENGINE_STALL_MS)
+        forgive(e, time.now_ms - e->expected_ms, time.now_ms);
+    check_deadlines(e, time.now_ms);
+    if (topics != NULL)
+        run_due(e, topics, time);
+    e->expected_ms = topics != NULL ? next_due(e, time.now_ms) : time.now_ms + ENGINE_RETRY_MS;
+    return e->expected_ms;
 }
 
 /* ---- the end of a step ---- */

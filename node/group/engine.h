@@ -136,8 +136,9 @@ void engine_connection_init(struct engine_connection *c);
 void engine_connection_lost(struct engine_connection *c, struct engine_time time);
 void engine_topics_changed(struct engine *e);
 
-/* Does what is due and returns when to call again (UINT64_MAX: no need to, without an event). `topics` NULL:
- * not known yet; nothing is decided without them. */
+/* Does what is due and returns when to call again (UINT64_MAX: no need to, without an event). When that comes
+ * much later, the node stood still, and the members get the time back. `topics` NULL: not known yet; nothing
+ * is decided without them. */
 uint64_t engine_run(struct engine *e, const struct engine_topics *topics, struct engine_time time);
 
 const struct group_records *engine_step_records(const struct engine_step *step);

@@ -7,6 +7,10 @@
 enum {
     /* Joins within this time become one step. */
     ENGINE_GATHER_MS = 3,
+    /* engine_run is called this often while there are members, */
+    ENGINE_LOOK_MS = 100,
+    /* and when it is later than this, the node itself stood still, not its members. */
+    ENGINE_STALL_MS = 1000,
     /* After a step that failed, or with nothing to do about a death yet. */
     ENGINE_RETRY_MS = 100,
 };
@@ -22,9 +26,9 @@ struct session {
     uint64_t grace_ms; /* and how long it may be */
     uint64_t revoking_since_ms;
     int64_t revoking_epoch; /* the revoked_epoch that this counts from */
-    bool reported;
+    bool reported;          /* since the last revocation */
     int64_t reported_epoch;
-    struct partition_set owned; /* as reported last */
+    struct partition_set still_held; /* of what was being revoked then */
     int64_t pushed_epoch;
     bool pushed_stable;
     UT_hash_handle hh;
@@ -72,6 +76,7 @@ struct engine {
     struct engine_group *groups;
     struct queue due;
     uint64_t next_deadline_ms; /* no member can be dead before */
+    uint64_t expected_ms;      /* when engine_run should be called again */
 };
 
 struct engine_step {

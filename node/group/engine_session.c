@@ -31,7 +31,7 @@ void session_free(struct session *s)
 {
     queue_remove(&s->node);
     HASH_DEL(s->group->sessions, s);
-    partition_set_close(&s->owned);
+    partition_set_close(&s->still_held);
     free(s->member_id);
     free(s);
 }

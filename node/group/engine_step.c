@@ -258,7 +258,7 @@ static void take_reports(struct draft *d)
         struct draft_member *m = &d->members[i];
         if (m->session != NULL && m->session->reported &&
             m->session->reported_epoch >= m->share.revoked_epoch)
-            keep_owned(m, &m->session->owned);
+            keep_owned(m, &m->session->still_held);
     }
 }
 

@@ -148,6 +148,16 @@ void world_run(struct world *w)
     engine_run(w->engine, &topics, w->time);
 }
 
+void world_pass(struct world *w, uint64_t ms)
+{
+    for (uint64_t end_ms = w->time.now_ms + ms; w->time.now_ms < end_ms;) {
+        uint64_t step_ms = end_ms - w->time.now_ms < 50 ? end_ms - w->time.now_ms : 50;
+        w->time.now_ms += step_ms;
+        w->time.wall_ms += (int64_t)step_ms;
+        world_run(w);
+    }
+}
+
 static void apply(struct world *w, const struct engine_step *step)
 {
     const struct group_records *records = engine_step_records(step);

@@ -67,6 +67,8 @@ void world_close(struct world *w);
 void world_add_topic(struct world *w, const char *name, uint32_t partitions);
 /* Lets the engine do what is due. */
 void world_run(struct world *w);
+/* Time goes by, in which the engine does what is due; steps wait. */
+void world_pass(struct world *w, uint64_t ms);
 /* The oldest step is committed (0) or fails. */
 void world_commit(struct world *w, int status);
 /* Everything is delivered and committed until nothing happens any more, `ms` going by in small steps. */

@@ -126,10 +126,9 @@ static void test_handed_over_only_once_let_go(void **state)
     client_read(old, false);
     assert_int_equal(old->reading.count, 6);
     for (int i = 0; i < 20; i++) { /* nor has it said so */
-        w->time.now_ms += 1000;
+        world_pass(w, 1000);
         engine_heartbeat(w->engine, GROUP, old->id, old->epoch, NULL, w->time);
         client_heartbeat(new);
-        world_run(w);
     }
     assert_int_equal(w->step_count, 0);
     assert_int_equal(may_commit(w, old, new->reading.count == 0 ? 0 : 1), 0);
@@ -243,13 +242,11 @@ static void test_commits_are_heartbeats(void **state)
     join_many(w, 1);
     struct client *c = &w->clients[0];
     for (int i = 0; i < 5; i++) {
-        w->time.now_ms += 8000;
+        world_pass(w, 8000);
         assert_int_equal(may_commit(w, c, 0), 0);
-        world_run(w);
     }
     assert_int_equal(w->step_count, 0);
-    w->time.now_ms += 11000;
-    world_run(w);
+    world_pass(w, 11000);
     assert_int_equal(w->step_count, 1);
 }
 
@@ -264,7 +261,7 @@ static void test_not_letting_go_is_death_too(void **state)
     world_commit(w, 0);
     for (int i = 0; i < 60; i++) {
         assert_int_equal(new->reading.count, 0);
-        w->time.now_ms += 1000;
+        world_pass(w, 1000);
         engine_heartbeat(w->engine, GROUP, old->id, old->epoch, NULL, w->time);
         engine_heartbeat(w->engine, GROUP, new->id, 0, NULL, w->time);
         world_run(w);
@@ -288,6 +285,22 @@ static void test_connection_lost_while_joining(void **state)
     assert_non_null(world_member(w, c));
     world_settle(w, 1200);
     assert_null(world_member(w, c));
+}
+
+/* The coordinator's process is stopped for a minute and goes on: it knows that it has not listened. */
+static void test_a_stalled_coordinator_blames_nobody(void **state)
+{
+    struct world *w = *state;
+    join_many(w, 3);
+    world_settle(w, 500);
+    w->time.now_ms += 60000;
+    world_run(w);
+    assert_int_equal(w->step_count, 0);
+    world_settle(w, 3000);
+    assert_int_equal(w->deaths, 0);
+    w->clients[1].joined = false; /* one hangs all the same */
+    world_settle(w, 12000);
+    assert_int_equal(w->deaths, 1);
 }
 
 /* ---- static members ---- */
@@ -473,8 +486,7 @@ static void test_failed_step_is_tried_again(void **state)
     struct world *w = *state;
     join_many(w, 2);
     client_disconnect(&w->clients[1]);
-    w->time.now_ms += 1001;
-    world_run(w);
+    world_pass(w, 1001);
     assert_int_equal(w->step_count, 1);
     world_commit(w, ERR_OVERLOADED);
     assert_int_equal(w->deaths, 0);
@@ -555,8 +567,7 @@ static void test_commits_wait_for_a_step(void **state)
     struct topic_partition mine = w->clients[1].reading.items[0];
     struct client *c = &w->clients[1];
     client_disconnect(c);
-    w->time.now_ms += 1001;
-    world_run(w);
+    world_pass(w, 1001);
     assert_int_equal(engine_check_commit(w->engine, GROUP, c->id, &mine, 1, w->time, &waiter, on_wait_over),
                      ENGINE_WAIT);
     world_commit(w, 0);
@@ -619,6 +630,7 @@ int main(void)
         TEST(test_commits_are_heartbeats),
         TEST(test_not_letting_go_is_death_too),
         TEST(test_connection_lost_while_joining),
+        TEST(test_a_stalled_coordinator_blames_nobody),
         TEST(test_static_member_restarts_unnoticed),
         TEST(test_static_predecessor_is_fenced),
         TEST(test_operator_removes_a_static_member),
