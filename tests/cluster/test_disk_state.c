@@ -82,7 +82,7 @@ static void majority(void **state)
     }
     for (unsigned node = 1; node <= 2; node++) {
         scene_wait_log(s, node, from[node], "the replica's log is damaged");
-        scene_wait_log(s, node, from[node], "cannot be repaired without a leader");
+        scene_wait_log(s, node, from[node], "a damaged replica waits for a leader to repair it");
     }
     assert_false(local_wait_ready(&s->cluster, 1000));
     scene_stop_node(s, 1);
