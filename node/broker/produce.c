@@ -182,8 +182,6 @@ static int check_room(const struct partition *p, struct produce_req *req, size_t
     const struct broker *b = p->broker;
     /* One batch is let in however large it is: a small bound must not shut a topic with large batches out for
      * ever. */
-    if (env_sabotaged(b->env, SABOTAGE_NO_BACK_PRESSURE))
-        return 0;
     if (b->in_flight_bytes > 0 && b->in_flight_bytes + size > b->options.produce_bytes)
         return refuse(req, ERR_OVERLOADED, "%zu bytes are in flight on this node, the limit is %llu",
                       b->in_flight_bytes, (unsigned long long)b->options.produce_bytes);

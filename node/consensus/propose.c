@@ -1,5 +1,6 @@
 /* Proposals: what a loop turn proposes becomes one append and one message per follower. */
 #include "node/consensus/group_internal.h"
+#include "node/env/sabotage.h"
 #include <stdlib.h>
 
 enum { MAX_PER_APPEND = 4096 };
@@ -90,7 +91,8 @@ static int refusal(const struct group *g, size_t size)
     int rv = log_writable(g->log);
     if (rv != 0)
         return rv == ERR_NO_SPACE ? ERR_READ_ONLY : ERR_REPLICA_FAILED;
-    if (g->inflight_bytes > 0 && g->inflight_bytes + size > g->consensus->options.inflight_bytes)
+    if (g->inflight_bytes > 0 && g->inflight_bytes + size > g->consensus->options.inflight_bytes &&
+        !env_sabotaged(group_env(g), SABOTAGE_NO_BACK_PRESSURE))
         return ERR_OVERLOADED;
     return 0;
 }

@@ -249,6 +249,7 @@ static void random_bytes(struct env *env, void *out, size_t size)
 struct sim_work {
     struct sim_event event;
     struct queue node; /* in process->works until it has run */
+    struct sim_syncs syncs;
     struct sim_process *process;
     struct env_work *job;
 };
@@ -265,11 +266,13 @@ static void work_done(struct sim_event *event)
     struct sim_work *w = container_of(event, struct sim_work, event);
     struct env_work *job = w->job;
     w->process->works_pending--;
+    sim_syncs_close(&w->syncs, w->syncs.count);
     free(w);
     job->done(job);
 }
 
-/* The job runs as a whole at one moment; what it waited for the disk delays the end that the loop sees. */
+/* The job runs as a whole at one moment; what it waited for the disk delays the end that the loop sees, and
+ * its syncs until then. */
 static void work_run(struct sim_event *event)
 {
     struct sim_work *w = container_of(event, struct sim_work, event);
@@ -277,7 +280,11 @@ static void work_run(struct sim_event *event)
     struct sim *sim = p->host->sim;
     queue_remove(&w->node);
     p->job_cost_ns = 0;
+    p->job_syncs = &w->syncs;
+    queue_push(&p->syncing, &w->syncs.node);
     w->job->work(w->job);
+    p->job_syncs = NULL;
+    sim_syncs_end(&w->syncs);
     uint64_t wake_ns = sim_random_between(sim, 2000, 10000);
     sim_event_schedule(sim, event, sim->now_ns + p->job_cost_ns + wake_ns, p, work_done, work_drop);
 }
@@ -291,6 +298,7 @@ static void work(struct env *env, struct env_work *job)
     struct sim_work *w = memory_zalloc(sizeof(*w));
     w->process = p;
     w->job = job;
+    sim_syncs_init(&w->syncs, p->host->disk);
     queue_push(&p->works, &w->node);
     p->works_pending++;
     sim_event_schedule(sim, &w->event, sim->now_ns + sim_random_between(sim, 2000, 20000), p, work_run,
@@ -352,6 +360,7 @@ static struct sim_process *process_create(struct sim_host *host)
     p->clock.rate = (uint64_t)(RATE_ONE + host->drift_ppm);
     queue_init(&p->held);
     queue_init(&p->works);
+    queue_init(&p->syncing);
     queue_init(&p->files);
     queue_init(&p->streams);
     queue_init(&p->listeners);
@@ -360,11 +369,23 @@ static struct sim_process *process_create(struct sim_host *host)
     return p;
 }
 
+/* Of the syncs under way some are complete when the power goes, in their order; a kernel that lives completes
+ * them all. */
+static void syncs_end(struct sim_process *p, bool power_loss)
+{
+    while (!queue_empty(&p->syncing)) {
+        struct sim_syncs *syncs = QUEUE_ENTRY(queue_first(&p->syncing), struct sim_syncs, node);
+        unsigned n = syncs->count;
+        sim_syncs_close(syncs, power_loss ? (unsigned)sim_random(p->host->sim, n + 1) : n);
+    }
+}
+
 /* From here on nothing that belongs to the code under test is touched. */
 static void process_end(struct sim_process *p, bool silent)
 {
     p->dead = true;
     p->host->process = NULL;
+    syncs_end(p, silent);
     timer_heap_close(&p->env.timers);
     while (!queue_empty(&p->env.deferred))
         queue_remove(queue_first(&p->env.deferred));

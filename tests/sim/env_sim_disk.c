@@ -9,7 +9,8 @@ enum { SECTOR_SIZE = 512 };
 /* One change of a file that was not synced. */
 struct dirty {
     struct queue node;
-    bool resize; /* to `position`; else a write, or (without data) an extension to position + size */
+    uint64_t number; /* disk->last_change, then */
+    bool resize;     /* to `position`; else a write, or (without data) an extension to position + size */
     uint64_t position;
     uint64_t size;
     bool has_data;
@@ -19,6 +20,7 @@ struct dirty {
 /* One change of a directory that was not synced. */
 struct change {
     struct queue node;
+    uint64_t number;
     struct sim_inode *directory;
     char *name;
     struct sim_inode *inode; /* NULL: the entry is gone */
@@ -135,6 +137,7 @@ static void dirty_add(struct sim_inode *inode, bool resize, uint64_t position, u
 {
     size_t bytes = data == NULL ? 0 : (size_t)size;
     struct dirty *d = memory_alloc(sizeof(*d) + bytes);
+    d->number = ++inode->disk->last_change;
     d->resize = resize;
     d->position = position;
     d->size = size;
@@ -212,13 +215,32 @@ static void dirty_apply_torn(struct sim_inode *inode, const struct dirty *d)
     }
 }
 
-void sim_inode_sync(struct sim_inode *inode)
+void sim_inode_sync(struct sim_inode *inode, uint64_t change)
 {
     if (inode->disk->ignores_syncs)
         return;
-    QUEUE_FOREACH (node, &inode->dirty)
-        dirty_apply(inode, QUEUE_ENTRY(node, struct dirty, node));
-    dirty_clear(inode);
+    while (!queue_empty(&inode->dirty)) {
+        struct dirty *d = QUEUE_ENTRY(queue_first(&inode->dirty), struct dirty, node);
+        if (d->number > change)
+            return;
+        dirty_apply(inode, d);
+        queue_remove(&d->node);
+        free(d);
+    }
+}
+
+void sim_disk_undo(struct sim_disk *disk, uint64_t from, uint64_t to)
+{
+    disk->undone = memory_realloc(disk->undone, (disk->undone_count + 1) * sizeof(*disk->undone));
+    disk->undone[disk->undone_count++] = (struct sim_range){from, to};
+}
+
+static bool is_undone(const struct sim_disk *disk, uint64_t number)
+{
+    for (unsigned i = 0; i < disk->undone_count; i++)
+        if (number > disk->undone[i].from && number <= disk->undone[i].to)
+            return true;
+    return false;
 }
 
 void sim_inode_sync_torn(struct sim_inode *inode)
@@ -226,7 +248,7 @@ void sim_inode_sync_torn(struct sim_inode *inode)
     enum { WHOLE, NOTHING, TORN, FATES };
     QUEUE_FOREACH (node, &inode->dirty) {
         const struct dirty *d = QUEUE_ENTRY(node, struct dirty, node);
-        uint64_t fate = sim_random(inode->disk->sim, FATES);
+        uint64_t fate = is_undone(inode->disk, d->number) ? NOTHING : sim_random(inode->disk->sim, FATES);
         if (fate == WHOLE)
             dirty_apply(inode, d);
         else if (fate == TORN && d->has_data)
@@ -241,6 +263,7 @@ void sim_inode_sync_torn(struct sim_inode *inode)
 static struct change *change_add(struct sim_inode *directory, const char *name, struct sim_inode *inode)
 {
     struct change *c = memory_zalloc(sizeof(*c));
+    c->number = ++directory->disk->last_change;
     c->directory = sim_inode_ref(directory);
     c->name = memory_strdup(name);
     c->inode = inode == NULL ? NULL : sim_inode_ref(inode);
@@ -289,13 +312,13 @@ void sim_dir_move(struct sim_inode *from, const char *from_name, struct sim_inod
     sim_inode_unref(inode);
 }
 
-void sim_dir_make_durable(struct sim_inode *directory)
+void sim_dir_make_durable(struct sim_inode *directory, uint64_t change)
 {
     struct queue *changes = &directory->disk->changes;
     for (struct queue *node = queue_first(changes), *next; node != changes; node = next) {
         struct change *c = QUEUE_ENTRY(node, struct change, node);
         next = node->next;
-        if (c->directory == directory || c->from == directory) {
+        if (c->number <= change && (c->directory == directory || c->from == directory)) {
             change_apply(c);
             change_free(c);
         }
@@ -320,7 +343,7 @@ static void changes_drop(struct sim_disk *disk, bool some_survive)
 {
     while (!queue_empty(&disk->changes)) {
         struct change *c = QUEUE_ENTRY(queue_first(&disk->changes), struct change, node);
-        if (some_survive && sim_random(disk->sim, 2) == 0)
+        if (some_survive && !is_undone(disk, c->number) && sim_random(disk->sim, 2) == 0)
             change_apply(c);
         change_free(c);
     }
@@ -330,6 +353,7 @@ void sim_disk_destroy(struct sim_disk *disk)
 {
     changes_drop(disk, false);
     sim_inode_unref(disk->root);
+    free(disk->undone);
     free(disk);
 }
 
@@ -361,6 +385,9 @@ void sim_disk_lose_power(struct sim_disk *disk)
 {
     changes_drop(disk, true);
     restore(disk->root);
+    free(disk->undone);
+    disk->undone = NULL;
+    disk->undone_count = 0;
 }
 
 bool sim_disk_fails(struct sim_disk *disk, unsigned per_million)

@@ -43,6 +43,11 @@ struct sim_disk {
     struct sim *sim;
     struct sim_inode *root;
     struct queue changes; /* struct change: of entries, oldest first */
+    uint64_t last_change; /* of content or entries, counted */
+    struct sim_range {
+        uint64_t from, to;
+    } * undone;
+    unsigned undone_count;
     uint64_t capacity;
     uint64_t used; /* the live sizes of all files */
     uint64_t sync_min_ns;
@@ -63,14 +68,18 @@ struct sim_inode *sim_entries_find(const struct sim_entries *entries, const char
 int sim_inode_write(struct sim_inode *inode, const void *data, size_t size, uint64_t position);
 int sim_inode_allocate(struct sim_inode *inode, uint64_t end);
 int sim_inode_truncate(struct sim_inode *inode, uint64_t size);
-void sim_inode_sync(struct sim_inode *inode);
+/* The changes up to this one. */
+void sim_inode_sync(struct sim_inode *inode, uint64_t change);
 /* The dirty list is applied in parts and forgotten: power loss, or a sync that failed. */
 void sim_inode_sync_torn(struct sim_inode *inode);
 
 /* Entries. `inode` NULL: none any more. */
 void sim_dir_set(struct sim_inode *directory, const char *name, struct sim_inode *inode);
 void sim_dir_move(struct sim_inode *from, const char *from_name, struct sim_inode *to, const char *to_name);
-void sim_dir_make_durable(struct sim_inode *directory);
+void sim_dir_make_durable(struct sim_inode *directory, uint64_t change);
+
+/* Changes after `from` up to `to` are dropped at the power loss that is about to come. */
+void sim_disk_undo(struct sim_disk *disk, uint64_t from, uint64_t to);
 
 bool sim_disk_fails(struct sim_disk *disk, unsigned per_million);
 

@@ -144,6 +144,52 @@ static int sync_begin(struct sim_process *p)
     return p->losing_power || sim_disk_fails(disk, disk->failing_syncs) ? ERR_IO : 0;
 }
 
+/* ---- syncs ---- */
+
+void sim_syncs_init(struct sim_syncs *syncs, struct sim_disk *disk)
+{
+    *syncs = (struct sim_syncs){.disk = disk};
+    queue_init(&syncs->node);
+}
+
+void sim_syncs_end(struct sim_syncs *syncs)
+{
+    syncs->last_change = syncs->disk->last_change;
+}
+
+static void sync_until(struct sim_inode *inode, uint64_t change)
+{
+    if (inode->directory)
+        sim_dir_make_durable(inode, change);
+    else
+        sim_inode_sync(inode, change);
+}
+
+void sim_syncs_close(struct sim_syncs *syncs, unsigned n)
+{
+    for (unsigned i = 0; i < syncs->count; i++) {
+        if (i < n)
+            sync_until(syncs->all[i].inode, syncs->all[i].change);
+        sim_inode_unref(syncs->all[i].inode);
+    }
+    if (n < syncs->count)
+        sim_disk_undo(syncs->disk, syncs->all[n].change, syncs->last_change);
+    free(syncs->all);
+    queue_remove(&syncs->node);
+    sim_syncs_init(syncs, syncs->disk);
+}
+
+static void sync_inode(struct sim_process *p, struct sim_inode *inode)
+{
+    struct sim_syncs *syncs = p->job_syncs;
+    if (syncs == NULL) {
+        sync_until(inode, UINT64_MAX);
+        return;
+    }
+    syncs->all = memory_realloc(syncs->all, (syncs->count + 1) * sizeof(*syncs->all));
+    syncs->all[syncs->count++] = (struct sim_sync){sim_inode_ref(inode), inode->disk->last_change};
+}
+
 static int file_sync(struct env_file *file)
 {
     struct sim_file *f = file_of(file);
@@ -151,7 +197,7 @@ static int file_sync(struct env_file *file)
         return ERR_CLOSED;
     int rv = sync_begin(f->process);
     if (rv == 0)
-        sim_inode_sync(f->inode);
+        sync_inode(f->process, f->inode);
     else if (!f->process->losing_power) /* then all that is dirty is torn in a moment anyway */
         sim_inode_sync_torn(f->inode);
     return rv;
@@ -290,7 +336,7 @@ int sim_dir_sync(struct env *env, const char *path)
     if (rv == 0)
         rv = sync_begin(sim_process_of(env));
     if (rv == 0)
-        sim_dir_make_durable(place.inode);
+        sync_inode(sim_process_of(env), place.inode);
     return rv;
 }
 
@@ -427,7 +473,7 @@ int sim_disk_damage(struct sim_host *host, const char *path, uint64_t position, 
         flip_bit(place.inode, position);
     } else if (damage == SIM_CUT_FILE) {
         rv = sim_inode_truncate(place.inode, position);
-        sim_inode_sync(place.inode);
+        sim_inode_sync(place.inode, UINT64_MAX);
     } else {
         replace_sectors(place.inode, position, damage == SIM_MISDIRECTED_WRITE);
     }

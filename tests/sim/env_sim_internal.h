@@ -7,6 +7,7 @@
 #include "tests/sim/env_sim.h"
 
 struct sim_disk;
+struct sim_inode;
 struct sim_process;
 
 /* ---- events ---- */
@@ -83,10 +84,12 @@ struct sim_process {
     bool stopping;
     struct queue held; /* events that came while frozen */
 
-    struct queue works;     /* struct sim_work that has not run yet */
-    unsigned works_pending; /* whose `done` has not run yet */
-    uint64_t job_cost_ns;   /* what the job that runs has spent on the disk */
-    bool losing_power;      /* syncs have no effect any more */
+    struct queue works;          /* struct sim_work that has not run yet */
+    unsigned works_pending;      /* whose `done` has not run yet */
+    uint64_t job_cost_ns;        /* what the job that runs has spent on the disk */
+    bool losing_power;           /* syncs have no effect any more */
+    struct queue syncing;        /* struct sim_syncs: of jobs that have run and wait for the disk */
+    struct sim_syncs *job_syncs; /* of the job that runs; NULL: none does */
 
     struct queue files;     /* struct sim_file */
     struct queue streams;   /* struct sim_stream */
@@ -108,6 +111,23 @@ struct sim_disk *sim_disk_create(struct sim *sim);
 void sim_disk_destroy(struct sim_disk *disk);
 /* Power loss: what was not synced is lost at random. No file may be open. */
 void sim_disk_lose_power(struct sim_disk *disk);
+/* The syncs of one worker job, in order. They have their effect when the job is over, not when it begins:
+ * until then a power loss finds what they should have written dirty. */
+struct sim_syncs {
+    struct queue node; /* in process->syncing */
+    struct sim_disk *disk;
+    struct sim_sync {
+        struct sim_inode *inode;
+        uint64_t change; /* the disk's newest when it began */
+    } * all;
+    unsigned count;
+    uint64_t last_change; /* of the job */
+};
+void sim_syncs_init(struct sim_syncs *syncs, struct sim_disk *disk);
+/* The job has run. */
+void sim_syncs_end(struct sim_syncs *syncs);
+/* The first `n` have their effect. What the job did after the next one began has never happened. */
+void sim_syncs_close(struct sim_syncs *syncs, unsigned n);
 /* Closes the files of a dead process. */
 void sim_files_release(struct sim_process *process);
 /* Frees what the dead process's handles have kept. */

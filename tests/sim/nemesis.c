@@ -1,9 +1,10 @@
 #include "tests/sim/nemesis.h"
 #include "node/base/assert.h"
+#include "node/storage/journal_internal.h"
 #include <inttypes.h>
 #include <string.h>
 
-enum { MS = 1000000 };
+enum { MS = 1000000, WHOLE_AGAIN_MS = 3000 };
 
 static const struct {
     const char *name;
@@ -128,6 +129,20 @@ static void cut_one_way(struct nemesis *n, struct sim_node *v)
         sim_link_cut(other->host, v->host);
 }
 
+/* From everybody, or from the other nodes only: clients then still reach a leader that has lost its
+ * followers. */
+static void isolate(struct nemesis *n, struct sim_node *v)
+{
+    if (draw(n, 2) == 0) {
+        sim_host_isolate(v->host);
+        return;
+    }
+    for (unsigned i = 0; i < n->cluster->count; i++) {
+        sim_link_cut(v->host, n->cluster->nodes[i].host);
+        sim_link_cut(n->cluster->nodes[i].host, v->host);
+    }
+}
+
 static void split(struct nemesis *n, struct sim_node *v)
 {
     struct sim_node *other = &n->cluster->nodes[draw(n, n->cluster->count)];
@@ -203,7 +218,7 @@ static struct sim_node *faulty_disk(struct nemesis *n, struct sim_node *v)
 
 static void break_syncs(struct nemesis *n, struct sim_node *v)
 {
-    sim_disk_fail_syncs(faulty_disk(n, v)->host, 5000 + (unsigned)draw(n, 50000));
+    sim_disk_fail_syncs(faulty_disk(n, v)->host, 5000 + (unsigned)draw(n, 200000));
 }
 
 static void break_reads(struct nemesis *n, struct sim_node *v)
@@ -252,33 +267,46 @@ static void choose_old_bytes(struct nemesis *n, struct sim_node *node, enum sim_
                                     .since_ns = sim_now_ns(n->sim)};
 }
 
-static bool old_bytes_are_old(const struct nemesis *n)
+/* Once the journal says so, on disk. */
+static bool old_bytes_are_old(struct nemesis *n)
 {
     struct journal_group state = {0};
-    const struct old_bytes *o = &n->old;
-    if (o->node == NULL || !cluster_node_works(o->node) ||
-        sim_now_ns(n->sim) < o->since_ns + 2200 * (uint64_t)MS)
+    struct old_bytes *o = &n->old;
+    if (o->node == NULL || !cluster_node_works(o->node))
         return false;
-    journal_get(o->node->node->journal, o->group_id, &state);
-    return state.floor_index >= o->index;
+    struct journal *journal = o->node->node->journal;
+    journal_get(journal, o->group_id, &state);
+    if (state.floor_index < o->index) {
+        o->journal_sequence = 0;
+        return false;
+    }
+    if (o->life != o->node->life || o->journal_sequence == 0) {
+        o->life = o->node->life;
+        o->journal_sequence = journal->sequence;
+    }
+    return journal_durable(journal) >= o->journal_sequence;
 }
 
-static void damage_old_bytes(struct nemesis *n)
+static void damage_file(struct nemesis *n)
 {
     static const char *const counters[] = {"bits_flipped", "writes_lost", "writes_misdirected",
                                            "logs_shortened"};
     char path[128];
-    bool cut = n->old.damage == SIM_CUT_FILE;
-    if (cut)
-        cluster_kill(n->old.node, draw_down_ns(n));
-    snprintf(path, sizeof(path), "/data/groups/%016" PRIx64 "/%020d.%s", n->old.group_id, 1,
-             !cut && draw(n, 4) == 0 ? "idx" : "log");
-    if (sim_disk_damage(n->old.node->host, path, draw(n, n->old.size), n->old.damage) == 0)
-        counters_add(n->counters, counters[n->old.damage], 1);
-    n->old.node = NULL;
+    struct old_bytes *o = &n->old;
+    bool index = o->damage != SIM_CUT_FILE && draw(n, 4) == 0;
+    snprintf(path, sizeof(path), "/data/groups/%016" PRIx64 "/%020d.%s", o->group_id, 1,
+             index ? "idx" : "log");
+    if (n->verbose)
+        fprintf(stderr, "[%7" PRIu64 " ms] node %u: %s in %s\n", sim_now_ns(n->sim) / MS, o->node->id,
+                counters[o->damage], path);
+    /* Half of the logs that are cut end where a batch does: at the very beginning. */
+    uint64_t position = o->damage == SIM_CUT_FILE && draw(n, 2) == 0 ? 0 : draw(n, o->size);
+    if (sim_disk_damage(o->node->host, path, position, o->damage) == 0)
+        counters_add(n->counters, counters[o->damage], 1);
+    o->node = NULL;
 }
 
-/* ---- disks emptied and swapped ---- */
+/* ---- ambush: a disk fails when it hurts most ---- */
 
 static void look_for_any_leader(void *data, struct sim_node *n, struct group *g, struct partition *p)
 {
@@ -287,22 +315,20 @@ static void look_for_any_leader(void *data, struct sim_node *n, struct group *g,
         *(bool *)data = true;
 }
 
-/* Fewer than a majority, and none that could come back as the leader of an older term. */
-static unsigned choose_lagging(struct nemesis *n, const struct sim_node *except)
+static bool is_lagging(const struct nemesis *n, unsigned i)
 {
-    unsigned mask = 0, left = n->cluster->count / 2;
-    for (unsigned i = 0; i < n->cluster->count && left > 0; i++) {
-        struct sim_node *node = &n->cluster->nodes[i];
-        bool leads = false;
-        if (node == except || !cluster_node_works(node))
-            continue;
-        cluster_each_group(node, look_for_any_leader, &leads);
-        if (leads)
-            continue;
-        mask |= 1u << i;
-        left--;
-    }
-    return mask;
+    return (n->ambush.lagging >> i & 1) != 0;
+}
+
+/* An old leader that comes back could be believed by a node that has forgotten everything: decision 15 says
+ * so. */
+static bool lagging_lead(const struct nemesis *n)
+{
+    bool leads = false;
+    for (unsigned i = 0; i < n->cluster->count; i++)
+        if (is_lagging(n, i) && cluster_node_works(&n->cluster->nodes[i]))
+            cluster_each_group(&n->cluster->nodes[i], look_for_any_leader, &leads);
+    return leads;
 }
 
 static bool all_work(const struct nemesis *n)
@@ -315,49 +341,96 @@ static bool all_work(const struct nemesis *n)
 
 static void heal_everything(struct nemesis *n);
 
-static void begin_wipe(struct nemesis *n, struct sim_node *v)
+/* Fewer than a majority are left behind. */
+static void leave_behind(struct nemesis *n, const struct sim_node *victim)
 {
-    if (n->faulty_disk != NULL || n->swapped[0] != NULL || n->rolling > 0 || !all_work(n))
-        return; /* a second faulty disk may be too much */
-    heal_everything(n);
-    n->faulty_disk = n->wipe.node = v;
-    n->wipe.lagging = choose_lagging(n, v);
-    n->wipe.due_ns = sim_now_ns(n->sim) + (50 + draw(n, 400)) * MS;
-    for (unsigned i = 0; i < n->cluster->count; i++)
-        if ((n->wipe.lagging >> i & 1) != 0)
-            sim_host_isolate(n->cluster->nodes[i].host);
+    unsigned left = (n->cluster->count - 1) / 2, first = (unsigned)draw(n, n->cluster->count);
+    for (unsigned i = 0; left > 0; i++) {
+        struct sim_node *node = &n->cluster->nodes[(first + i) % n->cluster->count];
+        if (node == victim)
+            continue;
+        n->ambush.lagging |= 1u << (node->id - 1);
+        sim_host_isolate(node->host);
+        left--;
+    }
 }
 
-static void wipe_now(struct nemesis *n)
+static bool begin_ambush(struct nemesis *n, struct sim_node *victim, bool wipes)
+{
+    if (n->swapped[0] != NULL || n->rolling > 0 || !all_work(n))
+        return false;
+    heal_everything(n);
+    n->faulty_disk = victim;
+    n->ambush = (struct ambush){.node = victim, .wipes = wipes};
+    leave_behind(n, victim);
+    uint64_t leads_at_most_ms = 3 * victim->config.election_timeout_ms;
+    n->ambush.due_ns = sim_now_ns(n->sim) + (leads_at_most_ms + draw(n, 400)) * MS;
+    return true;
+}
+
+static void damage_now(struct nemesis *n)
+{
+    if (n->ambush.wipes) {
+        sim_disk_wipe(n->ambush.node->host);
+        heal_disk(n, n->ambush.node);
+        counters_add(n->counters, "disks_wiped", 1);
+    } else {
+        damage_file(n);
+    }
+}
+
+static void spring_ambush(struct nemesis *n)
 {
     calm_network(n);
     for (unsigned i = 0; i < n->cluster->count; i++) {
         struct sim_node *node = &n->cluster->nodes[i];
-        if ((n->wipe.lagging >> i & 1) == 0 && node->node != NULL)
-            cluster_crash(node, node == n->wipe.node ? 20 * MS : 1000 * (uint64_t)MS + draw_down_ns(n));
+        uint64_t down_ns = node == n->ambush.node ? 20 * MS : 1000 * (uint64_t)MS + draw_down_ns(n);
+        if (!is_lagging(n, i) && node->node != NULL)
+            cluster_crash(node, down_ns);
     }
-    sim_disk_wipe(n->wipe.node->host);
-    heal_disk(n, n->wipe.node);
-    counters_add(n->counters, "disks_wiped", 1);
-    n->wipe.wiped = true;
+    damage_now(n);
+    counters_add(n->counters, "ambushes", 1);
+    n->ambush.sprung = true;
 }
 
-enum { WHOLE_AGAIN_MS = 3000 };
-
-static void step_wipe(struct nemesis *n)
+static void step_ambush(struct nemesis *n)
 {
     uint64_t now_ns = sim_now_ns(n->sim);
-    if (n->wipe.wiped && !all_work(n))
-        n->wipe.due_ns = now_ns + WHOLE_AGAIN_MS * (uint64_t)MS;
-    if (now_ns < n->wipe.due_ns)
+    struct ambush *a = &n->ambush;
+    if (a->sprung && !all_work(n))
+        a->due_ns = now_ns + WHOLE_AGAIN_MS * (uint64_t)MS;
+    if (now_ns < a->due_ns)
         return;
-    if (n->wipe.wiped) {
-        n->wipe = (struct wipe){0};
-        return;
+    if (a->sprung) {
+        *a = (struct ambush){0};
+    } else if (!cluster_node_works(a->node) || (!a->wipes && !old_bytes_are_old(n))) {
+        calm_network(n);
+        *a = (struct ambush){0};
+    } else if (lagging_lead(n)) {
+        a->due_ns = now_ns + 100 * MS;
+    } else {
+        spring_ambush(n);
+        a->due_ns = now_ns + WHOLE_AGAIN_MS * (uint64_t)MS;
     }
-    wipe_now(n);
-    n->wipe.due_ns = now_ns + WHOLE_AGAIN_MS * (uint64_t)MS;
 }
+
+/* A second faulty disk might be too much. */
+static void wipe(struct nemesis *n, struct sim_node *v)
+{
+    if (n->faulty_disk == NULL || n->faulty_disk == v)
+        begin_ambush(n, v, true);
+}
+
+static void damage_old_bytes(struct nemesis *n)
+{
+    if (draw(n, 2) == 0 && begin_ambush(n, n->old.node, false))
+        return;
+    if (n->old.damage == SIM_CUT_FILE)
+        cluster_kill(n->old.node, draw_down_ns(n));
+    damage_file(n);
+}
+
+/* ---- disks swapped ---- */
 
 static void end_swap(struct nemesis *n)
 {
@@ -455,7 +528,7 @@ static void strike(struct nemesis *n, enum fault f, struct sim_node *v)
         cluster_freeze(v);
         break;
     case FAULT_ISOLATE:
-        sim_host_isolate(v->host);
+        isolate(n, v);
         break;
     case FAULT_CUT:
         cut_one_way(n, v);
@@ -491,7 +564,7 @@ static void strike(struct nemesis *n, enum fault f, struct sim_node *v)
         choose_old_bytes(n, faulty_disk(n, v), SIM_CUT_FILE);
         break;
     case FAULT_WIPE:
-        begin_wipe(n, v);
+        wipe(n, v);
         break;
     case FAULT_SWAP:
         begin_swap(n, v);
@@ -569,8 +642,8 @@ static void strike_one(struct nemesis *n)
 
 void nemesis_step(struct nemesis *n)
 {
-    if (n->wipe.node != NULL) {
-        step_wipe(n);
+    if (n->ambush.node != NULL) {
+        step_ambush(n);
         return;
     }
     if (n->rolling > 0)
@@ -592,8 +665,7 @@ void nemesis_heal(struct nemesis *n)
 {
     n->rolling = 0;
     n->profile = &profiles[0];
-    if (n->wipe.node != NULL && !n->wipe.wiped)
-        n->wipe.node = NULL;
+    n->ambush.node = NULL;
     end_swap(n);
     heal_everything(n);
     workload_calm_clients(n->workload);

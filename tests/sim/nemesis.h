@@ -60,16 +60,19 @@ struct old_bytes {
     uint64_t index;
     uint64_t size; /* some of the beginning: a shorter log may have grown again */
     uint64_t since_ns;
+    unsigned life;             /* of the node, in which its journal has said so */
+    uint64_t journal_sequence; /* that must be durable for it; 0: it does not say so yet */
 };
 
-/* An emptied disk, as late and as badly as decision 15 lets it be: a few nodes lag behind, and at the moment
- * at which they are back, all others die and one of them comes back with nothing. No other fault until it is
- * whole. */
-struct wipe {
+/* A disk that fails when it hurts most: a minority of the nodes is left behind, and at the moment at which it
+ * is back, all others lose power, one of them its disk or a part of it, and that one is the first to come
+ * back. No other fault until it is whole again: decision 15 says what is not promised until then. */
+struct ambush {
     struct sim_node *node; /* NULL: none under way */
-    uint64_t due_ns;       /* of the next step */
-    unsigned lagging;      /* a mask of 1 << (id - 1) */
-    bool wiped;
+    bool wipes;            /* else damages what `old` says */
+    bool sprung;
+    uint64_t due_ns;  /* of the next step */
+    unsigned lagging; /* a mask of 1 << (id - 1) */
 };
 
 struct nemesis {
@@ -84,7 +87,7 @@ struct nemesis {
     unsigned rolling;             /* nodes that a rolling restart has before it */
     struct sim_node *faulty_disk; /* at most one has failing syncs or rot; NULL: none yet */
     struct old_bytes old;
-    struct wipe wipe;
+    struct ambush ambush;
     struct sim_node *swapped[2]; /* NULL: none */
     uint64_t swap_end_ns;
     uint32_t draining; /* node; 0: none */

@@ -122,11 +122,17 @@ int suite_sabotage(const struct suite_options *o, unsigned tries, const char *on
     const struct proof proofs[] = {
         {SABOTAGE_ACK_BEFORE_SYNC, power, 0},
         {SABOTAGE_SYNC_ERROR_IGNORED, F(SYNC_ERROR) | power, 0},
+        {SABOTAGE_DIRECTORY_NOT_SYNCED, power | F(CHURN) | F(GROW), 0},
+        {SABOTAGE_TORN_TAIL_ACCEPTED, F(CRASH_ALL) | F(CRASH_SOME), SLOW_DISKS},
+        {SABOTAGE_DAMAGE_CUT_AWAY, F(ROT) | F(LOST_WRITE) | F(MISDIRECTED), 0},
+        {SABOTAGE_SHORT_LOG_SERVED, F(SHORTEN), 0},
         {SABOTAGE_ACK_BEFORE_QUORUM, power | cuts, 0},
         {SABOTAGE_VOTE_FORGOTTEN, power | cuts, 0},
+        {SABOTAGE_DAMAGED_VOTES, F(ROT) | F(LOST_WRITE) | F(SHORTEN), 0},
+        {SABOTAGE_NEWCOMER_VOTES, F(WIPE), 0},
         {SABOTAGE_UNCOMMITTED_SERVED, cuts, 0},
         {SABOTAGE_RETRY_ACCEPTED, F(RESET) | F(ISOLATE) | F(CUT), 0},
-        {SABOTAGE_COMMIT_IN_MEMORY, power | F(CLIENT), 0},
+        {SABOTAGE_COMMIT_IN_MEMORY, F(ISOLATE) | F(CRASH) | F(CLIENT), 0},
         {SABOTAGE_IDENTITY_IGNORED, F(SWAP), 0},
     };
     unsigned missed = 0;
