@@ -36,9 +36,10 @@ configure_package_config_file(client/packaging/flotilla-config.cmake.in flotilla
                               PATH_VARS CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_LIBDIR)
 write_basic_package_version_file(flotilla-config-version.cmake COMPATIBILITY SameMinorVersion)
 
-install(TARGETS flotilla_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(FILES ${CMAKE_BINARY_DIR}/libflotilla.a DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(FILES client/include/flotilla.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(FILES ${CMAKE_BINARY_DIR}/flotilla.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(TARGETS flotilla_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library
+                                        NAMELINK_COMPONENT development)
+install(FILES ${CMAKE_BINARY_DIR}/libflotilla.a DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+install(FILES client/include/flotilla.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
+install(FILES ${CMAKE_BINARY_DIR}/flotilla.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
 install(FILES ${CMAKE_BINARY_DIR}/flotilla-config.cmake ${CMAKE_BINARY_DIR}/flotilla-config-version.cmake
-        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/flotilla)
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/flotilla COMPONENT development)
