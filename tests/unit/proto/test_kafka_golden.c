@@ -4,6 +4,7 @@
 #include "proto/error.h"
 #include "tests/unit/proto/helper_cmocka.h"
 #include "tests/unit/proto/helper_kafka.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <zlib.h>
 
@@ -174,11 +175,70 @@ static void test_truncation_at_every_byte(void **state)
     golden_each(check_truncated, NULL);
 }
 
+/* ---- what clients sent ---- */
+
+/* Header and body come back byte for byte: nothing of it was skipped or taken for something else. */
+static void check_request(const char *client, const unsigned char *data, size_t size)
+{
+    struct kafka_request_header header;
+    struct arena arena;
+    struct bytes again;
+    size_t header_size;
+
+    arena_init(&arena, KAFKA_TEST_ARENA);
+    bytes_init(&again);
+    assert_int_equal(kafka_request_header_decode(data, size, &header, &header_size), 0);
+    assert_true(header_size > 0);
+    void *message = arena_alloc(&arena, kafka_message_size(KAFKA_REQUEST, header.api_key));
+    int rc = kafka_decode(KAFKA_REQUEST, header.api_key, header.api_version, data + header_size,
+                          size - header_size, &arena, message);
+    kafka_request_header_encode(&header, &again);
+    if (rc == 0)
+        rc = kafka_encode(KAFKA_REQUEST, header.api_key, header.api_version, message, &again);
+    if (rc != 0 || !bytes_hold(&again, data, size))
+        fail_msg("%s: %s version %d: %s, %zu bytes instead of %zu", client,
+                 kafka_api_find(header.api_key)->name, header.api_version, error_name(rc), again.size, size);
+    bytes_close(&again);
+    arena_close(&arena);
+}
+
+static size_t check_client(const char *client)
+{
+    unsigned char *content = malloc(GOLDEN_MAX_SIZE);
+    size_t count = 0;
+    struct reader r;
+    char path[512];
+
+    snprintf(path, sizeof(path), "%s/kafka/clients/%s.bin", GOLDEN_DIR, client);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    reader_init(&r, content, fread(content, 1, GOLDEN_MAX_SIZE, file));
+    fclose(file);
+    for (; reader_left(&r) > 0; count++) {
+        size_t size = reader_u32(&r);
+        const unsigned char *data = reader_bytes(&r, size);
+        assert_non_null(data);
+        check_request(client, data, size);
+    }
+    free(content);
+    return count;
+}
+
+static void test_requests_of_real_clients(void **state)
+{
+    (void)state;
+    assert_int_equal(check_client("java_4.1.1"), 13);
+    assert_int_equal(check_client("kafka_python_3.0.12"), 20);
+    assert_int_equal(check_client("kcat_1.7.1"), 10);
+    assert_int_equal(check_client("librdkafka_2.16.1"), 23);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_version_of_every_message),
         cmocka_unit_test(test_truncation_at_every_byte),
+        cmocka_unit_test(test_requests_of_real_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
