@@ -66,7 +66,8 @@ enum frame_flag { FRAME_RESPONSE = 1 };
     X(PEER_LEADERS, 66)                                                                                      \
     X(PEER_FORWARD, 67)                                                                                      \
     X(PEER_CATCHUP, 68)                                                                                      \
-    X(PEER_PING, 69)
+    X(PEER_PING, 69)                                                                                         \
+    X(PEER_BEATS, 70)
 
 enum frame_type {
 #define X(name, number) FRAME_##name = number,

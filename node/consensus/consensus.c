@@ -1,3 +1,4 @@
+#include "node/consensus/beat.h"
 #include "node/consensus/consensus_internal.h"
 #include "node/consensus/group_internal.h"
 #include <stdlib.h>
@@ -11,11 +12,7 @@ static void on_tick(struct env_timer *timer)
 {
     struct consensus *c = container_of(timer, struct consensus, tick);
     env_timer_start(c->options.env, &c->tick, c->options.heartbeat_ms * 500000u, on_tick);
-    struct queue *next;
-    for (struct queue *node = queue_first(&c->groups); node != &c->groups; node = next) {
-        next = node->next;
-        group_tick(QUEUE_ENTRY(node, struct group, node));
-    }
+    ticks_run(&c->ticks, env_now_ms(c->options.env));
 }
 
 static void set_defaults(struct consensus_options *o)
@@ -99,6 +96,8 @@ static void consensus_free(struct consensus *c)
             metrics_remove(&c->metrics[i]);
     message_encoder_close(&c->encoder);
     arena_close(&c->arena);
+    group_map_close(&c->group_map);
+    ticks_close(&c->ticks);
     free(c->cluster_id);
     free(c);
     if (closed)
@@ -228,9 +227,7 @@ void consensus_peer_dead(struct peer *p)
 
 struct group *consensus_group(const struct consensus *c, uint64_t group_id)
 {
-    struct group *g;
-    HASH_FIND(hh, c->group_table, &group_id, sizeof group_id, g);
-    return g;
+    return group_map_find(&c->group_map, group_id);
 }
 
 static void receive_raft(struct consensus *c, uint32_t from, const struct frame *frame)
@@ -255,6 +252,28 @@ static void receive_raft(struct consensus *c, uint32_t from, const struct frame 
         "peer=%u group=%s cause=\"%s\"", from, g ? g->name : "?", reason);
 }
 
+static void receive_beats(struct consensus *c, uint32_t from, const struct frame *frame)
+{
+    struct reader r;
+    struct message message;
+    struct slice keep = slice_ref(frame->payload); /* and the header beside it */
+    reader_init(&r, frame->header, frame->head.header_length);
+    while (reader_left(&r) > 0) {
+        c->counts.messages_received++;
+        if (beat_decode(&r, from, &message) != 0) {
+            c->counts.messages_corrupt++;
+            LOG(c->options.logger, LOG_ERROR, "dropped heartbeats that failed their checks", "peer=%u", from);
+            break;
+        }
+        struct group *g = consensus_group(c, message.group_id);
+        if (g)
+            group_receive(g, &message);
+        else
+            c->counts.messages_dropped++;
+    }
+    slice_unref(&keep);
+}
+
 static void receive_leaders(struct consensus *c, uint32_t from, const struct frame *frame)
 {
     Flotilla__PeerLeaders *leaders =
@@ -270,6 +289,9 @@ void consensus_frame(struct consensus *c, uint32_t from, const struct frame *fra
     switch (frame->head.type) {
     case FRAME_PEER_RAFT:
         receive_raft(c, from, frame);
+        break;
+    case FRAME_PEER_BEATS:
+        receive_beats(c, from, frame);
         break;
     case FRAME_PEER_LEADERS:
         receive_leaders(c, from, frame);

@@ -7,8 +7,10 @@
 #include "node/base/memory.h"
 #include "node/consensus/consensus.h"
 #include "node/consensus/group.h"
+#include "node/consensus/group_map.h"
 #include "node/consensus/message.h"
 #include "node/consensus/peer.h"
+#include "node/consensus/ticks.h"
 #include "proto/arena.h"
 #include <uthash.h>
 
@@ -41,8 +43,9 @@ struct consensus {
     unsigned open_streams;
 
     struct queue groups;
-    struct group *group_table;
+    struct group_map group_map;
     struct queue waiting; /* groups whose messages wait for the journal */
+    struct ticks ticks;
     struct env_timer tick;
     struct queue nudges; /* groups with a pending fast election */
     struct env_timer nudge_timer;

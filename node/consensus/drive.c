@@ -2,10 +2,9 @@
  * after each call group_after asks what has changed, and completes what waited for the call to end (never
  * inside it: the core frees what it is working on). */
 #include "node/consensus/group_internal.h"
-#include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_HELD = 64 };
+enum { MAX_HELD = 64, ADDRESS_SIZE = 24 };
 
 /* ---- messages ---- */
 
@@ -49,6 +48,15 @@ static void begin_rollback(struct group *g, uint64_t index, struct message *mess
     hold_message(g, &g->held, message);
 }
 
+/* As the core compares them: with every message, so that printf would be too slow. */
+static const char *address_of(uint64_t node_id, char buffer[ADDRESS_SIZE])
+{
+    char *at = buffer + ADDRESS_SIZE - 1;
+    for (*at = '\0'; node_id > 0 && at > buffer; node_id /= 10)
+        *--at = (char)('0' + node_id % 10);
+    return at;
+}
+
 void group_deliver(struct group *g, struct message *message)
 {
     guard_log_start(g, message);
@@ -67,10 +75,9 @@ void group_deliver(struct group *g, struct message *message)
     }
     guard_retry_at_once(g, message);
     note_message(g, message);
-    char address[16];
-    snprintf(address, sizeof address, "%llu", message->m.server_id);
+    char address[ADDRESS_SIZE];
     struct raft_message m = message->m; /* the core owns what it points to from here on */
-    m.server_address = address;
+    m.server_address = address_of(m.server_id, address);
     g->current = message;
     g->recv(&g->io, &m);
     g->current = NULL;
@@ -190,6 +197,7 @@ static void tell_role(struct group *g)
         return;
     if (role == GROUP_CANDIDATE && g->told_role != GROUP_CANDIDATE)
         g->consensus->counts.elections_begun++;
+    ticks_soon(&g->consensus->ticks, g);
     bool became_ready = g->ready && !(g->told_ready && term == g->told_term);
     g->told_role = role;
     g->told_term = term;

@@ -49,6 +49,7 @@ static void nudge(struct group *g)
         hand_timeout_now(g, g->nudge_dead);
     else if (leader == 0 && g->raft.follower_state.randomized_election_timeout > IMPATIENT_MS)
         g->raft.follower_state.randomized_election_timeout = IMPATIENT_MS + 10 * rank(g, g->nudge_dead);
+    ticks_soon(&g->consensus->ticks, g);
 }
 
 void election_forget(struct group *g)
@@ -135,5 +136,6 @@ void election_tick(struct group *g)
 void election_campaign(struct group *g)
 {
     g->campaign_until_ms = env_now_ms(group_env(g)) + CAMPAIGN_FOR_MS;
+    ticks_soon(&g->consensus->ticks, g);
     election_tick(g);
 }

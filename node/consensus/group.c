@@ -80,6 +80,7 @@ int group_start_core(struct group *g, char *message, size_t message_size)
     if (g->start_empty || state.snapshot.size == 0)
         g->callbacks->restore(g->data, NULL, 0, 0);
     g->running = true;
+    ticks_soon(&g->consensus->ticks, g);
     rv = raft_start(&g->raft);
     g->start_empty = false;
     if (rv == 0) {
@@ -156,7 +157,8 @@ static void on_log_failed(void *data, int status)
 static void group_free(struct group *g)
 {
     struct consensus *c = g->consensus;
-    HASH_DEL(c->group_table, g);
+    group_map_remove(&c->group_map, g->id);
+    ticks_remove(&c->ticks, g);
     queue_remove(&g->node);
     queue_remove(&g->waiting);
     election_forget(g);
@@ -168,7 +170,6 @@ static void group_free(struct group *g)
     free(g->sends);
     free(g->gets);
     free(g->heard_ms);
-    free(g->replicas);
     free(g->name);
     free(g->directory);
     free(g);
@@ -345,7 +346,7 @@ static struct group *group_create(struct consensus *c, const struct group_option
     g->id = o->group_id;
     g->name = memory_strdup(o->name);
     g->directory = memory_strdup(o->directory);
-    g->replicas = memory_dup(o->replicas, o->replica_count * sizeof *o->replicas);
+    memcpy(g->replicas, o->replicas, o->replica_count * sizeof *o->replicas);
     g->replica_count = o->replica_count;
     g->heard_ms = memory_zalloc(o->replica_count * sizeof *g->heard_ms);
     g->callbacks = o->callbacks;
@@ -357,7 +358,8 @@ static struct group *group_create(struct consensus *c, const struct group_option
     for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++)
         queue_init(queues[i]);
     queue_push(&c->groups, &g->node);
-    HASH_ADD(hh, c->group_table, id, sizeof g->id, g);
+    group_map_add(&c->group_map, g->id, g);
+    ticks_add(&c->ticks, g);
     return g;
 }
 
@@ -437,6 +439,7 @@ void group_peer_restarted(struct group *g, uint32_t node_id)
         return;
     *progress = (struct raft_progress){.next_index = raft_last_index(&g->raft) + 1,
                                        .recent_recv = progress->recent_recv};
+    ticks_soon(&g->consensus->ticks, g);
 }
 
 void group_peer_lost(struct group *g, uint32_t node_id)

@@ -11,6 +11,7 @@
 #ifndef CONSENSUS_GROUP_INTERNAL_H
 #define CONSENSUS_GROUP_INTERNAL_H
 
+#include "node/consensus/configuration.h"
 #include "node/consensus/consensus_internal.h"
 #include "proto/storage.pb-c.h"
 
@@ -49,20 +50,21 @@ struct catchup; /* catchup.c */
 
 struct group {
     struct consensus *consensus;
-    UT_hash_handle hh;
+    size_t tick_at;       /* in consensus.ticks */
     struct queue node;    /* in consensus.groups */
     struct queue waiting; /* in consensus.waiting */
     uint64_t id;
     char *name;
     char *directory;
-    uint32_t *replicas;
-    unsigned replica_count;
     const struct group_callbacks *callbacks;
     void *data;
     struct log *log;
     uint64_t segment_bytes;
     uint64_t segment_ms;
     uint64_t cache_bytes;
+
+    unsigned replica_count;
+    uint32_t replicas[CONFIGURATION_MAX_SERVERS];
 
     /* ---- life ---- */
     bool running; /* the core is started */
@@ -147,6 +149,8 @@ struct group {
     uint64_t announced_commit; /* highest that a leader has told */
     bool campaign_at_once;
     uint64_t campaign_until_ms;
+    uint64_t quiet_index; /* the leader's last one, and since when: ticks.c */
+    uint64_t quiet_since_ms;
     struct queue nudge; /* in consensus.nudges */
     uint64_t nudge_at_ms;
     uint32_t nudge_dead;

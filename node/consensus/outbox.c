@@ -1,5 +1,6 @@
 /* The core's network. A send never fails and never calls back from inside; its entries are kept alive by
  * references, so that the core hears of completion as soon as its call is over. */
+#include "node/consensus/beat.h"
 #include "node/consensus/group_internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -36,17 +37,27 @@ static void drop_payload(struct slice *payload, unsigned n)
         slice_unref(&payload[i]);
 }
 
-/* Hands the encoded message to the link, or holds it until the hard state is durable. */
-static int send_encoded(struct group *g, uint32_t to, struct message_encoder *e)
+static int send_beat(struct peer *p, const struct message *message)
 {
+    unsigned char beat[BEAT_MAX_SIZE];
+    return peer_send_beat(p, beat, beat_encode(message, beat));
+}
+
+/* Hands the message to the link, or holds it until the hard state is durable. */
+static int send_or_hold(struct group *g, const struct message *message)
+{
+    struct message_encoder *e = &g->consensus->encoder;
+    uint32_t to = (uint32_t)message->m.server_id;
     struct peer *p = peer_find(g->consensus, to);
     bool hold = !queue_empty(&g->outbox) || guard_hold_until_durable(g);
     if (!peer_is_up(p) || (hold && g->outbox_count >= MAX_HELD_FRAMES)) {
-        drop_payload(e->payload, e->n_payload);
         g->consensus->counts.messages_dropped++;
         return ERR_CLOSED;
     }
     g->consensus->counts.messages_sent++;
+    if (!hold && beat_is(message))
+        return send_beat(p, message);
+    message_encode(e, message);
     if (hold)
         return hold_frame(g, to, e);
     return peer_send(p, FRAME_PEER_RAFT, 0, 0, &e->header.base, e->payload, e->n_payload);
@@ -82,8 +93,7 @@ void outbox_clear(struct group *g)
 
 void outbox_send(struct group *g, const struct message *message)
 {
-    message_encode(&g->consensus->encoder, message);
-    send_encoded(g, (uint32_t)message->m.server_id, &g->consensus->encoder);
+    send_or_hold(g, message);
 }
 
 /* ---- AppendEntries ---- */
@@ -116,8 +126,7 @@ static int send_piece(struct group *g, const struct message *whole, unsigned fro
     a->n_entries = n;
     if (a->leader_commit > a->prev_log_index + n)
         a->leader_commit = a->prev_log_index + n;
-    message_encode(&g->consensus->encoder, &piece);
-    return send_encoded(g, (uint32_t)piece.m.server_id, &g->consensus->encoder);
+    return send_or_hold(g, &piece);
 }
 
 /* While probing, the core resends its whole tail each heartbeat and advances nothing: the first piece is
@@ -179,8 +188,7 @@ static int send_message(struct group *g, struct message *message)
     default:
         break;
     }
-    message_encode(&g->consensus->encoder, message);
-    return send_encoded(g, (uint32_t)message->m.server_id, &g->consensus->encoder);
+    return send_or_hold(g, message);
 }
 
 int raft_io_send(struct raft_io *io, struct raft_io_send *req, const struct raft_message *m,

@@ -75,6 +75,7 @@ static void drop_gathered(struct peer *p)
     for (unsigned i = 0; i < p->n_slices; i++)
         slice_unref(&p->slices[i]);
     p->n_slices = 0;
+    p->beats_size = 0;
     p->queued_bytes -= p->gathered_bytes;
     p->gathered_bytes = 0;
     env_task_cancel(env_of(p), &p->flush);
@@ -325,6 +326,7 @@ static void on_flush(struct env_task *task)
     memcpy(w->slices, p->slices, p->n_slices * sizeof w->slices[0]);
     unsigned n = p->n_slices;
     p->n_slices = 0;
+    p->beats_size = 0;
     p->gathered_bytes = 0;
     int rv = env_stream_write(p->stream, &w->req, w->slices, n, on_written);
     if (rv == 0)
@@ -388,9 +390,11 @@ static unsigned char *add_frame(struct peer *p, const struct frame_head *head, c
     size_t size = FRAME_HEAD_SIZE + head->header_length + payload_size;
     if (send_error(p, head->type, size) != 0) {
         drop_payload(payload, n);
-        p->consensus->counts.messages_dropped += head->type == FRAME_PEER_RAFT;
+        p->consensus->counts.messages_dropped +=
+            head->type == FRAME_PEER_RAFT || head->type == FRAME_PEER_BEATS;
         return NULL;
     }
+    p->beats_size = 0;
     reserve_slices(p, n + 1);
     unsigned char *at = add_head(p, FRAME_HEAD_SIZE + head->header_length);
     frame_head_encode(at, head->type, head->flags, head->correlation, head->header_length, payload_size);
@@ -428,5 +432,33 @@ int peer_send_packed(struct peer *p, uint16_t type, const void *header, size_t h
         return p->state == PEER_UP ? ERR_OVERLOADED : ERR_CLOSED;
     if (header_size > 0)
         memcpy(at, header, header_size);
+    return 0;
+}
+
+static bool beat_joins(const struct peer *p, size_t size)
+{
+    enum { MAX_BEATS_SIZE = 32 * 1024 };
+    return p->beats_size > 0 && p->beats_size + size <= MAX_BEATS_SIZE &&
+           p->heads->capacity - p->heads_used >= size;
+}
+
+int peer_send_beat(struct peer *p, const void *beat, size_t size)
+{
+    if (!beat_joins(p, size)) {
+        int rv = peer_send_packed(p, FRAME_PEER_BEATS, beat, size, NULL, 0);
+        p->beats_size = rv == 0 ? size : 0;
+        return rv;
+    }
+    int rv = send_error(p, FRAME_PEER_BEATS, size);
+    if (rv != 0) {
+        p->consensus->counts.messages_dropped++;
+        return rv;
+    }
+    memcpy(add_head(p, size), beat, size);
+    p->beats_size += size;
+    p->gathered_bytes += size;
+    p->queued_bytes += size;
+    frame_head_encode(p->heads->data + p->heads_used - p->beats_size - FRAME_HEAD_SIZE, FRAME_PEER_BEATS, 0,
+                      0, p->beats_size, 0);
     return 0;
 }

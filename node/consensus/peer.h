@@ -37,6 +37,7 @@ struct peer {
     unsigned capacity;
     struct buf *heads; /* where heads and headers are packed */
     size_t heads_used;
+    size_t beats_size; /* of the beats in the frame that was added last; 0: it is another one */
     size_t gathered_bytes;
     size_t queued_bytes; /* gathered, or handed to the socket and not written yet */
 };
@@ -63,6 +64,10 @@ int peer_send(struct peer *p, uint16_t type, uint16_t flags, uint64_t correlatio
 /* Likewise, for a raw header. */
 int peer_send_packed(struct peer *p, uint16_t type, const void *header, size_t header_size,
                      const struct slice *payload, unsigned n);
+
+/* Adds one beat (beat.h) to the frame of beats that was added last, or begins one, so that everything stays
+ * in order. Errors as with peer_send. */
+int peer_send_beat(struct peer *p, const void *beat, size_t size);
 
 /* The incoming link. */
 struct inbound {

@@ -72,6 +72,7 @@ static void append_gathered(struct group *g)
     int rv = raft_apply(&g->raft, req, bufs, n, on_applied);
     free(bufs);
     ASSERT(rv == 0); /* may_append has checked all that it refuses */
+    ticks_soon(&g->consensus->ticks, g);
 }
 
 static void on_turn_end(struct env_task *task)
