@@ -116,20 +116,13 @@ static bool push(void *data, struct engine_connection *connection, const struct 
     return o->push(o->data, connection, p);
 }
 
-static size_t forget_offsets(void *data, const char *group, const struct partition_set *offsets,
-                             struct group_records *records)
-{
-    const struct coordinator *c = data;
-    return offsets_forget(c->state, group, offsets, records);
-}
-
 static void note(void *data, const struct engine_note *n)
 {
     groups_note(((struct coordinator *)data)->service, n);
 }
 
 static const struct engine_effects effects = {
-    .replicate = replicate, .answer = answer, .push = push, .forget_offsets = forget_offsets, .note = note};
+    .replicate = replicate, .answer = answer, .push = push, .note = note};
 
 /* ---- start, stop ---- */
 
@@ -223,13 +216,6 @@ void coordinator_leave(struct coordinator *c, const char *group, const char *mem
                        const char *instance_id, void *request)
 {
     engine_leave(c->engine, group, member_id, instance_id, request, coordinator_time(c));
-    run_soon(c);
-}
-
-void coordinator_delete(struct coordinator *c, const char *group, struct partition_set *offsets,
-                        void *request)
-{
-    engine_delete(c->engine, group, offsets, request, coordinator_time(c));
     run_soon(c);
 }
 

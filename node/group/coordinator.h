@@ -53,8 +53,6 @@ int coordinator_heartbeat(struct coordinator *c, const char *group, const char *
                           struct partition_set *owned);
 void coordinator_leave(struct coordinator *c, const char *group, const char *member_id,
                        const char *instance_id, void *request);
-void coordinator_delete(struct coordinator *c, const char *group, struct partition_set *offsets,
-                        void *request);
 /* The members behind the connection are without one from now on. */
 void groups_connection_lost(struct groups *g, struct engine_connection *connection);
 

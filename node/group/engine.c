@@ -101,7 +101,7 @@ static void event_free(struct event *event)
     queue_remove(&event->by_connection);
     if (event->value != NULL)
         flotilla__member_value__free_unpacked(event->value, NULL);
-    partition_set_close(&event->partitions);
+    partition_set_close(&event->owned);
     free(event->member_id);
     free(event->instance_id);
     free(event->replaced);
@@ -189,7 +189,7 @@ void engine_join(struct engine *e, struct engine_join *join, struct engine_time 
     event->value = join->value;
     event->connection = join->connection;
     queue_push(&join->connection->joins, &event->by_connection);
-    partition_set_move(&event->partitions, &join->owned);
+    partition_set_move(&event->owned, &join->owned);
     fill_timeouts(&e->settings, event->value);
 }
 
@@ -199,13 +199,6 @@ void engine_leave(struct engine *e, const char *group, const char *member_id, co
     struct event *event = add_event(e, group, EVENT_LEAVE, request, time.now_ms);
     event->member_id = memory_strdup(member_id);
     event->instance_id = memory_strdup(instance_id);
-}
-
-void engine_delete(struct engine *e, const char *group, struct partition_set *offsets, void *request,
-                   struct engine_time time)
-{
-    struct event *event = add_event(e, group, EVENT_DELETE, request, time.now_ms);
-    partition_set_move(&event->partitions, offsets);
 }
 
 static const struct consumer_member *find_member(const struct engine *e, const char *group,
@@ -386,8 +379,6 @@ static void note(const struct engine_group *g, enum engine_change change, const 
 
 static void note_event(const struct engine_group *g, const struct event *event)
 {
-    if (event->kind == EVENT_DELETE)
-        return;
     const char *instance_id = event->value != NULL ? event->value->instance_id : event->instance_id;
     if (event->replaced != NULL)
         note(g, MEMBER_REPLACED, event->replaced, instance_id, "");

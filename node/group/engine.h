@@ -90,14 +90,10 @@ struct engine_effects {
     /* Replicate the step's records (acks=all, after what came before), then call engine_step_done exactly
      * once, never from inside. */
     void (*replicate)(void *data, struct engine_step *step);
-    /* The answer to a join, leave or delete. */
+    /* The answer to a join or leave. */
     void (*answer)(void *data, void *request, int status, const char *message, int64_t epoch);
     /* False: the connection is full; it is tried again with the member's next heartbeat. */
     bool (*push)(void *data, struct engine_connection *c, const struct engine_push *push);
-    /* Adds the removal of the group's committed offsets to the step, of all or (not NULL) of these; how many.
-     */
-    size_t (*forget_offsets)(void *data, const char *group, const struct partition_set *offsets,
-                             struct group_records *records);
     void (*note)(void *data, const struct engine_note *note);
 };
 
@@ -128,9 +124,6 @@ int engine_heartbeat(struct engine *e, const char *group, const char *member_id,
 /* By `member_id`, or when that is "" by `instance_id`. */
 void engine_leave(struct engine *e, const char *group, const char *member_id, const char *instance_id,
                   void *request, struct engine_time time);
-/* Removes a group without members, or only these offsets (taken over) of it. */
-void engine_delete(struct engine *e, const char *group, struct partition_set *offsets, void *request,
-                   struct engine_time time);
 void engine_connection_init(struct engine_connection *c);
 /* The members behind it have their grace from now on. */
 void engine_connection_lost(struct engine_connection *c, struct engine_time time);

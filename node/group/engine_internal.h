@@ -34,7 +34,7 @@ struct session {
     UT_hash_handle hh;
 };
 
-enum event_kind { EVENT_JOIN, EVENT_LEAVE, EVENT_DELETE };
+enum event_kind { EVENT_JOIN, EVENT_LEAVE };
 
 /* What somebody waits to be answered. */
 struct event {
@@ -48,8 +48,8 @@ struct event {
     int64_t epoch;
     bool mixed;
     Flotilla__MemberValue *value;
-    struct partition_set partitions; /* owned, or offsets to delete */
-    int status;                      /* the answer, once the step is done */
+    struct partition_set owned;
+    int status; /* the answer, once the step is done */
     const char *message;
     enum engine_change change;
     char *replaced; /* id of the member whose place it took */

@@ -108,8 +108,8 @@ static void describe(struct draft *d, struct draft_member *m, struct event *even
     m->value = event->value;
     m->described = true;
     if (m->session == NULL || m->session->connection != event->connection)
-        m->held = &event->partitions; /* nothing pushed earlier can reach it any more */
-    keep_owned(m, &event->partitions);
+        m->held = &event->owned; /* nothing pushed earlier can reach it any more */
+    keep_owned(m, &event->owned);
     d->retarget = true;
 }
 
@@ -180,48 +180,17 @@ static void on_leave(struct draft *d, struct event *event)
     draft_remove(d, m);
 }
 
-static void on_delete(struct draft *d, struct event *event, struct group_records *records)
+static void take_events(struct draft *d, struct engine_step *step)
 {
-    struct engine *e = d->group->engine;
-    if (d->count > 0) {
-        refuse(event, ERR_GROUP_NOT_EMPTY, NULL);
-        return;
-    }
-    bool whole = event->partitions.count == 0;
-    size_t forgotten =
-        e->effects.forget_offsets(e->data, d->group->name, whole ? NULL : &event->partitions, records);
-    if (whole && d->was != NULL) {
-        Flotilla__GroupKey key = FLOTILLA__GROUP_KEY__INIT;
-        key.group = d->group->name;
-        key.record = FLOTILLA__GROUP_RECORD__GROUP_RECORD_GROUP;
-        group_records_add(records, &key, NULL);
-    } else if (whole && forgotten == 0) {
-        refuse(event, ERR_UNKNOWN_GROUP, NULL);
-    }
-}
-
-/* Up to a deletion, which has a step of its own. */
-static void take_events(struct draft *d, struct engine_step *step, uint64_t now_ms)
-{
-    struct queue *waiting = &d->group->events;
-    while (!queue_empty(waiting)) {
-        struct event *event = QUEUE_ENTRY(queue_first(waiting), struct event, node);
-        bool deletes = event->kind == EVENT_DELETE;
-        if (deletes && !queue_empty(&step->events))
-            break;
+    while (!queue_empty(&d->group->events)) {
+        struct event *event = QUEUE_ENTRY(queue_first(&d->group->events), struct event, node);
         queue_remove(&event->node);
         queue_push(&step->events, &event->node);
         if (event->kind == EVENT_JOIN)
             on_join(d, event);
-        else if (event->kind == EVENT_LEAVE)
-            on_leave(d, event);
         else
-            on_delete(d, event, &step->records);
-        if (deletes)
-            break;
+            on_leave(d, event);
     }
-    if (!queue_empty(waiting))
-        engine_group_due(d->group, now_ms);
 }
 
 /* ---- the dead, and what has been let go ---- */
@@ -424,7 +393,7 @@ struct engine_step *engine_step_build(struct engine_group *g, const struct engin
     group_records_init(&step->records);
     queue_init(&step->events);
     draft_begin(&d, g);
-    take_events(&d, step, time.now_ms);
+    take_events(&d, step);
     if (!other_protocol(&d)) {
         remove_dead(&d, step, time.now_ms);
         take_reports(&d);

@@ -198,11 +198,12 @@ struct listing {
     void *data;
 };
 
-/* Those with members come from the table of groups. */
+/* Those that have, or had, members come from their tables. */
 static void list_named(void *data, const char *name)
 {
     const struct listing *l = data;
-    if (group_table_find(&l->coordinator->state->groups, name) != NULL)
+    const struct group_state *state = l->coordinator->state;
+    if (group_table_find(&state->groups, name) != NULL || classic_table_find(&state->classic, name) != NULL)
         return;
     struct group_info info = describe(name, NULL);
     l->each(l->data, &info);

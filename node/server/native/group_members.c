@@ -16,7 +16,7 @@ enum {
     TIMEOUT_MAX_MS = 60 * 60 * 1000,
 };
 
-struct coordinator *native_coordinator(struct request *r, const char *group)
+struct partition *native_coordinator(struct request *r, const char *group)
 {
     size_t size = strlen(group);
     if (size == 0 || size > GROUP_NAME_MAX) {
@@ -26,14 +26,21 @@ struct coordinator *native_coordinator(struct request *r, const char *group)
     struct partition *p = lookup_coordinator(r, group);
     if (p == NULL)
         return NULL;
-    struct coordinator *c = coordinator_of(p);
-    if (c == NULL) {
-        request_fail(r, ERR_COORDINATOR_LOADING, NULL);
+    if (coordinator_of(p) != NULL)
+        return p;
+    request_fail(r, ERR_COORDINATOR_LOADING, NULL);
+    return NULL;
+}
+
+/* For requests that coordinators answer: native_answer_member. */
+static struct coordinator *begin(struct request *r, const char *group)
+{
+    struct partition *p = native_coordinator(r, group);
+    if (p == NULL)
         return NULL;
-    }
     struct group_call *call = request_state(r, sizeof(*call));
     call->group_id = partition_group_id(p);
-    return c;
+    return coordinator_of(p);
 }
 
 /* ---- joining ---- */
@@ -135,7 +142,7 @@ void native_join_group(struct request *r, const ProtobufCMessage *message)
         request_fail(r, ERR_INVALID_ARGUMENT, wrong);
         return;
     }
-    struct coordinator *c = native_coordinator(r, m->group);
+    struct coordinator *c = begin(r, m->group);
     if (c != NULL) {
         join.value = describe(r, m);
         join.connection = &r->connection->members;
@@ -158,7 +165,7 @@ void native_group_heartbeat(struct request *r, const ProtobufCMessage *message)
         request_fail(r, ERR_INVALID_ARGUMENT, "owned partitions need a topic id of 16 bytes");
         return;
     }
-    struct coordinator *c = native_coordinator(r, m->group);
+    struct coordinator *c = begin(r, m->group);
     if (c != NULL) {
         int status = coordinator_heartbeat(c, m->group, m->member_id, m->member_epoch,
                                            m->reports_owned ? &owned : NULL);
@@ -176,7 +183,7 @@ void native_leave_group(struct request *r, const ProtobufCMessage *message)
         request_fail(r, ERR_INVALID_ARGUMENT, "member_id or instance_id must be given");
         return;
     }
-    struct coordinator *c = native_coordinator(r, m->group);
+    struct coordinator *c = begin(r, m->group);
     if (c != NULL)
         coordinator_leave(c, m->group, m->member_id, m->instance_id, r);
 }

@@ -46,16 +46,52 @@ static bool grow(struct list_call *call)
     return true;
 }
 
-static void list_group(void *data, const struct group_info *info)
+static Flotilla__GroupInfo *add_info(struct list_call *call)
 {
-    struct list_call *call = data;
     Flotilla__GroupInfo *to = request_array(call->request, 1, sizeof(*to));
     if (to == NULL || (call->count == call->capacity && !grow(call))) {
         call->too_many = true;
-        return;
+        return NULL;
     }
-    fill_info(call->request, info, to);
-    call->found[call->count++] = to;
+    return call->found[call->count++] = to;
+}
+
+static void list_group(void *data, const struct group_info *info)
+{
+    struct list_call *call = data;
+    Flotilla__GroupInfo *to = add_info(call);
+    if (to != NULL)
+        fill_info(call->request, info, to);
+}
+
+static const char *state_of_classic(enum classic_state state)
+{
+    static const char *const names[] = {
+        [CLASSIC_EMPTY] = "empty",
+        [CLASSIC_PREPARING] = "preparing-rebalance",
+        [CLASSIC_COMPLETING] = "completing-rebalance",
+        [CLASSIC_STABLE] = "stable",
+    };
+    return names[state];
+}
+
+static void fill_classic(struct request *r, const struct classic_view *from, Flotilla__GroupInfo *to)
+{
+    flotilla__group_info__init(to);
+    to->group = copy_text(r, from->group);
+    to->state = (char *)(uintptr_t)state_of_classic(from->state);
+    to->protocol = (char *)(uintptr_t) "classic";
+    to->assignor = copy_text(r, from->protocol);
+    to->epoch = from->generation;
+    to->members = (uint32_t)from->member_count;
+}
+
+static void list_classic(void *data, const struct classic_view *view)
+{
+    struct list_call *call = data;
+    Flotilla__GroupInfo *to = add_info(call);
+    if (to != NULL)
+        fill_classic(call->request, view, to);
 }
 
 static void list_partition(struct list_call *call, uint64_t group_id)
@@ -65,9 +101,11 @@ static void list_partition(struct list_call *call, uint64_t group_id)
     struct partition *p = broker_partition(call->request->server->broker, group_id);
     if (p == NULL || partition_check_leader(p, &leader_id, &epoch) != 0)
         return;
-    const struct coordinator *c = coordinator_of(p);
-    if (c != NULL)
-        coordinator_each_group(c, list_group, call);
+    struct coordinator *c = coordinator_of(p);
+    if (c == NULL)
+        return;
+    coordinator_each_group(c, list_group, call);
+    classic_each(classic_coordinator_groups(coordinator_classic(c)), list_classic, call);
 }
 
 void native_list_groups(struct request *r, const ProtobufCMessage *message)
@@ -158,29 +196,70 @@ static void described_members_close(struct described_members *d)
     free(d->pointers);
 }
 
-static void respond(struct request *r, struct partition *p, const struct coordinator *c,
-                    const struct group_info *info)
+/* What a classic group's members own only they can read. */
+static void describe_classic(const struct classic_view *view, struct described_members *out)
+{
+    out->count = 0;
+    out->items = memory_zalloc((view->member_count + 1) * sizeof(out->items[0]));
+    out->pointers = memory_alloc((view->member_count + 1) * sizeof(out->pointers[0]));
+    for (size_t i = 0; i < view->member_count; i++) {
+        const struct classic_view_member *from = &view->members[i];
+        Flotilla__GroupMember *to = &out->items[out->count].member;
+        flotilla__group_member__init(to);
+        to->member_id = (char *)(uintptr_t)from->member_id;
+        if (from->instance_id != NULL)
+            to->instance_id = (char *)(uintptr_t)from->instance_id;
+        to->client_id = (char *)(uintptr_t)from->client_id;
+        to->host = (char *)(uintptr_t)from->client_host;
+        to->epoch = view->generation;
+        out->pointers[out->count++] = to;
+    }
+}
+
+/* Closes `members`. */
+static void respond(struct request *r, struct partition *p, Flotilla__GroupInfo *group,
+                    struct described_members *members)
 {
     struct offset_list offsets = {.request = r};
-    (void)offsets_each(p, info->name, NULL, offset_list_add, &offsets);
+    (void)offsets_each(p, group->group, NULL, offset_list_add, &offsets);
     if (offsets.too_many) {
         request_fail(r, ERR_TOO_LARGE, NULL);
+        described_members_close(members);
         return;
     }
-    struct described_members members;
-    describe_members(c, info, &members);
-    Flotilla__GroupInfo group;
     Flotilla__Status status = status_make(0, NULL);
     Flotilla__DescribeGroupResponse response = FLOTILLA__DESCRIBE_GROUP_RESPONSE__INIT;
-    fill_info(r, info, &group);
     response.status = &status;
-    response.info = &group;
-    response.members = members.pointers;
-    response.n_members = members.count;
+    response.info = group;
+    response.members = members->pointers;
+    response.n_members = members->count;
     response.offsets = offsets.items;
     response.n_offsets = offsets.count;
     request_respond(r, &response.base);
-    described_members_close(&members);
+    described_members_close(members);
+}
+
+static int describe_group(struct request *r, struct partition *p, const char *name)
+{
+    struct coordinator *c = coordinator_of(p);
+    struct group_info info;
+    struct classic_view view;
+    Flotilla__GroupInfo group;
+    struct described_members members;
+    bool known = coordinator_find_group(c, name, &info);
+    if (info.members == 0 && classic_look(classic_coordinator_groups(coordinator_classic(c)), name, &view)) {
+        fill_classic(r, &view, &group);
+        describe_classic(&view, &members);
+        respond(r, p, &group, &members);
+        classic_view_close(&view);
+        return 0;
+    }
+    if (!known)
+        return ERR_UNKNOWN_GROUP;
+    fill_info(r, &info, &group);
+    describe_members(c, &info, &members);
+    respond(r, p, &group, &members);
+    return 0;
 }
 
 static void on_confirmed(struct read_index_req *req, int status)
@@ -189,16 +268,13 @@ static void on_confirmed(struct read_index_req *req, int status)
     struct request *r = call->request;
     const Flotilla__DescribeGroupRequest *m = (const Flotilla__DescribeGroupRequest *)r->message;
     struct partition *p = broker_partition(r->server->broker, call->group_id);
-    const struct coordinator *c = p != NULL ? coordinator_of(p) : NULL;
-    struct group_info info;
-    if (status == 0 && c == NULL)
+    uint64_t group_id = call->group_id;
+    if (status == 0 && (p == NULL || coordinator_of(p) == NULL))
         status = ERR_NOT_LEADER;
-    if (status == 0 && !coordinator_find_group(c, m->group, &info))
-        status = ERR_UNKNOWN_GROUP;
+    if (status == 0)
+        status = describe_group(r, p, m->group);
     if (status != 0)
-        lookup_fail(r, status, NULL, call->group_id);
-    else
-        respond(r, p, c, &info);
+        lookup_fail(r, status, NULL, group_id);
 }
 
 void native_describe_group(struct request *r, const ProtobufCMessage *message)
@@ -218,17 +294,39 @@ void native_describe_group(struct request *r, const ProtobufCMessage *message)
 
 /* ---- delete ---- */
 
+struct delete_call {
+    struct request *request;
+    uint64_t group_id;
+    struct group_forget_req forget;
+};
+
+static void on_forgotten(struct group_forget_req *req, int status)
+{
+    struct delete_call *call = req->data;
+    lookup_fail(call->request, status, NULL, call->group_id);
+}
+
+static void delete_group(struct request *r, const Flotilla__DeleteGroupRequest *m,
+                         const struct partition_set *offsets)
+{
+    struct partition *p = native_coordinator(r, m->group);
+    if (p == NULL)
+        return;
+    struct delete_call *call = request_state(r, sizeof(*call));
+    call->request = r;
+    call->group_id = partition_group_id(p);
+    call->forget.data = call;
+    coordinator_forget(coordinator_of(p), m->group, m->n_offsets > 0 ? offsets : NULL, &call->forget,
+                       on_forgotten);
+}
+
 void native_delete_group(struct request *r, const ProtobufCMessage *message)
 {
     const Flotilla__DeleteGroupRequest *m = (const Flotilla__DeleteGroupRequest *)message;
     struct partition_set offsets = {0};
-    if (partition_set_unpack(m->offsets, m->n_offsets, &offsets) != 0) {
-        partition_set_close(&offsets);
+    if (partition_set_unpack(m->offsets, m->n_offsets, &offsets) == 0)
+        delete_group(r, m, &offsets);
+    else
         request_fail(r, ERR_INVALID_ARGUMENT, "offsets need a topic id of 16 bytes");
-        return;
-    }
-    struct coordinator *c = native_coordinator(r, m->group);
-    if (c != NULL)
-        coordinator_delete(c, m->group, &offsets, r);
     partition_set_close(&offsets);
 }

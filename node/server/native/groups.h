@@ -6,7 +6,7 @@
 #include "node/group/coordinator.h"
 #include "node/server/native/request.h"
 
-/* What a request for a coordinator keeps until it is answered. */
+/* What a member's request keeps until it is answered. */
 struct group_call {
     uint64_t group_id; /* of the coordinator's partition */
 };
@@ -15,9 +15,9 @@ struct group_call {
 bool native_push_assignment(void *data, struct engine_connection *c, const struct engine_push *push);
 void native_answer_member(void *data, void *request, int status, const char *message, int64_t epoch);
 
-/* The group's coordinator on this node, with the request's state a struct group_call; NULL: the request has
- * been dealt with. */
-struct coordinator *native_coordinator(struct request *r, const char *group);
+/* The partition whose coordinator on this node (coordinator_of, never NULL) is the group's; NULL: the request
+ * has been dealt with. */
+struct partition *native_coordinator(struct request *r, const char *group);
 
 /* Committed offsets for an answer, in the request's arena. */
 struct offset_list {

@@ -56,6 +56,11 @@ void native_commit_offsets(struct request *r, const ProtobufCMessage *message)
     struct partition *coordinator = lookup_coordinator(r, m->group);
     if (coordinator == NULL)
         return;
+    struct coordinator *c = coordinator_of(coordinator);
+    if (c != NULL && classic_has_members(classic_coordinator_groups(coordinator_classic(c)), m->group)) {
+        request_fail(r, ERR_GROUP_NOT_EMPTY, NULL); /* they commit by the Kafka protocol */
+        return;
+    }
     struct commit_call *call = request_state(r, sizeof(*call));
     call->request = r;
     call->group_id = partition_group_id(coordinator);

@@ -72,23 +72,13 @@ static bool on_push(void *data, struct engine_connection *connection, const stru
     return true;
 }
 
-static size_t on_forget(void *data, const char *group, const struct partition_set *offsets,
-                        struct group_records *records)
-{
-    struct world *w = data;
-    (void)group;
-    (void)offsets;
-    (void)records;
-    return w->forget;
-}
-
 static void on_note(void *data, const struct engine_note *note)
 {
     struct world *w = data;
     w->deaths += note->change == MEMBER_DIED;
 }
 
-static const struct engine_effects effects = {on_replicate, on_answer, on_push, on_forget, on_note};
+static const struct engine_effects effects = {on_replicate, on_answer, on_push, on_note};
 
 /* ---- the world ---- */
 

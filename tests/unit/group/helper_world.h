@@ -57,7 +57,6 @@ struct world {
     struct client clients[WORLD_CLIENTS];
     size_t record_count;
     unsigned deaths;
-    size_t forget; /* what forget_offsets answers */
     int last_answer;
     struct engine_settings settings;
 };

@@ -535,25 +535,6 @@ static void test_group_full(void **state)
     assert_int_equal(c->status, ERR_GROUP_FULL);
 }
 
-static void test_delete(void **state)
-{
-    struct world *w = *state;
-    struct partition_set none = {0};
-    engine_delete(w->engine, GROUP, &none, NULL, w->time);
-    world_run(w);
-    assert_int_equal(w->last_answer, ERR_UNKNOWN_GROUP);
-    join_many(w, 1);
-    engine_delete(w->engine, GROUP, &none, NULL, w->time);
-    world_run(w);
-    assert_int_equal(w->last_answer, ERR_GROUP_NOT_EMPTY);
-    client_leave(&w->clients[0]);
-    world_settle(w, 10);
-    engine_delete(w->engine, GROUP, &none, NULL, w->time);
-    world_settle(w, 10);
-    assert_int_equal(w->last_answer, 0);
-    assert_null(group_table_find(&w->table, GROUP));
-}
-
 static void on_wait_over(struct engine_waiter *waiter)
 {
     waiter->cb = NULL;
@@ -645,7 +626,6 @@ int main(void)
         TEST(test_commits_wait_for_a_step),
         TEST(test_refusals),
         TEST(test_group_full),
-        TEST(test_delete),
         TEST(test_commits_of_others_partitions_are_refused),
         TEST(test_assignor_of_the_oldest_counts),
     };
