@@ -1,0 +1,336 @@
+/* What a Kafka client gets: throughput and latency through librdkafka, of one cluster or of two in turns, so
+ * that the ratio says something although the machine's figures vary.
+ *
+ *   kafka_meter BOOTSTRAP [--against BOOTSTRAP] [--seconds N]
+ *
+ * Each measurement runs on one cluster, then on the other, with the same client and settings (acks=all, three
+ * replicas). */
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PARTITIONS = 12, REPLICAS = 3, RATE_PER_S = 10000, WARM_UP_S = 1, TOPIC_SIZE = 64, POLL_MS = 100 };
+
+struct meter {
+    const char *bootstrap;
+    double seconds;
+    uint64_t acked;
+    uint64_t failed;
+    double *latencies_ms;
+    size_t latency_count, latency_capacity;
+    double measure_from;
+};
+
+struct figure {
+    const char *name, *unit;
+    bool less_is_better;
+    double value[2];
+};
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void die(const char *what, const char *why)
+{
+    fprintf(stderr, "kafka_meter: %s: %s\n", what, why);
+    exit(1);
+}
+
+/* ---- clients ---- */
+
+static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
+{
+    char reason[256];
+    if (rd_kafka_conf_set(conf, name, value, reason, sizeof(reason)) != RD_KAFKA_CONF_OK)
+        die(name, reason);
+}
+
+static void add_latency(struct meter *m, double ms)
+{
+    if (m->latency_count == m->latency_capacity) {
+        m->latency_capacity = m->latency_capacity == 0 ? 65536 : m->latency_capacity * 2;
+        m->latencies_ms = realloc(m->latencies_ms, m->latency_capacity * sizeof(double));
+        if (m->latencies_ms == NULL)
+            die("memory", "exhausted");
+    }
+    m->latencies_ms[m->latency_count++] = ms;
+}
+
+/* The opaque of a message is its intended send time in microseconds. */
+static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
+{
+    struct meter *m = opaque;
+    (void)rk;
+    if (message->err != 0) {
+        m->failed++;
+        return;
+    }
+    double intended = (double)(uintptr_t)message->_private * 1e-6;
+    m->acked++;
+    if (intended >= m->measure_from)
+        add_latency(m, (now_s() - intended) * 1e3);
+}
+
+static rd_kafka_t *open_client(struct meter *m, rd_kafka_type_t type, const char *linger_ms)
+{
+    char reason[256];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    set(conf, "bootstrap.servers", m->bootstrap);
+    rd_kafka_conf_set_opaque(conf, m);
+    if (type == RD_KAFKA_PRODUCER) {
+        set(conf, "acks", "all");
+        set(conf, "linger.ms", linger_ms);
+        set(conf, "batch.size", "262144");
+        set(conf, "queue.buffering.max.messages", "500000");
+        rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    } else {
+        set(conf, "group.id", "kafka-meter");
+        set(conf, "enable.auto.commit", "false");
+        set(conf, "enable.partition.eof", "true");
+        set(conf, "queued.min.messages", "1000000");
+    }
+    rd_kafka_t *client = rd_kafka_new(type, conf, reason, sizeof(reason));
+    if (client == NULL)
+        die("client", reason);
+    return client;
+}
+
+static void create_topic(struct meter *m, char *topic, int partitions)
+{
+    static unsigned count;
+    char reason[256];
+    snprintf(topic, TOPIC_SIZE, "meter-%lld-%d-%u", (long long)time(NULL), getpid(), ++count);
+    rd_kafka_t *client = open_client(m, RD_KAFKA_PRODUCER, "0");
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+    rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(topic, partitions, REPLICAS, reason, sizeof(reason));
+    rd_kafka_CreateTopics(client, &wanted, 1, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
+    if (event == NULL || rd_kafka_event_error(event) != 0)
+        die("create topic", event != NULL ? rd_kafka_event_error_string(event) : "no answer");
+    rd_kafka_event_destroy(event);
+    rd_kafka_NewTopic_destroy(wanted);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(client);
+    sleep(1); /* until every node knows who leads */
+}
+
+/* ---- measurements ---- */
+
+static void send_record(rd_kafka_t *client, const char *topic, const void *value, size_t size,
+                        double intended)
+{
+    rd_kafka_resp_err_t error;
+    for (;;) {
+        error = rd_kafka_producev(client, RD_KAFKA_V_TOPIC(topic),
+                                  RD_KAFKA_V_VALUE((void *)(uintptr_t)value, size),
+                                  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                  RD_KAFKA_V_OPAQUE((void *)(uintptr_t)(intended * 1e6)), RD_KAFKA_V_END);
+        if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+            break;
+        rd_kafka_poll(client, POLL_MS);
+    }
+    if (error != 0)
+        die("produce", rd_kafka_err2str(error));
+}
+
+static void begin(struct meter *m)
+{
+    m->acked = m->failed = 0;
+    m->latency_count = 0;
+    m->measure_from = now_s() + WARM_UP_S;
+}
+
+static char *random_value(size_t size)
+{
+    char *value = malloc(size);
+    if (value == NULL)
+        die("memory", "exhausted");
+    for (size_t i = 0; i < size; i++)
+        value[i] = (char)rand();
+    return value;
+}
+
+/* Records a second, as fast as the cluster takes them. `topic` is left for reading. */
+static double produce(struct meter *m, size_t size, char *topic)
+{
+    create_topic(m, topic, PARTITIONS);
+    rd_kafka_t *client = open_client(m, RD_KAFKA_PRODUCER, "5");
+    char *value = random_value(size);
+    begin(m);
+    double start = now_s();
+    while (now_s() - start < m->seconds) {
+        send_record(client, topic, value, size, now_s());
+        rd_kafka_poll(client, 0);
+    }
+    rd_kafka_flush(client, 60000);
+    double rate = (double)m->acked / (now_s() - start);
+    if (m->failed > 0)
+        fprintf(stderr, "%s: %llu records failed\n", m->bootstrap, (unsigned long long)m->failed);
+    rd_kafka_destroy(client);
+    free(value);
+    return rate;
+}
+
+/* Latency from the intended send time at a fixed rate. */
+static void produce_at_rate(struct meter *m)
+{
+    char topic[TOPIC_SIZE];
+    create_topic(m, topic, PARTITIONS);
+    rd_kafka_t *client = open_client(m, RD_KAFKA_PRODUCER, "1");
+    char *value = random_value(1024);
+    begin(m);
+    double start = now_s();
+    for (uint64_t n = 0; (double)n < (m->seconds + WARM_UP_S) * RATE_PER_S; n++) {
+        double intended = start + (double)n / RATE_PER_S;
+        while (now_s() < intended)
+            rd_kafka_poll(client, 1);
+        send_record(client, topic, value, 1024, intended);
+        rd_kafka_poll(client, 0);
+    }
+    rd_kafka_flush(client, 60000);
+    rd_kafka_destroy(client);
+    free(value);
+}
+
+static void one_in_flight(struct meter *m)
+{
+    char topic[TOPIC_SIZE];
+    create_topic(m, topic, 1);
+    rd_kafka_t *client = open_client(m, RD_KAFKA_PRODUCER, "0");
+    char *value = random_value(1024);
+    begin(m);
+    for (double end = now_s() + m->seconds + WARM_UP_S; now_s() < end;) {
+        uint64_t before = m->acked + m->failed;
+        send_record(client, topic, value, 1024, now_s());
+        while (m->acked + m->failed == before)
+            rd_kafka_poll(client, POLL_MS);
+    }
+    rd_kafka_destroy(client);
+    free(value);
+}
+
+static rd_kafka_topic_partition_list_t *whole_topic(const char *topic)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(PARTITIONS);
+    for (int32_t p = 0; p < PARTITIONS; p++)
+        rd_kafka_topic_partition_list_add(list, topic, p)->offset = RD_KAFKA_OFFSET_BEGINNING;
+    return list;
+}
+
+/* Megabytes a second, reading a topic from its start to its end. */
+static double consume(struct meter *m, const char *topic)
+{
+    rd_kafka_t *client = open_client(m, RD_KAFKA_CONSUMER, NULL);
+    rd_kafka_topic_partition_list_t *list = whole_topic(topic);
+    double start = now_s(), bytes = 0;
+    int ended = 0;
+    rd_kafka_poll_set_consumer(client);
+    rd_kafka_assign(client, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    while (ended < PARTITIONS && now_s() - start < 60) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(client, POLL_MS);
+        if (message == NULL)
+            continue;
+        if (message->err == 0)
+            bytes += (double)message->len;
+        else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+            ended++;
+        rd_kafka_message_destroy(message);
+    }
+    double mb_per_s = bytes / 1e6 / (now_s() - start);
+    rd_kafka_consumer_close(client);
+    rd_kafka_destroy(client);
+    return mb_per_s;
+}
+
+/* ---- the report ---- */
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double quantile(struct meter *m, double q)
+{
+    if (m->latency_count == 0)
+        return 0;
+    qsort(m->latencies_ms, m->latency_count, sizeof(double), by_value);
+    return m->latencies_ms[(size_t)((double)(m->latency_count - 1) * q)];
+}
+
+static struct figure figures[] = {
+    {"produce 1 KiB, 12 partitions", "MB/s", false, {0}},
+    {"produce 100 B, 12 partitions", "records/s", false, {0}},
+    {"consume what was just produced", "MB/s", false, {0}},
+    {"10,000 records/s, p50", "ms", true, {0}},
+    {"10,000 records/s, p99", "ms", true, {0}},
+    {"one in flight, p50", "ms", true, {0}},
+    {"one in flight, p99", "ms", true, {0}},
+};
+enum { FIGURES = sizeof(figures) / sizeof(figures[0]) };
+
+static void print_figure(const struct figure *f, bool both)
+{
+    printf("%-32s %12.2f %s", f->name, f->value[0], f->unit);
+    if (both)
+        printf(", the other %.2f: ratio %.2f (%s is better)", f->value[1],
+               f->value[1] > 0 ? f->value[0] / f->value[1] : 0, f->less_is_better ? "less" : "more");
+    printf("\n");
+    fflush(stdout);
+}
+
+static void measure(struct meter *meters, unsigned count)
+{
+    char topic[TOPIC_SIZE];
+    for (unsigned i = 0; i < count; i++) {
+        double rate = produce(&meters[i], 1024, topic);
+        figures[0].value[i] = rate * 1024 / 1e6;
+        figures[2].value[i] = consume(&meters[i], topic);
+    }
+    for (unsigned i = 0; i < count; i++)
+        figures[1].value[i] = produce(&meters[i], 100, topic);
+    for (unsigned i = 0; i < count; i++) {
+        produce_at_rate(&meters[i]);
+        figures[3].value[i] = quantile(&meters[i], 0.5);
+        figures[4].value[i] = quantile(&meters[i], 0.99);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        one_in_flight(&meters[i]);
+        figures[5].value[i] = quantile(&meters[i], 0.5);
+        figures[6].value[i] = quantile(&meters[i], 0.99);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct meter meters[2] = {{.seconds = 5}, {.seconds = 5}};
+    unsigned count = 0;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--against") == 0 && i + 1 < argc && count == 1)
+            meters[count++].bootstrap = argv[++i];
+        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
+            meters[0].seconds = meters[1].seconds = atof(argv[++i]);
+        else if (argv[i][0] != '-' && count == 0)
+            meters[count++].bootstrap = argv[i];
+        else
+            die(argv[i], "usage: kafka_meter BOOTSTRAP [--against BOOTSTRAP] [--seconds N]");
+    }
+    if (count == 0 || meters[0].seconds <= 0)
+        die("arguments", "usage: kafka_meter BOOTSTRAP [--against BOOTSTRAP] [--seconds N]");
+    measure(meters, count);
+    for (unsigned i = 0; i < FIGURES; i++)
+        print_figure(&figures[i], count == 2);
+    free(meters[0].latencies_ms);
+    free(meters[1].latencies_ms);
+    return 0;
+}
