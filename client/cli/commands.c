@@ -37,6 +37,7 @@ const struct cli_command *const cli_commands[] = {
     &cmd_bench_groups,
     &cmd_log_dump,
     &cmd_log_verify,
+    &cmd_doctor,
     &cmd_completion,
     NULL,
 };

@@ -16,6 +16,7 @@ extern const struct cli_command cmd_bench_all, cmd_bench_produce, cmd_bench_cons
     cmd_bench_failover, cmd_bench_catchup, cmd_bench_groups;
 extern const struct cli_command cmd_log_dump, cmd_log_verify;
 extern const struct cli_command cmd_demo;
+extern const struct cli_command cmd_doctor;
 extern const struct cli_command cmd_completion;
 
 #endif
