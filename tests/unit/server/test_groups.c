@@ -446,6 +446,42 @@ static void test_refusals(void **state)
     stop(&m);
 }
 
+struct home {
+    const char *group;
+    uint32_t node;
+};
+
+static bool is_home(void *data)
+{
+    const struct home *h = data;
+    return coordinator_of_group(h->group, 0) == h->node;
+}
+
+/* The coordinator's node stops as planned: it tells its members, who go on elsewhere with what they have. */
+static void test_members_are_told_of_a_hand_over(void **state)
+{
+    (void)state;
+    struct member m = {0};
+    start(&m, "hand-over", "first", 0);
+    settle(&m, 1);
+    int64_t epoch = m.epoch;
+    struct home home = {m.group, coordinator_of_group(m.group, 0)};
+    fleet_stop_node(&fleet, home.node - 1, true);
+    struct received *r = client_wait_type(&m.client, FRAME_GROUP_ASSIGNMENT);
+    Flotilla__GroupAssignment *push = received_unpack(r, &flotilla__group_assignment__descriptor);
+    assert_int_equal(push->status->error, ERR_NOT_LEADER);
+    flotilla__group_assignment__free_unpacked(push, NULL);
+    received_free(r);
+    stop(&m);
+    start(&m, "hand-over", "first", home.node);
+    settle(&m, 1);
+    assert_int_equal(m.epoch, epoch);
+    assert_int_equal(m.count, PARTITIONS);
+    stop(&m);
+    fleet_start_node(&fleet, home.node - 1); /* leaderships go home, before the next test relies on them */
+    run_until(fleet.env, is_home, &home, WAIT_MS);
+}
+
 /* Last: it stops a node. Whoever coordinates next finds everything as it was. */
 static void test_coordinator_goes_and_nobody_notices(void **state)
 {
@@ -486,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_leave_describe_list_delete),
         cmocka_unit_test(test_offsets_expire),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_members_are_told_of_a_hand_over),
         cmocka_unit_test(test_coordinator_goes_and_nobody_notices),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
