@@ -38,7 +38,8 @@ struct driver_connection {
 
 struct driver {
     uv_loop_t loop;
-    uv_async_t async;
+    uv_poll_t wake;
+    int wake_fd;
     uv_timer_t timer;
     uv_prepare_t prepare;
     pthread_t thread;

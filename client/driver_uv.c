@@ -1,14 +1,32 @@
 #include "client/driver_uv.h"
 #include "client/driver_connection.h"
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-static void driver_on_async(uv_async_t *async)
+/* An eventfd of our own: uv_async of libuv before 1.45 makes this thread spin, and then give up its
+ * processor, until the application's thread has come back from the write that woke it. */
+static void driver_wake_loop(struct driver *driver)
 {
-    struct driver *driver = async->data;
+    static const uint64_t once = 1;
+
+    while (write(driver->wake_fd, &once, sizeof(once)) < 0 && errno == EINTR)
+        continue;
+}
+
+static void driver_on_woken(uv_poll_t *poll, int status, int events)
+{
+    struct driver *driver = poll->data;
     struct driver_source *source;
     struct driver_task *task;
+    uint64_t times;
 
+    (void)status;
+    (void)events;
+    if (read(driver->wake_fd, &times, sizeof(times)) != sizeof(times))
+        return;
     core_advance(driver->core, uv_hrtime());
     pthread_mutex_lock(&driver->lock);
     while ((task = TAILQ_FIRST(&driver->tasks)) != NULL) {
@@ -84,21 +102,32 @@ static int driver_init_loop(struct driver *driver)
 
     if (rc != 0)
         return error_from_errno(rc);
-    rc = uv_async_init(&driver->loop, &driver->async, driver_on_async);
+    driver->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    rc = driver->wake_fd < 0 ? -errno : uv_poll_init(&driver->loop, &driver->wake, driver->wake_fd);
     if (rc != 0) {
+        if (driver->wake_fd >= 0)
+            close(driver->wake_fd);
         uv_loop_close(&driver->loop);
         return error_from_errno(rc);
     }
+    uv_poll_start(&driver->wake, UV_READABLE, driver_on_woken);
     uv_timer_init(&driver->loop, &driver->timer);
     uv_prepare_init(&driver->loop, &driver->prepare);
     uv_prepare_start(&driver->prepare, driver_on_prepare);
-    driver->async.data = driver->timer.data = driver->prepare.data = driver;
+    driver->wake.data = driver->timer.data = driver->prepare.data = driver;
     return 0;
+}
+
+static void driver_on_wake_closed(uv_handle_t *wake)
+{
+    struct driver *driver = wake->data;
+
+    close(driver->wake_fd);
 }
 
 static void driver_close_loop(struct driver *driver)
 {
-    uv_close((uv_handle_t *)&driver->async, NULL);
+    uv_close((uv_handle_t *)&driver->wake, driver_on_wake_closed);
     uv_close((uv_handle_t *)&driver->timer, NULL);
     uv_close((uv_handle_t *)&driver->prepare, NULL);
 }
@@ -177,7 +206,7 @@ static void task_submit(struct driver *driver, struct driver_task *task)
     pthread_mutex_lock(&driver->lock);
     TAILQ_INSERT_TAIL(&driver->tasks, task, link);
     pthread_mutex_unlock(&driver->lock);
-    uv_async_send(&driver->async);
+    driver_wake_loop(driver);
 }
 
 void driver_post(struct driver *driver, void (*run)(struct core *core, void *data), void *data)
@@ -216,7 +245,7 @@ void driver_wake(struct driver *driver, struct driver_source *source)
     }
     pthread_mutex_unlock(&driver->lock);
     if (is_new)
-        uv_async_send(&driver->async);
+        driver_wake_loop(driver);
 }
 
 void driver_forget(struct driver *driver, struct driver_source *source)

@@ -35,6 +35,22 @@ static inline struct env_uv *env_uv_of(struct env *env)
 /* libuv's codes, those without an errno too, in our table. */
 int env_uv_error(int status);
 
+/* ---- waking the loop (env_uv_wake.c) ---- */
+
+struct loop_wake {
+    uv_poll_t poll;
+    int fd;
+    void (*cb)(struct loop_wake *wake);
+    void (*closed)(struct loop_wake *wake);
+};
+
+/* Does not keep the loop alive. */
+void loop_wake_init(struct loop_wake *wake, uv_loop_t *loop, void (*cb)(struct loop_wake *wake));
+/* Any thread. `cb` follows on the loop, once for all sends before it. */
+void loop_wake_send(struct loop_wake *wake);
+/* Nobody may send any more. */
+void loop_wake_close(struct loop_wake *wake, void (*closed)(struct loop_wake *wake));
+
 /* ---- worker threads (env_uv_work.c) ---- */
 
 struct work_pool *work_pool_create(uv_loop_t *loop);

@@ -1,4 +1,4 @@
-/* Posts of other threads: a locked list, and an async handle that wakes the loop. */
+/* Posts of other threads: a locked list, and what wakes the loop. */
 #include "node/base/assert.h"
 #include "node/base/memory.h"
 #include "node/env/env_uv.h"
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 struct post_box {
-    uv_async_t wake;
+    struct loop_wake wake;
     pthread_mutex_t lock; /* guards what follows */
     struct env_post *first;
     struct env_post **end;
@@ -22,9 +22,9 @@ static struct env_post *take_all(struct post_box *box)
     return first;
 }
 
-static void on_wake(uv_async_t *wake)
+static void on_wake(struct loop_wake *wake)
 {
-    struct env_post *post = take_all(wake->data);
+    struct env_post *post = take_all(container_of(wake, struct post_box, wake));
     while (post != NULL) {
         struct env_post *next = post->next;
         post->cb(post); /* the post's memory may go here */
@@ -35,10 +35,7 @@ static void on_wake(uv_async_t *wake)
 struct post_box *post_box_create(uv_loop_t *loop)
 {
     struct post_box *box = memory_zalloc(sizeof(*box));
-    int rv = uv_async_init(loop, &box->wake, on_wake);
-    ASSERT(rv == 0);
-    box->wake.data = box;
-    uv_unref((uv_handle_t *)&box->wake);
+    loop_wake_init(&box->wake, loop, on_wake);
     pthread_mutex_init(&box->lock, NULL);
     box->end = &box->first;
     return box;
@@ -51,12 +48,12 @@ void post_box_put(struct post_box *box, struct env_post *post)
     *box->end = post;
     box->end = &post->next;
     pthread_mutex_unlock(&box->lock);
-    uv_async_send(&box->wake);
+    loop_wake_send(&box->wake);
 }
 
-static void on_closed(uv_handle_t *wake)
+static void on_closed(struct loop_wake *wake)
 {
-    struct post_box *box = wake->data;
+    struct post_box *box = container_of(wake, struct post_box, wake);
     pthread_mutex_destroy(&box->lock);
     free(box);
 }
@@ -64,5 +61,5 @@ static void on_closed(uv_handle_t *wake)
 void post_box_destroy(struct post_box *box)
 {
     ASSERT(box->first == NULL);
-    uv_close((uv_handle_t *)&box->wake, on_closed);
+    loop_wake_close(&box->wake, on_closed);
 }

@@ -16,9 +16,9 @@ struct job_list {
 };
 
 struct work_pool {
-    uv_async_t wake;    /* loop: some jobs are finished */
-    size_t outstanding; /* loop only */
-    unsigned threads;   /* loop only */
+    struct loop_wake wake; /* loop: some jobs are finished */
+    size_t outstanding;    /* loop only */
+    unsigned threads;      /* loop only */
     pthread_t ids[MAX_THREADS];
 
     pthread_mutex_t lock; /* guards what follows */
@@ -69,7 +69,7 @@ static void finish_job(struct work_pool *pool, struct env_work *job)
     if (!wake)
         return;
     pthread_mutex_unlock(&pool->lock);
-    uv_async_send(&pool->wake);
+    loop_wake_send(&pool->wake);
     pthread_mutex_lock(&pool->lock);
 }
 
@@ -88,9 +88,9 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static void on_finished(uv_async_t *wake)
+static void on_finished(struct loop_wake *wake)
 {
-    struct work_pool *pool = wake->data;
+    struct work_pool *pool = container_of(wake, struct work_pool, wake);
     pthread_mutex_lock(&pool->lock);
     struct job_list finished = pool->finished;
     pool->finished = (struct job_list){NULL, NULL};
@@ -106,10 +106,7 @@ static void on_finished(uv_async_t *wake)
 struct work_pool *work_pool_create(uv_loop_t *loop)
 {
     struct work_pool *pool = memory_zalloc(sizeof(*pool));
-    int rv = uv_async_init(loop, &pool->wake, on_finished);
-    ASSERT(rv == 0);
-    pool->wake.data = pool;
-    uv_unref((uv_handle_t *)&pool->wake);
+    loop_wake_init(&pool->wake, loop, on_finished);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work_or_end, NULL);
     return pool;
@@ -156,9 +153,9 @@ size_t work_pool_outstanding(const struct work_pool *pool)
     return pool->outstanding;
 }
 
-static void on_closed(uv_handle_t *wake)
+static void on_closed(struct loop_wake *wake)
 {
-    struct work_pool *pool = wake->data;
+    struct work_pool *pool = container_of(wake, struct work_pool, wake);
     pthread_mutex_destroy(&pool->lock);
     pthread_cond_destroy(&pool->work_or_end);
     free(pool);
@@ -173,5 +170,5 @@ void work_pool_destroy(struct work_pool *pool)
     pthread_mutex_unlock(&pool->lock);
     for (unsigned i = 0; i < pool->threads; i++)
         pthread_join(pool->ids[i], NULL);
-    uv_close((uv_handle_t *)&pool->wake, on_closed);
+    loop_wake_close(&pool->wake, on_closed);
 }
