@@ -29,7 +29,7 @@ static void member_choose_id(struct core_member *m)
              ((unsigned)(low >> 48) & 0x3fff) | 0x8000, (unsigned long long)low & 0xffffffffffff);
 }
 
-static void member_begin(struct core_member *m)
+void core_member_begin(struct core_member *m)
 {
     member_choose_id(m);
     m->state = MEMBER_JOINING;
@@ -38,7 +38,7 @@ static void member_begin(struct core_member *m)
     m->polled_ns = core_of(m)->now;
 }
 
-static void member_detach(struct core_member *m)
+void core_member_detach(struct core_member *m)
 {
     core_request_abandon(&m->join);
     core_request_abandon(&m->heartbeat);
@@ -52,13 +52,13 @@ static void member_lose(struct core_member *m, const char *why)
     core_log(core_of(m), FLOTILLA_LOG_WARNING,
              "msg=\"membership lost\" group=%s member=%s epoch=%lld reason=\"%s\"", settings_of(m)->group,
              m->id, (long long)m->epoch, why);
-    member_detach(m);
+    core_member_detach(m);
     m->epoch = 0;
     m->is_stable = false;
     core_member_share_lost(m);
 }
 
-static void leave_end(struct core_member *m, int status, const char *message)
+void core_member_leave_end(struct core_member *m, int status, const char *message)
 {
     if (!m->is_leaving)
         return;
@@ -77,7 +77,7 @@ static void member_fail(struct core_member *m, int status, const char *why)
     core_timer_clear(&core_of(m)->timers, &m->timer);
     snprintf(message, sizeof(message), "group %s: %s", settings_of(m)->group, why);
     core_consumer_push_group_error(m->consumer, status, message);
-    leave_end(m, status, message);
+    core_member_leave_end(m, status, message);
 }
 
 /* ---- leaving ---- */
@@ -139,12 +139,12 @@ static void member_depart(struct core_member *m)
 
     if (!core_member_owns_nothing(m))
         member_lose(m, "the application did not finish in time");
-    member_detach(m);
+    core_member_detach(m);
     m->state = MEMBER_OUT;
     m->epoch = 0;
     core_timer_clear(&core_of(m)->timers, &m->timer);
     if (!was_known || m->leave.keeps_place) {
-        leave_end(m, 0, "");
+        core_member_leave_end(m, 0, "");
         return;
     }
     m->is_leaving = false;
@@ -202,7 +202,7 @@ static void member_check_polls(struct core_member *m)
     if (inbox_was_polled(m->consumer->inbox) || m->is_leaving) {
         m->polled_ns = core->now;
         if (m->state == MEMBER_AWAY)
-            member_begin(m);
+            core_member_begin(m);
     } else if (m->state != MEMBER_AWAY && core->now >= member_poll_deadline(m)) {
         member_go_away(m);
     }
@@ -235,7 +235,7 @@ static void member_on_error(struct core_member *m, const Flotilla__Status *statu
     } else if (core_error_is_retriable(status->error)) {
         bool moved = m->coordinator != NULL &&
                      core_leader_learn(core_of(m), m->coordinator, m->coordinator_partition, from, status);
-        member_detach(m);
+        core_member_detach(m);
         member_back_off(m, moved);
     } else {
         member_fail(m, status->error, why);
@@ -431,7 +431,7 @@ static void member_check_coordinator(struct core_member *m)
         if (leader == NULL || leader->node_id == 0 || leader->doubted || leader->node_id == e->node_id)
             return;
     }
-    member_detach(m);
+    core_member_detach(m);
 }
 
 static bool member_is_asking(const struct core_member *m)
@@ -504,113 +504,12 @@ static void member_on_timer(struct core *core, struct core_timer *timer)
     core_work_queue(core, &m->work);
 }
 
-/* ---- the consumer's side ---- */
-
-static void member_forget_topics(struct core_member *m)
+void core_member_init(struct core_member *m, struct core_consumer *consumer)
 {
-    for (size_t i = 0; i < m->topic_count; i++)
-        free(m->topics[i]);
-    free(m->topics);
-    free(m->pattern);
-    m->topics = NULL;
-    m->topic_count = 0;
-    m->pattern = NULL;
-}
-
-static char *copy_text(const char *text)
-{
-    size_t size = strlen(text) + 1;
-
-    return memcpy(core_alloc(size), text, size);
-}
-
-static void member_set_topics(struct core_member *m, const struct core_join *join)
-{
-    member_forget_topics(m);
-    m->topics = core_alloc((join->topic_count + 1) * sizeof(char *));
-    for (; m->topic_count < join->topic_count; m->topic_count++) {
-        m->topics[m->topic_count] = copy_text(join->topics[m->topic_count]);
-        core_topic_get(core_of(m), m->topics[m->topic_count]); /* so that its id is known when it comes */
-    }
-    m->pattern = copy_text(join->pattern != NULL ? join->pattern : "");
-}
-
-static struct core_member *member_create(struct core_consumer *consumer)
-{
-    struct core_member *m = core_alloc(sizeof(*m));
-
     m->consumer = consumer;
     m->work.run = member_run;
     m->timer.cb = member_on_timer;
     m->join.done = on_join;
     m->heartbeat.done = on_heartbeat;
     m->state = MEMBER_OUT;
-    return m;
-}
-
-void core_consumer_join(struct core_consumer *consumer, const struct core_join *join)
-{
-    if (consumer->member == NULL)
-        consumer->member = member_create(consumer);
-    struct core_member *m = consumer->member;
-    member_set_topics(m, join);
-    m->tells = join->tells;
-    if (m->state == MEMBER_OUT || m->state == MEMBER_AWAY)
-        member_begin(m);
-    else
-        member_detach(m); /* joins again with the new topics */
-    core_work_queue(consumer->core, &m->work);
-    core_run(consumer->core);
-}
-
-bool core_consumer_owns(struct core_consumer *consumer, const char *topic, uint32_t partition)
-{
-    struct core_consumer_partition *p =
-        core_consumer_partition_find(consumer, core_topic_get(consumer->core, topic), partition);
-
-    return p != NULL &&
-           (consumer->member == NULL || consumer->member->state == MEMBER_OUT ? p->state != CONSUMER_STOPPED
-                                                                              : p->hold == HOLD_OWNED);
-}
-
-void core_consumer_membership(struct core_consumer *consumer, struct core_membership *out)
-{
-    const struct core_member *m = consumer->member;
-
-    snprintf(out->member_id, sizeof(out->member_id), "%s", core_member_id(m));
-    out->epoch = core_member_epoch(m);
-    out->is_stable = m != NULL && m->is_stable && m->epoch > 0;
-    for (uint64_t i = 0; i < consumer->partition_count; i++)
-        if (consumer->partitions[i]->hold != HOLD_NONE)
-            out->partition(out->data, consumer->partitions[i]->topic->name, consumer->partitions[i]->index);
-}
-
-void core_member_destroy(struct core_member *m)
-{
-    if (m == NULL)
-        return;
-    leave_end(m, ERR_CANCELED, "the consumer was destroyed");
-    core_request_abandon(&m->join);
-    core_request_abandon(&m->heartbeat);
-    core_timer_clear(&core_of(m)->timers, &m->timer);
-    core_work_cancel(core_of(m), &m->work);
-    member_forget_topics(m);
-    free(m->targets);
-    free(m);
-}
-
-void core_member_wake(struct core_member *m)
-{
-    if (m != NULL)
-        core_work_queue(core_of(m), &m->work);
-}
-
-const char *core_member_id(const struct core_member *m)
-{
-    return m != NULL ? m->id : "";
-}
-
-int64_t core_member_epoch(const struct core_member *m)
-{
-    return m != NULL ? m->epoch : 0;
 }

@@ -60,6 +60,14 @@ void core_member_wake(struct core_member *m);            /* something changed th
 const char *core_member_id(const struct core_member *m); /* "" */
 int64_t core_member_epoch(const struct core_member *m);  /* 0 */
 
+/* core_member.c */
+void core_member_init(struct core_member *m, struct core_consumer *consumer); /* not a member yet */
+void core_member_begin(struct core_member *m);                                /* joins, as somebody new */
+/* Is bound to no connection any more; joins again over the next. */
+void core_member_detach(struct core_member *m);
+/* Tells who waits for the end of a leave, if anybody does. */
+void core_member_leave_end(struct core_member *m, int status, const char *message);
+
 /* core_member_share.c */
 void core_member_set_targets(struct core_member *m, Flotilla__GroupPartitions *const *assigned, size_t count);
 /* Begins what is newly assigned, and lets go of what is not assigned any more, as far as can be done now. */
