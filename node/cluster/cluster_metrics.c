@@ -104,7 +104,7 @@ static double read_replicas_starting(void *data)
 
 static double read_replicas_failed(void *data)
 {
-    return count_replicas(data, REPLICA_FAILED);
+    return readiness_failed(data);
 }
 
 static double read_transfers_under_way(void *data)
@@ -126,7 +126,8 @@ static const struct gauge_entry gauges[] = {
     {"flotilla_replicas_running", "Replicas that run on this node", read_replicas_running},
     {"flotilla_replicas_starting", "Replicas of this node that are starting or wait for it",
      read_replicas_starting},
-    {"flotilla_replicas_failed", "Replicas of this node that could not be started", read_replicas_failed},
+    {"flotilla_replicas_failed", "Replicas of this node that could not be started, or whose disk failed",
+     read_replicas_failed},
     {"flotilla_leadership_transfers_under_way", "Leaderships that this node is handing over",
      read_transfers_under_way},
 };

@@ -156,6 +156,8 @@ void cluster_wake(struct cluster *c);
 
 /* Notices when the controller goes and comes: readiness.c. */
 void readiness_step(struct cluster *c);
+/* Replicas that could not start, or that have stopped for good. */
+unsigned readiness_failed(const struct cluster *c);
 /* The replicas are gone: closes group 0. */
 void cluster_replicas_closed(struct cluster *c);
 /* The peer's record in the static list, or NULL. */

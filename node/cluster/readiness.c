@@ -33,15 +33,33 @@ static bool keeps_up(const struct group *group, bool *has_caught_up)
     return *has_caught_up;
 }
 
+static bool replica_failed(const struct replica *r, const struct group *group)
+{
+    return r->state == REPLICA_FAILED || (group != NULL && group_role(group) == GROUP_FAILED);
+}
+
+static struct group *running_group(const struct cluster *c, const struct replica *r)
+{
+    return r->state == REPLICA_RUNNING ? c->options.replicas->group(c->options.data, r->group_id) : NULL;
+}
+
+unsigned readiness_failed(const struct cluster *c)
+{
+    unsigned failed = c->group0.has_failed ? 1 : 0;
+    for (const struct replica *r = c->reconciler.replicas; r != NULL; r = r->hh.next) {
+        failed += replica_failed(r, running_group(c, r)) ? 1 : 0;
+    }
+    return failed;
+}
+
 static void count(const struct cluster *c, struct replica *r, struct tally *tally)
 {
     if (r->state == REPLICA_LEAVING || r->state == REPLICA_STOPPING) {
         return;
     }
     tally->total++;
-    struct group *group =
-        r->state == REPLICA_RUNNING ? c->options.replicas->group(c->options.data, r->group_id) : NULL;
-    if (r->state == REPLICA_FAILED || (group != NULL && group_role(group) == GROUP_FAILED)) {
+    const struct group *group = running_group(c, r);
+    if (replica_failed(r, group)) {
         tally->failed++;
     } else if (group == NULL) {
         tally->not_running++;

@@ -35,7 +35,7 @@ only() {
 }
 only '<uv.h>' '#include <uv\.h>' node/env/ node/main.c client/
 only '<raft.h>' '#include <raft(\.h|/)' node/consensus/ tests/unit/consensus/
-only 'the node' '#include "node/' node/ tests/ client/cli/cmd_log.c
+only 'the node' '#include "node/' node/ tests/ client/cli/cmd_log.c client/cli/doctor.h
 only 'the client' '#include "client/' client/ tests/
 
 [ "$failures" -eq 0 ] && echo "the rooms are in order"
