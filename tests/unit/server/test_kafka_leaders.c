@@ -1,0 +1,221 @@
+/* What a Kafka client asked of a leader still holds when another node leads; and leaders are asked back home.
+ */
+#include "proto/kafka/errors.h"
+#include "tests/unit/server/helper_fleet.h"
+#include "tests/unit/server/helper_kafka_client.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { NODES = 3, TIMEOUT_MS = 20000, RECORDS = 10, DELETED = 4 };
+
+#define SET_ITEMS(member, elements, n) ((member).items = (elements), (member).count = (n))
+
+static const char topic_name[] = "moving";
+static struct fleet fleet;
+
+static int setup(void **state)
+{
+    (void)state;
+    fleet_open(&fleet, NODES, NULL);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    fleet_close(&fleet);
+    return 0;
+}
+
+static void open_node(struct kafka_client *c, uint32_t node)
+{
+    kafka_client_open(c, fleet.env, node_kafka_port(fleet.nodes[node - 1]));
+}
+
+/* ---- single requests ---- */
+
+static void create_topic_of_one(struct kafka_client *c)
+{
+    struct kafka_create_topics_request_topic topic = kafka_create_topics_request_topic_default;
+    struct kafka_create_topics_request request = kafka_create_topics_request_default;
+    struct kafka_create_topics_response response;
+
+    topic.name = kafka_string_of(topic_name);
+    topic.num_partitions = 1;
+    topic.replication_factor = NODES;
+    SET_ITEMS(request.topics, &topic, 1);
+    kafka_client_call(c, KAFKA_API_CREATE_TOPICS, 7, &request, &response);
+    assert_int_equal(response.topics.items[0].error_code, 0);
+}
+
+/* The leader and the preferred one; 0: nobody leads. */
+struct leaders {
+    uint32_t now;
+    uint32_t preferred;
+};
+
+static struct leaders leaders_as_seen_by(uint32_t node)
+{
+    struct kafka_metadata_request_topic topic = {{{0}}, kafka_string_of(topic_name)};
+    struct kafka_metadata_request request = kafka_metadata_request_default;
+    struct kafka_metadata_response response;
+    struct kafka_client c;
+
+    open_node(&c, node);
+    SET_ITEMS(request.topics, &topic, 1);
+    kafka_client_call(&c, KAFKA_API_METADATA, 12, &request, &response);
+    const struct kafka_metadata_response_partition *p = &response.topics.items[0].partitions.items[0];
+    struct leaders leaders = {p->error_code == 0 ? (uint32_t)p->leader_id : 0,
+                              (uint32_t)p->replica_nodes.items[0]};
+    kafka_client_close(&c);
+    return leaders;
+}
+
+static int16_t produce_records(struct kafka_client *c)
+{
+    struct kafka_produce_request_partition p = {0};
+    struct kafka_produce_request_topic topic = {kafka_string_of(topic_name), {&p, 1}};
+    struct kafka_produce_request request = kafka_produce_request_default;
+    struct kafka_produce_response response;
+    struct bytes batch;
+
+    bytes_init(&batch);
+    make_batch(&batch, "moving", RECORDS, 0);
+    p.records = (struct kafka_bytes){batch.data, (int32_t)batch.size};
+    request.acks = -1;
+    request.timeout_ms = TIMEOUT_MS;
+    SET_ITEMS(request.topic_data, &topic, 1);
+    kafka_client_call(c, KAFKA_API_PRODUCE, 9, &request, &response);
+    bytes_close(&batch);
+    return response.responses.items[0].partition_responses.items[0].error_code;
+}
+
+static int16_t delete_records(struct kafka_client *c, int64_t offset)
+{
+    struct kafka_delete_records_request_partition p = {0, offset};
+    struct kafka_delete_records_request_topic topic = {kafka_string_of(topic_name), {&p, 1}};
+    struct kafka_delete_records_request request = kafka_delete_records_request_default;
+    struct kafka_delete_records_response response;
+
+    SET_ITEMS(request.topics, &topic, 1);
+    kafka_client_call(c, KAFKA_API_DELETE_RECORDS, 2, &request, &response);
+    return response.topics.items[0].partitions.items[0].error_code;
+}
+
+/* Of the log's start; -1: the node does not lead. */
+static int64_t start_offset(struct kafka_client *c)
+{
+    struct kafka_list_offsets_request_partition p = {0, -1, -2};
+    struct kafka_list_offsets_request_topic topic = {kafka_string_of(topic_name), {&p, 1}};
+    struct kafka_list_offsets_request request = kafka_list_offsets_request_default;
+    struct kafka_list_offsets_response response;
+
+    SET_ITEMS(request.topics, &topic, 1);
+    kafka_client_call(c, KAFKA_API_LIST_OFFSETS, 7, &request, &response);
+    return response.topics.items[0].partitions.items[0].offset;
+}
+
+/* ---- waiting ---- */
+
+struct wanted_leader {
+    uint32_t ask;
+    uint32_t not_node;
+    uint32_t leads; /* result */
+};
+
+static bool other_leads(void *data)
+{
+    struct wanted_leader *w = data;
+    w->leads = leaders_as_seen_by(w->ask).now;
+    return w->leads != 0 && w->leads != w->not_node;
+}
+
+static bool starts_at_deleted(void *data)
+{
+    const uint32_t *leader = data;
+    struct kafka_client c;
+    open_node(&c, *leader);
+    int64_t offset = start_offset(&c);
+    kafka_client_close(&c);
+    assert_true(offset == -1 || offset == DELETED); /* never what was deleted */
+    return offset == DELETED;
+}
+
+/* ---- tests ---- */
+
+static void test_deleted_records_and_elections_over_leaders(void **state)
+{
+    struct kafka_elect_leaders_request_topic elected = {kafka_string_of(topic_name), {(int32_t[]){0}, 1}};
+    struct kafka_elect_leaders_request request = kafka_elect_leaders_request_default;
+    struct kafka_elect_leaders_response response;
+    struct kafka_client c;
+
+    (void)state;
+    open_node(&c, 1);
+    create_topic_of_one(&c);
+    kafka_client_close(&c);
+    struct leaders at_first = leaders_as_seen_by(1);
+    uint32_t other = at_first.now % NODES + 1;
+    assert_int_equal(at_first.now, at_first.preferred);
+
+    open_node(&c, at_first.now);
+    assert_int_equal(produce_records(&c), 0);
+    assert_int_equal(delete_records(&c, DELETED), 0);
+    assert_int_equal(start_offset(&c), DELETED);
+    kafka_client_close(&c);
+    open_node(&c, other); /* which does not lead */
+    assert_int_equal(delete_records(&c, DELETED + 1), KAFKA_ERR_NOT_LEADER_OR_FOLLOWER);
+    kafka_client_close(&c);
+
+    fleet_stop_node(&fleet, at_first.now - 1, true);
+    struct wanted_leader w = {.ask = other, .not_node = at_first.now};
+    run_until(fleet.env, other_leads, &w, TIMEOUT_MS);
+    run_until(fleet.env, starts_at_deleted, &w.leads, TIMEOUT_MS);
+
+    fleet_start_node(&fleet, at_first.now - 1);
+    open_node(&c, w.leads);
+    SET_ITEMS(request.topic_partitions, &elected, 1);
+    request.timeout_ms = TIMEOUT_MS;
+    kafka_client_call(&c, KAFKA_API_ELECT_LEADERS, 2, &request, &response);
+    assert_int_equal(response.replica_election_results.items[0].partition_result.items[0].error_code, 0);
+    kafka_client_close(&c);
+    assert_int_equal(leaders_as_seen_by(w.leads).now, at_first.preferred);
+    run_until(fleet.env, starts_at_deleted, &at_first.preferred, TIMEOUT_MS);
+}
+
+/* An election that cannot succeed is answered when its time is over, and one whose client has gone does not
+ * keep the node from stopping. */
+static void test_elections_that_wait(void **state)
+{
+    struct kafka_elect_leaders_request_topic elected = {kafka_string_of(topic_name), {(int32_t[]){0}, 1}};
+    struct kafka_elect_leaders_request request = kafka_elect_leaders_request_default;
+    struct kafka_elect_leaders_response response;
+    struct kafka_client c;
+
+    (void)state;
+    uint32_t home = leaders_as_seen_by(1).preferred, other = home % NODES + 1;
+    fleet_stop_node(&fleet, home - 1, true);
+    struct wanted_leader w = {.ask = other, .not_node = home};
+    run_until(fleet.env, other_leads, &w, TIMEOUT_MS);
+    open_node(&c, other);
+    SET_ITEMS(request.topic_partitions, &elected, 1);
+    request.timeout_ms = 300;
+    kafka_client_call(&c, KAFKA_API_ELECT_LEADERS, 2, &request, &response);
+    assert_int_equal(response.replica_election_results.items[0].partition_result.items[0].error_code,
+                     KAFKA_ERR_PREFERRED_LEADER_NOT_AVAILABLE);
+    request.timeout_ms = TIMEOUT_MS;
+    kafka_client_send(&c, KAFKA_API_ELECT_LEADERS, 2, &request);
+    kafka_client_close(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_deleted_records_and_elections_over_leaders),
+        cmocka_unit_test(test_elections_that_wait),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
