@@ -23,6 +23,8 @@ static void set_defaults(struct consensus_options *o)
         o->election_timeout_ms = 500;
     if (o->entry_memory_bytes == 0)
         o->entry_memory_bytes = 8 << 20;
+    if (o->entry_memory_total_bytes == 0)
+        o->entry_memory_total_bytes = 256 << 20;
     if (o->inflight_bytes == 0)
         o->inflight_bytes = 32 << 20;
     if (o->link_queue_bytes == 0)
@@ -31,6 +33,11 @@ static void set_defaults(struct consensus_options *o)
         o->catchup_bytes_per_s = 100 << 20;
     if (o->max_batch_bytes == 0)
         o->max_batch_bytes = 64 << 20;
+}
+
+static double read_entry_bytes(void *data)
+{
+    return (double)((const struct consensus *)data)->entry_bytes;
 }
 
 static void add_metrics(struct consensus *c)
@@ -60,6 +67,8 @@ static void add_metrics(struct consensus *c)
                         &c->counts.catchups_done);
     metrics_add_counter(m, &c->metrics[8], "flotilla_raft_catchup_bytes_total", "Bytes of such file ranges.",
                         "", &c->counts.catchup_bytes);
+    metrics_add_gauge(m, &c->metrics[9], "flotilla_raft_entry_memory_bytes",
+                      "Entries of all partitions kept in memory for followers.", "", read_entry_bytes, c);
 }
 
 struct consensus *consensus_create(const struct consensus_options *options)
@@ -96,7 +105,7 @@ static void consensus_free(struct consensus *c)
             metrics_remove(&c->metrics[i]);
     message_encoder_close(&c->encoder);
     arena_close(&c->arena);
-    group_map_close(&c->group_map);
+    group_map_close(&c->groups_by_id);
     ticks_close(&c->ticks);
     free(c->cluster_id);
     free(c);
@@ -227,7 +236,7 @@ void consensus_peer_dead(struct peer *p)
 
 struct group *consensus_group(const struct consensus *c, uint64_t group_id)
 {
-    return group_map_find(&c->group_map, group_id);
+    return group_map_find(&c->groups_by_id, group_id);
 }
 
 static void receive_raft(struct consensus *c, uint32_t from, const struct frame *frame)

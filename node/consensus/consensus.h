@@ -48,10 +48,11 @@ struct consensus_options {
     struct journal *journal; /* opened by the owner, whose durable callback calls consensus_journal_durable */
     const char *cluster_id;
     uint32_t node_id;
-    uint64_t heartbeat_ms;        /* default 100 */
-    uint64_t election_timeout_ms; /* default 500: between 1 x and 2 x of it without a leader's word */
-    uint64_t entry_memory_bytes;  /* per group: entries that the core keeps in memory, default 8 MiB */
-    uint64_t inflight_bytes;      /* per group: proposed and not yet committed, default 32 MiB */
+    uint64_t heartbeat_ms;             /* default 100 */
+    uint64_t election_timeout_ms;      /* default 500: between 1 x and 2 x of it without a leader's word */
+    uint64_t entry_memory_bytes;       /* per group: entries that the core keeps in memory, default 8 MiB */
+    uint64_t entry_memory_total_bytes; /* likewise, of all groups; default 256 MiB */
+    uint64_t inflight_bytes;           /* per group: proposed and not yet committed, default 32 MiB */
     uint64_t link_queue_bytes; /* per peer: bytes waiting for the socket before messages are dropped, default
                                   64 MiB */
     uint64_t catchup_bytes_per_s; /* of all catch-ups of this node together, default 100 MiB/s */

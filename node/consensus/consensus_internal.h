@@ -43,7 +43,8 @@ struct consensus {
     unsigned open_streams;
 
     struct queue groups;
-    struct group_map group_map;
+    struct group_map groups_by_id;
+    uint64_t entry_bytes; /* of all groups: entry_memory.h */
     struct queue waiting; /* groups whose messages wait for the journal */
     struct ticks ticks;
     struct env_timer tick;
@@ -72,7 +73,7 @@ struct consensus {
         uint64_t messages_sent, messages_received, messages_dropped, messages_corrupt, elections_nudged;
         uint64_t elections_begun, elections_won, catchups_done, catchup_bytes;
     } counts;
-    struct metric metrics[9];
+    struct metric metrics[10];
 
     bool closing;
     void (*closed)(void *data);

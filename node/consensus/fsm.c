@@ -1,5 +1,6 @@
 /* The core's state machine: hands committed batches up, and keeps the core's memory within its budget, which
  * it counts in entries and we in bytes. */
+#include "node/consensus/entry_memory.h"
 #include "node/consensus/group_internal.h"
 #include <limits.h>
 #include <string.h>
@@ -8,7 +9,8 @@
 static void bound_memory(struct group *g, size_t size)
 {
     g->applied_bytes += size;
-    if (g->applied_bytes > g->consensus->options.entry_memory_bytes / 2)
+    entry_memory_add(g, size);
+    if (g->applied_bytes > entry_memory_budget(g) / 2)
         raft_set_snapshot_threshold(&g->raft, 1); /* checked at the end of the loop that applies this entry */
 }
 
@@ -29,17 +31,20 @@ static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void *
 
 /* How many applied entries, from the newest back, fit into half of the budget: at least one, because 0 means
  * an install. */
-static unsigned trailing_entries(const struct group *g)
+static unsigned trailing_entries(const struct group *g, size_t *kept)
 {
+    const uint64_t budget = entry_memory_budget(g);
     size_t bytes = 0;
     unsigned n = 0;
+    *kept = 0;
     for (uint64_t index = g->raft.last_applied; index > g->raft.log.offset; index--) {
         const struct raft_entry *entry = group_entry(g, index);
         if (!entry)
             break;
         bytes += entry_size(entry);
-        if (bytes > g->consensus->options.entry_memory_bytes / 2)
+        if (bytes > budget / 2)
             break;
+        *kept = bytes;
         n++;
     }
     return n > 0 ? n : 1;
@@ -81,7 +86,9 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsign
     flotilla__snapshot_record__pack(&record, (*bufs)->base);
     *n_bufs = 1;
     bytes_close(&state);
-    raft_set_snapshot_trailing(&g->raft, trailing_entries(g));
+    size_t kept;
+    raft_set_snapshot_trailing(&g->raft, trailing_entries(g, &kept));
+    entry_memory_set(g, kept);
     raft_set_snapshot_threshold(&g->raft, UINT_MAX);
     g->applied_bytes = 0;
     return 0;
@@ -96,6 +103,7 @@ static int fsm_restore(struct raft_fsm *fsm, struct raft_buffer *buf)
     int rv = g->callbacks->restore(g->data, record->state.data, record->state.len, record->next_offset);
     g->applied_offset = record->next_offset;
     g->applied_bytes = 0;
+    entry_memory_set(g, 0);
     flotilla__snapshot_record__free_unpacked(record, NULL);
     if (rv != 0)
         return RAFT_CORRUPT;

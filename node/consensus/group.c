@@ -1,5 +1,6 @@
 #include "node/consensus/group.h"
 #include "node/consensus/configuration.h"
+#include "node/consensus/entry_memory.h"
 #include "node/consensus/group_internal.h"
 #include <limits.h>
 #include <stdio.h>
@@ -85,6 +86,7 @@ int group_start_core(struct group *g, char *message, size_t message_size)
     g->start_empty = false;
     if (rv == 0) {
         repair_note_started(g);
+        entry_memory_note_started(g);
         return 0;
     }
     if (core_error(rv) == ERR_CORRUPT)
@@ -110,6 +112,7 @@ void group_stop_core(struct group *g)
     transfer_cancel(g, ERR_CANCELED);
     proposals_fail(g, ERR_OUTCOME_UNKNOWN);
     read_index_fail(g, ERR_NOT_LEADER);
+    entry_memory_set(g, 0);
     raft_close(&g->raft, on_core_closed); /* synchronous: io_close completes everything at once */
     if (g->lead_term != 0 && g->ready)
         leaders_announce(g->consensus, g->id, 0, g->lead_term);
@@ -157,7 +160,7 @@ static void on_log_failed(void *data, int status)
 static void group_free(struct group *g)
 {
     struct consensus *c = g->consensus;
-    group_map_remove(&c->group_map, g->id);
+    group_map_remove(&c->groups_by_id, g->id);
     ticks_remove(&c->ticks, g);
     queue_remove(&g->node);
     queue_remove(&g->waiting);
@@ -358,7 +361,7 @@ static struct group *group_create(struct consensus *c, const struct group_option
     for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++)
         queue_init(queues[i]);
     queue_push(&c->groups, &g->node);
-    group_map_add(&c->group_map, g->id, g);
+    group_map_add(&c->groups_by_id, g->id, g);
     ticks_add(&c->ticks, g);
     return g;
 }

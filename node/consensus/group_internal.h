@@ -137,6 +137,7 @@ struct group {
     /* ---- state machine ---- */
     uint64_t apply_floor;   /* entries up to here are in the restored state already */
     uint64_t applied_bytes; /* since the last snapshot */
+    uint64_t entry_bytes;   /* applied, and still in memory: entry_memory.h */
     int64_t applied_offset; /* after the last entry of the last snapshot */
 
     /* ---- leadership ---- */

@@ -10,6 +10,7 @@
  * In both cases the replica is marked damaged first, so that it neither votes nor campaigns until it is whole
  * again. */
 #include "node/consensus/configuration.h"
+#include "node/consensus/entry_memory.h"
 #include "node/consensus/group_internal.h"
 #include "node/env/sabotage.h"
 #include <stdlib.h>
@@ -154,7 +155,7 @@ static uint64_t tail_start(const struct group *g, uint64_t snapshot_index)
     uint64_t first = log_first_index(g->log);
     uint64_t count = log_last_index(g->log) - first + 1;
     uint64_t average = log_size_bytes(g->log) / count + 1;
-    uint64_t tail = g->consensus->options.entry_memory_bytes / 4 / average;
+    uint64_t tail = entry_memory_budget(g) / 4 / average;
     uint64_t available = snapshot_index >= first ? snapshot_index - first + 1 : 0;
     return snapshot_index + 1 - (tail < available ? tail : available);
 }

@@ -41,6 +41,7 @@ struct node_config {
     uint64_t election_timeout_ms;
     uint64_t cache_bytes;
     uint64_t entry_memory_bytes;
+    uint64_t entry_memory_total_bytes;
     uint64_t inflight_bytes;
     uint64_t produce_bytes;
     uint64_t connection_bytes; /* unanswered bytes per client connection before reading stops */

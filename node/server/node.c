@@ -198,6 +198,7 @@ static int start_consensus(struct start *s)
                                               .heartbeat_ms = c->heartbeat_ms,
                                               .election_timeout_ms = c->election_timeout_ms,
                                               .entry_memory_bytes = c->entry_memory_bytes,
+                                              .entry_memory_total_bytes = c->entry_memory_total_bytes,
                                               .inflight_bytes = c->inflight_bytes,
                                               .link_queue_bytes = LINK_QUEUE_BYTES,
                                               .catchup_bytes_per_s = c->catchup_bytes_per_s,

@@ -66,6 +66,9 @@ static const struct setting table[] = {
     {"entry-memory-bytes", SETTING_SIZE, FIELD(entry_memory_bytes), 256 * KIB, GIB, "8MiB", NULL,
      "Newest entries of each partition kept in memory for followers; one that is further behind is sent "
      "files."},
+    {"entry-memory-total-bytes", SETTING_SIZE, FIELD(entry_memory_total_bytes), MIB, 64 * GIB, "256MiB", NULL,
+     "Such entries of all partitions together: once half of it is in use, every partition may only keep its "
+     "share of the other half."},
     {"inflight-bytes", SETTING_SIZE, FIELD(inflight_bytes), 64 * KIB, GIB, "32MiB", NULL,
      "Records of one partition that may wait for their acknowledgement; more is refused as overload."},
     {"produce-bytes", SETTING_SIZE, FIELD(produce_bytes), MIB, 64 * GIB, "256MiB", NULL,

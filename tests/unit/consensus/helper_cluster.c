@@ -274,6 +274,7 @@ void node_start(struct test_node *node)
         .heartbeat_ms = c->heartbeat_ms,
         .election_timeout_ms = c->election_timeout_ms,
         .entry_memory_bytes = c->entry_memory_bytes,
+        .entry_memory_total_bytes = c->entry_memory_total_bytes,
         .max_batch_bytes = 8 << 20,
         .guards = c->guards,
         .forwarded = on_forwarded,

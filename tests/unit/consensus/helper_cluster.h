@@ -57,6 +57,7 @@ struct test_cluster {
     uint64_t heartbeat_ms;
     uint64_t election_timeout_ms;
     uint64_t entry_memory_bytes;
+    uint64_t entry_memory_total_bytes;
     uint64_t segment_bytes;
     bool abstains_when_new;
     /* Oracle, of group 0 only. */

@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-void simulated_init(struct simulated *s, unsigned n)
+void simulated_init(struct simulated *s, unsigned n, unsigned n_groups)
 {
     memset(s, 0, sizeof *s);
     s->sim = sim_create(42);
-    cluster_init_bare(&s->cluster, n, 1);
+    cluster_init_bare(&s->cluster, n, n_groups);
     s->cluster.segment_bytes = 256 * 1024;
     for (unsigned i = 0; i < n; i++) {
         struct test_node *node = &s->cluster.nodes[i];

@@ -13,8 +13,8 @@ struct simulated {
     struct sim_host *hosts[MAX_NODES];
 };
 
-/* One group on `n` nodes. Settings may be changed before simulated_start. */
-void simulated_init(struct simulated *s, unsigned n);
+/* `n` nodes with replicas of all groups. Settings may be changed before simulated_start. */
+void simulated_init(struct simulated *s, unsigned n, unsigned n_groups);
 /* Checks the oracle as well. */
 void simulated_close(struct simulated *s);
 

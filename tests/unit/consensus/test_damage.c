@@ -16,7 +16,7 @@ static struct test_cluster *const cluster = &simulated.cluster;
 static int set_up(void **state)
 {
     (void)state;
-    simulated_init(&simulated, NODES);
+    simulated_init(&simulated, NODES, 1);
     simulated_start_all(&simulated);
     simulated_settle(&simulated);
     return 0;
@@ -26,7 +26,7 @@ static int set_up(void **state)
 static int set_up_snapshots(void **state)
 {
     (void)state;
-    simulated_init(&simulated, NODES);
+    simulated_init(&simulated, NODES, 1);
     cluster->entry_memory_bytes = 64 * 1024;
     simulated_start_all(&simulated);
     simulated_settle(&simulated);

@@ -16,7 +16,7 @@ static struct test_cluster *const cluster = &simulated.cluster;
 static int set_up(void **state)
 {
     (void)state;
-    simulated_init(&simulated, NODES);
+    simulated_init(&simulated, NODES, 1);
     simulated_start_all(&simulated);
     simulated_settle(&simulated);
     simulated_propose(&simulated, 10, 100);

@@ -16,7 +16,7 @@ static struct test_cluster *const cluster = &simulated.cluster;
 static int set_up(void **state)
 {
     (void)state;
-    simulated_init(&simulated, NODES);
+    simulated_init(&simulated, NODES, 1);
     cluster->abstains_when_new = true; /* two that are both new don't wait for each other */
     simulated_start_all(&simulated);
     simulated_settle(&simulated);
