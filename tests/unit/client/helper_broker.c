@@ -402,6 +402,7 @@ static void on_fetch_offsets(struct broker_session *s, const struct frame_head *
     Flotilla__CommitOffset offsets[BROKER_MAX_PARTITIONS];
     Flotilla__CommitOffset *list[BROKER_MAX_PARTITIONS];
 
+    b->fetch_offsets_requests++;
     m.status = &status;
     m.offsets = list;
     if (broker_check_leader(s, &b->offsets, &status)) {

@@ -79,6 +79,7 @@ struct broker {
     unsigned metadata_requests;
     unsigned subscribe_requests;
     unsigned pings;
+    unsigned fetch_offsets_requests;
     struct broker_member members[BROKER_MEMBERS];
     unsigned member_count;
     int refuse_join; /* an error to answer the next JOIN_GROUP with */

@@ -213,6 +213,37 @@ static void begins_where_the_last_owner_stopped(void **state)
     teardown(f);
 }
 
+/* The old coordinator's answer about the group's offsets arrives after the new one has assigned more. */
+static void an_answer_from_before_is_too_old(void **state)
+{
+    struct fixture *f = setup(NULL, false);
+
+    (void)state;
+    append(f, 0, 10);
+    append(f, 1, 20);
+    run(f, 20);
+    f->n.broker.partitions[1].committed[1] = 15;
+    unsigned asked = f->n.broker.fetch_offsets_requests;
+    broker_member_push(&f->n.broker, member(f), 0x1);
+    while (f->n.broker.fetch_offsets_requests == asked)
+        network_step(&f->n, f->n.now + MS / 100);
+    f->n.frozen[1] = true; /* its answer is on the way */
+    f->n.broker.offsets.leader = 2;
+    f->n.broker.offsets.epoch++;
+    run(f, 600);
+    assert_int_equal(member(f)->joins, 2);
+    f->n.broker.partitions[1].committed[1] = 18; /* by the owner before */
+    f->next[1] = 18;
+    broker_member_push(&f->n.broker, member(f), 0x3);
+    run(f, 10);
+    assert_int_equal(f->count, 0);
+    f->n.frozen[1] = false;
+    run(f, 100);
+    assert_int_equal(f->next[1], 20);
+    assert_int_equal(f->count, 12);
+    teardown(f);
+}
+
 static void comes_back_after_a_lost_connection_unnoticed(void **state)
 {
     struct fixture *f = setup(NULL, true);
@@ -467,6 +498,7 @@ int main(void)
         cmocka_unit_test(reads_what_is_assigned),
         cmocka_unit_test(lets_go_of_what_is_finished_and_committed),
         cmocka_unit_test(begins_where_the_last_owner_stopped),
+        cmocka_unit_test(an_answer_from_before_is_too_old),
         cmocka_unit_test(comes_back_after_a_lost_connection_unnoticed),
         cmocka_unit_test(follows_the_coordinator_unnoticed),
         cmocka_unit_test(a_fenced_member_owns_nothing_and_joins_anew),
