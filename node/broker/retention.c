@@ -22,6 +22,8 @@ static int64_t wanted_start(const struct partition *p, struct log *log)
     int64_t wanted = partition_start_offset(p);
     if (p->config.retention_ms < 0 && p->config.retention_bytes < 0)
         return wanted;
+    if (env_sabotaged(p->broker->env, SABOTAGE_RETENTION_TOO_EARLY))
+        return p->high_watermark;
     int64_t limit =
         log_retention_offset(log, p->config.retention_bytes, oldest_allowed_ms(p), p->high_watermark);
     return limit > wanted ? limit : wanted;

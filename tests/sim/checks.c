@@ -1,10 +1,12 @@
 #include "tests/sim/checks.h"
 #include "node/base/memory.h"
+#include "node/broker/internal.h"
 #include "node/cluster/cluster.h"
 #include "node/cluster/group0.h"
 #include "node/cluster/internal.h"
 #include "proto/crc32c.h"
 #include "proto/error.h"
+#include "tests/sim/probe.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +20,15 @@ struct checked_group {
     uint64_t terms;
     uint64_t ready_term;    /* of the newest ready leader seen */
     int64_t high_watermark; /* the highest on a ready leader, in offsets; group 0: an index */
+    struct applied {
+        uint64_t term; /* 0: nobody was seen to apply it */
+        uint32_t crc;
+    } * applied; /* by index */
+    uint64_t applied_size;
     struct {
         unsigned life; /* of the node, when it was looked at */
         uint64_t last_index;
+        uint64_t applied; /* looked at up to here */
     } logs[CLUSTER_MAX_NODES];
     UT_hash_handle hh;
 };
@@ -85,19 +93,106 @@ static void count_truncation(struct checks *c, struct checked_group *k, const st
     uint64_t last_index = log_last_index(group_log(g));
     if (k->logs[n->id - 1].life == n->life && last_index < k->logs[n->id - 1].last_index)
         counters_add(c->history->counters, "truncations", 1);
+    if (k->logs[n->id - 1].life != n->life)
+        k->logs[n->id - 1].applied = 0;
     k->logs[n->id - 1].life = n->life;
     k->logs[n->id - 1].last_index = last_index;
+}
+
+/* ---- applied prefixes ---- */
+
+static struct applied *applied_at(struct checked_group *k, uint64_t index)
+{
+    if (index >= k->applied_size) {
+        uint64_t size = 2 * index + 256;
+        k->applied = memory_realloc(k->applied, size * sizeof(*k->applied));
+        memset(k->applied + k->applied_size, 0, (size - k->applied_size) * sizeof(*k->applied));
+        k->applied_size = size;
+    }
+    return &k->applied[index];
+}
+
+static void check_applied_entry(struct checks *c, struct checked_group *k, uint32_t node, uint64_t index,
+                                const struct applied *now)
+{
+    struct applied *before = applied_at(k, index);
+    if (before->term != 0 && (before->term != now->term || before->crc != now->crc))
+        history_fail(c->history,
+                     "node %u applies another entry at index %" PRIu64 " of %s: terms %" PRIu64
+                     " and %" PRIu64,
+                     node, index, k->name, now->term, before->term);
+    *before = *now;
+    counters_add(c->history->counters, "applied_entries_compared", 1);
+}
+
+/* Byte for byte, while they are in memory; those that have left it were seen before, or come with a snapshot.
+ */
+static void check_applied(struct checks *c, struct checked_group *k, const struct sim_node *n,
+                          const struct group *g)
+{
+    uint64_t *seen = &k->logs[n->id - 1].applied, applied = group_applied_index(g);
+    for (; *seen < applied; ++*seen) {
+        struct applied now;
+        if (probe_entry(g, *seen + 1, &now.term, &now.crc))
+            check_applied_entry(c, k, n->id, *seen + 1, &now);
+    }
+}
+
+/* ---- bounds ---- */
+
+/* One batch is let in however large it is. */
+enum { LARGEST_BATCH = 64 * 1024 };
+
+static void check_bounds(struct checks *c, const struct checked_group *k, const struct sim_node *n,
+                         const struct group *g)
+{
+    size_t in_flight = group_inflight_bytes(g);
+    if (in_flight > n->config.inflight_bytes && in_flight > LARGEST_BATCH)
+        history_fail(c->history, "%s: %zu bytes are in flight on node %u, the limit is %" PRIu64, k->name,
+                     in_flight, n->id, n->config.inflight_bytes);
+}
+
+static void check_node_bounds(struct checks *c, const struct sim_node *n)
+{
+    const struct broker *b = n->node->broker;
+    size_t limit, queued = probe_queued_bytes(n->node->consensus, &limit);
+    if (b->in_flight_bytes > n->config.produce_bytes + LARGEST_BATCH)
+        history_fail(c->history, "%zu bytes are in flight on node %u, the limit is %" PRIu64,
+                     b->in_flight_bytes, n->id, n->config.produce_bytes);
+    if (queued > limit + LARGEST_BATCH)
+        history_fail(c->history, "node %u has %zu bytes waiting for a peer, the limit is %zu", n->id, queued,
+                     limit);
+}
+
+/* Retention leaves at least what the topic's limit says, but for a suffix that was cut away since. */
+static void check_retention(struct checks *c, const struct checked_group *k, const struct group *g,
+                            const struct partition *p)
+{
+    int topic = p != NULL ? history_topic_index(partition_topic(p)) : -1;
+    if (topic != HISTORY_RETAINED || !group_is_ready_leader(g) || log_start_offset(group_log(g)) == 0)
+        return;
+    counters_add(c->history->counters, "retained_partitions_checked", 1);
+    if (log_size_bytes(group_log(g)) < HISTORY_RETENTION_BYTES / 4)
+        history_fail(c->history, "%s begins at offset %" PRId64 ", but has only %" PRIu64 " bytes left",
+                     k->name, log_start_offset(group_log(g)), log_size_bytes(group_log(g)));
 }
 
 static void check_group(void *data, struct sim_node *n, struct group *g, struct partition *p)
 {
     struct checks *c = data;
     struct checked_group *k = checked_get(c, group_id(g), p);
-    if (group_log(g) != NULL)
-        count_truncation(c, k, n, g);
+    if (group_log(g) == NULL)
+        return;
+    count_truncation(c, k, n, g);
+    check_applied(c, k, n, g);
+    check_bounds(c, k, n, g);
+    check_retention(c, k, g, p);
     if (group_role(g) != GROUP_LEADER)
         return;
     check_leader(c, k, group_term(g), n->id);
+    if (probe_is_damaged(g))
+        history_fail(c->history, "%s: node %u leads in term %" PRIu64 ", but its replica is damaged", k->name,
+                     n->id, group_term(g));
     if (group_is_ready_leader(g))
         check_high_watermark(c, k, group_term(g), n->id,
                              p != NULL ? partition_high_watermark(p) : (int64_t)group_commit_index(g));
@@ -109,8 +204,10 @@ void checks_step(struct checks *c)
         struct sim_node *n = &c->cluster->nodes[i];
         if (n->node != NULL && n->disk_of != n->id)
             history_fail(c->history, "node %u runs on the disk of node %u", n->id, n->disk_of);
-        if (n->node != NULL && !n->stopping)
-            cluster_each_group(n, check_group, c);
+        if (n->node == NULL || n->stopping)
+            continue;
+        check_node_bounds(c, n);
+        cluster_each_group(n, check_group, c);
     }
 }
 

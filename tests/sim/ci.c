@@ -32,7 +32,19 @@ static const char *const must_occur[] = {"elections",
                                          "commits_acked",
                                          "ends_asked",
                                          "replica_entries_compared",
-                                         "bits_flipped"};
+                                         "bits_flipped",
+                                         "applied_entries_compared",
+                                         "reads_from_beginning",
+                                         "reads_from_offset",
+                                         "reads_from_time",
+                                         "reads_from_end",
+                                         "retained_partitions_checked",
+                                         "ambushes",
+                                         "disks_swapped",
+                                         "writes_lost",
+                                         "writes_misdirected",
+                                         "logs_shortened",
+                                         "log replica is repaired"};
 
 static unsigned report_missing(const struct counters *c)
 {

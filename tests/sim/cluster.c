@@ -28,6 +28,8 @@ static void configure(struct sim_node *n, const struct sim_cluster_options *opti
     c->entry_memory_bytes = options->entry_memory_bytes;
     c->cache_bytes = options->cache_bytes;
     c->shutdown_timeout_ms = 2000;
+    c->retention_check_ms = 200;
+    c->inflight_bytes = options->inflight_bytes;
     snprintf(c->data_dir, sizeof(c->data_dir), DATA_DIR);
     c->peer_count = options->count;
     for (unsigned i = 0; i < options->count; i++) {

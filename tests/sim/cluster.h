@@ -41,6 +41,7 @@ struct sim_cluster_options {
     uint64_t election_timeout_ms;
     uint64_t entry_memory_bytes;
     uint64_t cache_bytes;
+    uint64_t inflight_bytes;
     enum log_level log_level;
     unsigned guards_off;
     unsigned sabotage; /* a mask of 1 << enum sabotage */

@@ -20,7 +20,9 @@ struct sim_consumer {
     bool woken;
     bool committing;
     int64_t expected[HISTORY_PARTITIONS];
-    int64_t floor[HISTORY_PARTITIONS]; /* acknowledged commits when it began */
+    enum flotilla_start start;
+    int64_t start_value;
+    int64_t floor[HISTORY_PARTITIONS]; /* acknowledged commits when it began, or the ends */
 };
 
 static void wake(void *data)
@@ -36,39 +38,64 @@ static void subscribe(struct sim_consumer *c)
     history_topic_name(c->topic, topic);
     for (unsigned i = 0; i < HISTORY_PARTITIONS; i++) {
         c->expected[i] = -1;
-        c->floor[i] = c->group != NULL ? c->group->partitions[i].acked : 0;
+        c->floor[i] = c->group != NULL ? c->group->partitions[i].acked : history_end(c->history, c->topic, i);
     }
-    core_consumer_subscribe(c->core, topic, -1,
-                            c->group != NULL ? FLOTILLA_START_COMMITTED : FLOTILLA_START_BEGINNING, 0);
+    core_consumer_subscribe(c->core, topic, -1, c->start, c->start_value);
 }
 
 /* ---- records ---- */
 
-static void check_first(struct sim_consumer *c, unsigned partition, int64_t offset)
+static void check_group_start(struct sim_consumer *c, unsigned partition, int64_t offset)
 {
-    if (c->group == NULL && offset != 0)
-        history_fail(c->history, "%s reads topic%u/%u from the beginning, but begins at offset %" PRId64,
-                     c->name, c->topic, partition, offset);
-    if (c->group == NULL)
-        return;
     counters_add(c->history->counters, "group_resumed", offset > 0);
     if (offset < c->floor[partition])
         history_fail(c->history,
                      "group %s goes on at offset %" PRId64 " of topic%u/%u, but had committed %" PRId64,
                      c->group->name, offset, c->topic, partition, c->floor[partition]);
-    if (offset > c->group->partitions[partition].read)
+    if (offset > c->group->partitions[partition].read && c->topic != HISTORY_RETAINED)
         history_fail(c->history,
                      "group %s goes on at offset %" PRId64 " of topic%u/%u, but had read to %" PRId64,
                      c->group->name, offset, c->topic, partition, c->group->partitions[partition].read);
+}
+
+static void check_first(struct sim_consumer *c, unsigned partition, const struct flotilla_record *r)
+{
+    bool exact = c->topic != HISTORY_RETAINED;
+    switch (c->start) {
+    case FLOTILLA_START_COMMITTED:
+        check_group_start(c, partition, r->offset);
+        break;
+    case FLOTILLA_START_BEGINNING:
+    case FLOTILLA_START_OFFSET:
+        if (exact && r->offset != c->start_value)
+            history_fail(c->history, "%s reads topic%u/%u from offset %" PRId64 " on, but begins at %" PRId64,
+                         c->name, c->topic, partition, c->start_value, r->offset);
+        break;
+    case FLOTILLA_START_END:
+        if (r->offset < c->floor[partition])
+            history_fail(c->history,
+                         "%s reads topic%u/%u from the end on, which was %" PRId64
+                         " at least, but begins at %" PRId64,
+                         c->name, c->topic, partition, c->floor[partition], r->offset);
+        break;
+    case FLOTILLA_START_TIME:
+        if (r->timestamp_ms < c->start_value)
+            history_fail(c->history, "%s reads topic%u/%u from time %" PRId64 " on, but begins with %" PRId64,
+                         c->name, c->topic, partition, c->start_value, r->timestamp_ms);
+        break;
+    default:
+        break;
+    }
 }
 
 static void take_record(struct sim_consumer *c, const struct flotilla_record *r)
 {
     unsigned partition = (unsigned)r->partition;
     int64_t *expected = &c->expected[partition];
+    bool may_skip = c->topic == HISTORY_RETAINED && r->offset > *expected;
     if (*expected < 0)
-        check_first(c, partition, r->offset);
-    else if (r->offset != *expected)
+        check_first(c, partition, r);
+    else if (r->offset != *expected && !may_skip)
         history_fail(c->history, "%s: offset %" PRId64 " of topic%u/%u comes where %" PRId64 " should",
                      c->name, r->offset, c->topic, partition, *expected);
     *expected = r->offset + 1;
@@ -162,6 +189,8 @@ struct sim_consumer *consumer_create(struct sim_client *client, struct history *
     c->group = options->group;
     c->topic = options->topic;
     c->commit_ns = options->commit_ns;
+    c->start = c->group != NULL ? FLOTILLA_START_COMMITTED : options->start;
+    c->start_value = options->start_value;
     snprintf(c->name, sizeof(c->name), "%s", options->name);
     c->settings = client->settings;
     if (c->group != NULL)

@@ -21,8 +21,10 @@ struct consumer_group {
 struct sim_consumer_options {
     const char *name; /* in words, for violations; copied */
     unsigned topic;
-    struct consumer_group *group; /* NULL: reads from the beginning */
-    uint64_t commit_ns;           /* between two commits */
+    struct consumer_group *group; /* NULL: reads from `start` on */
+    enum flotilla_start start;    /* without a group */
+    int64_t start_value;
+    uint64_t commit_ns; /* between two commits */
 };
 
 struct sim_consumer *consumer_create(struct sim_client *client, struct history *history,

@@ -20,7 +20,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HISTORY_TOPICS = 2, HISTORY_PARTITIONS = 8, HISTORY_PRODUCERS = 256, HISTORY_VALUE_MAX = 20 * 1024 };
+/* The last topic has little retention: what was acknowledged there may go, from the beginning on. */
+enum { HISTORY_TOPICS = 3, HISTORY_RETAINED = HISTORY_TOPICS - 1, HISTORY_RETENTION_BYTES = 64 * 1024 };
+enum { HISTORY_PARTITIONS = 8, HISTORY_PRODUCERS = 256, HISTORY_VALUE_MAX = 20 * 1024 };
 
 struct history_partition;
 struct history_producer;

@@ -24,11 +24,11 @@
     X(SPACE, "space", 1)                   /* disk full */                                                   \
     X(SYNC_ERROR, "sync-error", 1)         /* failing syncs on one node */                                   \
     X(READ_ERROR, "read-error", 1)         /* failing and lying reads on that node */                        \
-    X(ROT, "rot", 1)                       /* a bit of a log or an index on it flips */                      \
-    X(LOST_WRITE, "lost-write", 1)         /* sectors of it were never written */                            \
-    X(MISDIRECTED, "misdirected-write", 1) /* ... or are somebody else's */                                  \
-    X(SHORTEN, "shorten", 1)               /* a log on it loses its end while the node is down */            \
-    X(WIPE, "wipe", 1)                     /* its disk is emptied, just as others die */                     \
+    X(ROT, "rot", 2)                       /* a bit of a log or an index on it flips */                      \
+    X(LOST_WRITE, "lost-write", 2)         /* sectors of it were never written */                            \
+    X(MISDIRECTED, "misdirected-write", 2) /* ... or are somebody else's */                                  \
+    X(SHORTEN, "shorten", 2)               /* a log on it loses its end while the node is down */            \
+    X(WIPE, "wipe", 2)                     /* its disk is emptied, just as others die */                     \
     X(SWAP, "swap", 1)                     /* two nodes get each other's disks, for a while */               \
     X(CLOCK, "clock", 1)                   /* wall clock steps */                                            \
     X(DRIFT, "drift", 1)                   /* a clock runs too fast or too slow */                           \

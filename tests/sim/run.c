@@ -78,6 +78,7 @@ static void set_up(struct run *r, struct run_result *result)
                                                 .entry_memory_bytes = (16 * 1024u) << sim_random(r->sim, 8),
                                                 .cache_bytes =
                                                     sim_random(r->sim, 2) == 0 ? 64 * 1024 : 1024 * 1024,
+                                                .inflight_bytes = (16 * 1024u) << sim_random(r->sim, 6),
                                                 .log_level = r->options->verbose ? LOG_DEBUG : LOG_INFO,
                                                 .guards_off = r->options->guards_off,
                                                 .sabotage = r->options->sabotage};

@@ -121,7 +121,7 @@ int suite_sabotage(const struct suite_options *o, unsigned tries, const char *on
 {
     const struct proof proofs[] = {
         {SABOTAGE_ACK_BEFORE_SYNC, power, 0},
-        {SABOTAGE_SYNC_ERROR_IGNORED, F(SYNC_ERROR) | power, 0},
+        {SABOTAGE_SYNC_ERROR_IGNORED, F(SYNC_ERROR) | F(CRASH), 0},
         {SABOTAGE_DIRECTORY_NOT_SYNCED, power | F(CHURN) | F(GROW), 0},
         {SABOTAGE_TORN_TAIL_ACCEPTED, F(CRASH_ALL) | F(CRASH_SOME), SLOW_DISKS},
         {SABOTAGE_DAMAGE_CUT_AWAY, F(ROT) | F(LOST_WRITE) | F(MISDIRECTED), 0},
@@ -130,10 +130,13 @@ int suite_sabotage(const struct suite_options *o, unsigned tries, const char *on
         {SABOTAGE_VOTE_FORGOTTEN, power | cuts, 0},
         {SABOTAGE_DAMAGED_VOTES, F(ROT) | F(LOST_WRITE) | F(SHORTEN), 0},
         {SABOTAGE_NEWCOMER_VOTES, F(WIPE), 0},
+        {SABOTAGE_STALE_LEADER_READS, F(ISOLATE) | F(DRIFT), 0},
         {SABOTAGE_UNCOMMITTED_SERVED, cuts, 0},
         {SABOTAGE_RETRY_ACCEPTED, F(RESET) | F(ISOLATE) | F(CUT), 0},
         {SABOTAGE_COMMIT_IN_MEMORY, F(ISOLATE) | F(CRASH) | F(CLIENT), 0},
         {SABOTAGE_IDENTITY_IGNORED, F(SWAP), 0},
+        {SABOTAGE_NO_BACK_PRESSURE, F(DISK) | F(ISOLATE), SLOW_DISKS},
+        {SABOTAGE_RETENTION_TOO_EARLY, F(CLIENT), 0},
     };
     unsigned missed = 0;
     for (size_t i = 0; i < sizeof(proofs) / sizeof(proofs[0]); i++) {

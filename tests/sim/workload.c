@@ -7,7 +7,9 @@
 
 enum { MS = 1000000, CALL_MS = 8000 };
 
-static const char *const client_options[] = {"metadata.refresh.ms",
+static const char *const client_options[] = {"batch.bytes",
+                                             "16384",
+                                             "metadata.refresh.ms",
                                              "1000",
                                              "delivery.timeout.ms",
                                              "8000",
@@ -50,17 +52,23 @@ static void make_topic(struct workload *w)
 {
     Flotilla__CreateTopicRequest m = FLOTILLA__CREATE_TOPIC_REQUEST__INIT;
     Flotilla__ConfigEntry segment = FLOTILLA__CONFIG_ENTRY__INIT;
-    Flotilla__ConfigEntry *config[] = {&segment};
+    Flotilla__ConfigEntry retention = FLOTILLA__CONFIG_ENTRY__INIT;
+    Flotilla__ConfigEntry *config[] = {&segment, &retention};
+    char retention_bytes[16];
     char name[16];
     w->making_topic = true;
     history_topic_name(w->topics_made, name);
     segment.name = (char *)(uintptr_t) "segment.bytes";
-    segment.value = (char *)(uintptr_t) "1048576";
+    bool small = w->topics_made == HISTORY_RETAINED || sim_random(w->sim, 2) == 0;
+    segment.value = (char *)(uintptr_t)(small ? "65536" : "1048576");
+    snprintf(retention_bytes, sizeof(retention_bytes), "%d", HISTORY_RETENTION_BYTES);
+    retention.name = (char *)(uintptr_t) "retention.bytes";
+    retention.value = retention_bytes;
     m.name = name;
     m.partitions = w->partitions[w->topics_made];
     m.replicas = w->replicas;
     m.config = config;
-    m.n_config = 1;
+    m.n_config = w->topics_made == HISTORY_RETAINED ? 2 : 1;
     m.timeout_ms = CALL_MS;
     const struct client_call call = {.target = CORE_ANY,
                                      .type = FRAME_CREATE_TOPIC,
@@ -268,8 +276,31 @@ static struct sim_producer *add_producer(struct workload *w, unsigned machine)
                                                  .partitions = w->partitions[topic],
                                                  .pause_ns = (2 + sim_random(w->sim, 50)) * MS,
                                                  .burst = 1 + (unsigned)sim_random(w->sim, 6),
-                                                 .value_bytes = w->value_bytes};
+                                                 .value_bytes =
+                                                     topic == HISTORY_RETAINED ? 4000 : w->value_bytes};
     return producer_create(m->client, w->history, &options);
+}
+
+/* Most read everything; others from an offset, a time or the end on. */
+static void choose_start(struct workload *w, struct sim_consumer_options *o)
+{
+    static const char *const names[] = {"reads_from_beginning", "reads_from_offset", "reads_from_time",
+                                        "reads_from_end"};
+    uint64_t kind = sim_random(w->sim, 2) == 0 ? 0 : sim_random(w->sim, 4);
+    o->start = FLOTILLA_START_BEGINNING;
+    if (kind == 1) {
+        int64_t end = INT64_MAX;
+        for (unsigned p = 0; p < w->partitions[o->topic]; p++)
+            end = history_end(w->history, o->topic, p) < end ? history_end(w->history, o->topic, p) : end;
+        o->start = FLOTILLA_START_OFFSET;
+        o->start_value = (int64_t)sim_random(w->sim, (uint64_t)end + 1);
+    } else if (kind == 2) {
+        o->start = FLOTILLA_START_TIME;
+        o->start_value = env_wall_ms(w->admin->env) - (int64_t)sim_random(w->sim, 3000);
+    } else if (kind == 3) {
+        o->start = FLOTILLA_START_END;
+    }
+    counters_add(w->history->counters, names[kind], 1);
 }
 
 static struct sim_consumer *add_consumer(struct workload *w, unsigned machine)
@@ -279,10 +310,10 @@ static struct sim_consumer *add_consumer(struct workload *w, unsigned machine)
     bool grouped = machine % 2 == 0;
     snprintf(name, sizeof(name), grouped ? "group %s" : "reader %s",
              grouped ? group->name : sim_host_name(w->machines[machine].host));
-    const struct sim_consumer_options options = {.name = name,
-                                                 .topic = machine / 2 % w->topics,
-                                                 .group = grouped ? group : NULL,
-                                                 .commit_ns = 20 * MS};
+    struct sim_consumer_options options = {
+        .name = name, .topic = machine % w->topics, .group = grouped ? group : NULL, .commit_ns = 20 * MS};
+    if (!grouped)
+        choose_start(w, &options);
     return consumer_create(w->machines[machine].client, w->history, &options);
 }
 
