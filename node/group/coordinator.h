@@ -23,6 +23,7 @@ struct groups_options {
     /* The cluster's topics, or NULL while they are not known; they stay in place until the next call.
      * `version` changes when they do. */
     const struct engine_topics *(*topics)(void *data, uint64_t *version);
+    bool (*topic_exists)(void *data, const uint8_t topic_id[TOPIC_ID_SIZE]);
     bool (*push)(void *data, struct engine_connection *c, const struct engine_push *push);
     void (*answer)(void *data, void *request, int status, const char *message, int64_t epoch);
     struct classic_options classic;

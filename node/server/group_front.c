@@ -74,6 +74,12 @@ static bool in_rack(void *data, const struct engine_topic *topic, uint32_t parti
     return false;
 }
 
+static bool topic_exists(void *data, const uint8_t topic_id[TOPIC_ID_SIZE])
+{
+    const struct group_front *f = data;
+    return metadata_topic_by_id(cluster_metadata(f->server->cluster), topic_id) != NULL;
+}
+
 /* ---- create, destroy ---- */
 
 struct group_front *group_front_create(struct server *s)
@@ -94,6 +100,7 @@ struct group_front *group_front_create(struct server *s)
         .offsets_retention_ms = c->offsets_retention_ms,
         .expiry_check_ms = c->retention_check_ms,
         .topics = topics,
+        .topic_exists = topic_exists,
         .push = native_push_assignment,
         .answer = native_answer_member,
         .classic = {.settings = {.initial_delay_ms = (uint32_t)c->group_initial_delay_ms,
