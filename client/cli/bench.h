@@ -66,6 +66,8 @@ struct bench_cluster {
     struct local_cluster local;
     struct guard guard;
     bool scratch;
+    double start_ms; /* of a scratch cluster, until all of it was ready */
+    double idle_mib; /* resident memory of its largest node by then */
     char bootstrap[256];
     struct flotilla_client *client;
     struct bench_disk disk;
@@ -123,6 +125,11 @@ bool bench_catchup(struct bench_cluster *b, const struct bench_load *load, uint6
                    struct bench_catchup_result *result);
 bool bench_report_catchup(struct bench_cluster *b, struct bench_report *r, const struct bench_load *load,
                           uint64_t bytes);
+
+/* The largest resident set of a scratch cluster's nodes. */
+double bench_resident_mib(const struct bench_cluster *b);
+/* Start-up, memory, and a topic with so many partitions. */
+bool bench_scale(struct bench_cluster *b, struct bench_report *r, uint32_t partitions);
 
 enum bench_fault { BENCH_KILL, BENCH_PAUSE, BENCH_PLANNED };
 /* `times` faults on the leader of a one-partition topic of a scratch cluster; the time until the next

@@ -34,6 +34,7 @@ const struct cli_command *const cli_commands[] = {
     &cmd_bench_e2e,
     &cmd_bench_failover,
     &cmd_bench_catchup,
+    &cmd_bench_scale,
     &cmd_bench_groups,
     &cmd_log_dump,
     &cmd_log_verify,
