@@ -388,8 +388,10 @@ static void note_event(const struct engine_group *g, const struct event *event)
 static int64_t admit(struct engine_group *g, struct event *event, struct engine_time time)
 {
     const struct consumer_member *m = find_member(g->engine, g->name, event->member_id);
-    if (m == NULL)
+    if (m == NULL) {
+        event->status = ERR_FENCED_MEMBER; /* somebody took its place in the same step */
         return 0;
+    }
     struct session *s = session_find_or_create(g, event->member_id);
     s->heard_ms = time.now_ms;
     if (event->connection != NULL)

@@ -349,6 +349,20 @@ static void test_static_predecessor_is_fenced(void **state)
     assert_int_equal(before->lost, 1);
 }
 
+static void test_two_predecessors_in_one_step(void **state)
+{
+    struct world *w = *state;
+    struct client *first = join_static(w, 0, "a"), *second = join_static(w, 1, "a");
+    world_pass(w, 10);
+    assert_int_equal(w->step_count, 1);
+    world_commit(w, 0);
+    client_read(first, true);
+    client_read(second, true);
+    assert_int_equal(first->status, ERR_FENCED_MEMBER);
+    assert_int_equal(second->status, 0);
+    assert_null(world_member(w, first));
+}
+
 static void test_operator_removes_a_static_member(void **state)
 {
     struct world *w = *state;
@@ -614,6 +628,7 @@ int main(void)
         TEST(test_a_stalled_coordinator_blames_nobody),
         TEST(test_static_member_restarts_unnoticed),
         TEST(test_static_predecessor_is_fenced),
+        TEST(test_two_predecessors_in_one_step),
         TEST(test_operator_removes_a_static_member),
         TEST(test_patterns_pick_up_new_topics),
         TEST(test_pattern_language),
