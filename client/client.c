@@ -23,6 +23,15 @@ int client_check_topic(const char *topic, char *error, size_t error_size)
     return 0;
 }
 
+int client_check_process(const struct flotilla_client *client, char *error, size_t error_size)
+{
+    if (!driver_is_forked(client->driver))
+        return 0;
+    return client_error(
+        error, error_size, ERR_UNSUPPORTED,
+        "this process was forked from the one that made the client: it needs a client of its own");
+}
+
 uint64_t client_timeout_ns(int timeout_ms)
 {
     return (uint64_t)(timeout_ms >= 0 ? timeout_ms : INT32_MAX) * 1000000;
@@ -113,7 +122,7 @@ int flotilla_client_create(struct flotilla_client **out, const char *bootstrap,
 
 void flotilla_client_destroy(struct flotilla_client *client)
 {
-    if (client == NULL)
+    if (client == NULL || client_check_process(client, NULL, 0) != 0)
         return;
     driver_destroy(client->driver);
     free(client);
@@ -130,9 +139,13 @@ static void fill_statistics(struct core *core, void *data)
 
 int flotilla_client_statistics(struct flotilla_client *client, const struct flotilla_statistics **statistics)
 {
-    struct statistics_run run = {client_result_create(sizeof(struct flotilla_statistics))};
+    struct statistics_run run = {NULL};
+    int forked = client_check_process(client, NULL, 0);
 
-    *statistics = run.result;
+    *statistics = NULL;
+    if (forked != 0)
+        return forked;
+    *statistics = run.result = client_result_create(sizeof(struct flotilla_statistics));
     if (run.result == NULL)
         return ERR_OUT_OF_MEMORY;
     driver_call(client->driver, fill_statistics, &run);
@@ -268,7 +281,10 @@ int client_request_run(struct flotilla_client *client, const struct client_reque
                        bool *maybe_applied, char *error, size_t error_size)
 {
     struct request_run run = {.request = request, .call = request->call};
+    int forked = client_check_process(client, error, error_size);
 
+    if (forked != 0)
+        return forked;
     if (driver_is_own_thread(client->driver))
         return client_error(error, error_size, ERR_INVALID_ARGUMENT,
                             "a callback must not wait for the cluster");

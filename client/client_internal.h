@@ -22,6 +22,8 @@ struct flotilla_client {
 int client_error(char *error, size_t error_size, int status, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 int client_check_topic(const char *topic, char *error, size_t error_size);
+/* ERR_UNSUPPORTED in a forked process, where a client of its parent is of no use. */
+int client_check_process(const struct flotilla_client *client, char *error, size_t error_size);
 /* Negative: as good as forever. */
 uint64_t client_timeout_ns(int timeout_ms);
 uint64_t client_now_ns(void);

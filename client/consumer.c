@@ -40,6 +40,11 @@ int flotilla_consumer_create(struct flotilla_consumer **out, struct flotilla_cli
     struct inbox_hooks hooks = {.data = consumer, .wake = wake};
 
     *out = NULL;
+    int forked = client_check_process(client, error, error_size);
+    if (forked != 0) {
+        free(consumer);
+        return forked;
+    }
     if (consumer == NULL)
         return client_error(error, error_size, ERR_OUT_OF_MEMORY, "out of memory");
     consumer->client = client;
@@ -56,7 +61,7 @@ int flotilla_consumer_create(struct flotilla_consumer **out, struct flotilla_cli
 
 void flotilla_consumer_destroy(struct flotilla_consumer *consumer)
 {
-    if (consumer == NULL)
+    if (consumer == NULL || client_check_process(consumer->client, NULL, 0) != 0)
         return;
     flotilla_batch_release(atomic_exchange(&consumer->waiting, NULL));
     if (atomic_load(&consumer->is_member))
@@ -98,7 +103,10 @@ static void unsubscribe(struct core *core, void *data)
 static int check_start(const struct flotilla_consumer *consumer, const char *topic, int32_t partition,
                        enum flotilla_start start_at, int64_t value, char *error, size_t error_size)
 {
-    int rc = client_check_topic(topic, error, error_size);
+    int rc = client_check_process(consumer->client, error, error_size);
+
+    if (rc == 0)
+        rc = client_check_topic(topic, error, error_size);
 
     if (rc != 0)
         return rc;
@@ -163,8 +171,10 @@ int flotilla_consumer_seek(struct flotilla_consumer *consumer, const char *topic
 int flotilla_consumer_unsubscribe(struct flotilla_consumer *consumer, const char *topic, int32_t partition)
 {
     struct subscription s = {.consumer = consumer, .topic = topic, .partition = partition};
-    int rc = client_check_topic(topic, NULL, 0);
+    int rc = client_check_process(consumer->client, NULL, 0);
 
+    if (rc == 0)
+        rc = client_check_topic(topic, NULL, 0);
     if (rc == 0)
         rc = check_alone(consumer, NULL, 0);
     if (rc == 0)
@@ -248,6 +258,8 @@ struct flotilla_batch *flotilla_consumer_poll(struct flotilla_consumer *consumer
     uint64_t end = client_now_ns() + client_timeout_ns(timeout_ms);
     struct flotilla_batch *batch;
 
+    if (client_check_process(consumer->client, NULL, 0) != 0)
+        return NULL;
     do {
         batch = next_batch(consumer, end, timeout_ms < 0);
         if (batch == NULL || is_committed_first(consumer, batch, left_ms(end)))

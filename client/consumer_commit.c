@@ -18,6 +18,10 @@ static void on_commit_end(void *data, int status, const char *message)
 
 int consumer_check_group(const struct flotilla_consumer *consumer, char *error, size_t error_size)
 {
+    int forked = client_check_process(consumer->client, error, error_size);
+
+    if (forked != 0)
+        return forked;
     if (consumer->settings.group[0] == '\0')
         return client_error(error, error_size, ERR_INVALID_ARGUMENT,
                             "to commit offsets, set the option group");

@@ -119,6 +119,10 @@ int consumer_leave(struct flotilla_consumer *consumer, bool keeps_place, int tim
 int flotilla_consumer_leave(struct flotilla_consumer *consumer, int timeout_ms, char *error,
                             size_t error_size)
 {
+    int forked = client_check_process(consumer->client, error, error_size);
+
+    if (forked != 0)
+        return forked;
     if (driver_is_own_thread(consumer->client->driver))
         return client_error(error, error_size, ERR_INVALID_ARGUMENT,
                             "a callback must not wait for the cluster");
@@ -174,10 +178,13 @@ static void collect_membership(struct core *core, void *data)
 
 int flotilla_consumer_membership(struct flotilla_consumer *consumer, const struct flotilla_membership **out)
 {
-    struct membership m = {.consumer = consumer,
-                           .result = client_result_create(sizeof(struct flotilla_membership))};
+    struct membership m = {.consumer = consumer};
+    int forked = client_check_process(consumer->client, NULL, 0);
 
-    *out = m.result;
+    *out = NULL;
+    if (forked != 0)
+        return forked;
+    *out = m.result = client_result_create(sizeof(struct flotilla_membership));
     if (m.result == NULL)
         return ERR_OUT_OF_MEMORY;
     driver_call(consumer->client->driver, collect_membership, &m);

@@ -224,7 +224,8 @@ static bool partition_topic_is_usable(struct core *core, struct core_consumer_pa
         core_consumer_partition_stop(p, missing, "no such topic");
         return false;
     }
-    /* Of partitions that were added, a group's coordinator may know earlier than the nodes that were asked. */
+    /* Of partitions that were added, a group's coordinator may know earlier than the nodes that were asked.
+     */
     bool is_new = p->index >= p->topic->partition_count && p->hold != HOLD_NONE;
     if (p->topic->missing_since_ns != 0 || !p->topic->known || is_new) {
         core_metadata_need(core);

@@ -43,6 +43,7 @@ struct driver {
     uv_timer_t timer;
     uv_prepare_t prepare;
     pthread_t thread;
+    unsigned char *canary; /* a page that the kernel empties in a forked process */
     struct core *core;
     struct driver_connection *connections[CORE_MAX_CONNECTIONS];
     bool has_output;

@@ -4,7 +4,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+enum { CANARY_SIZE = 4096 }; /* at most a page */
 
 /* An eventfd of our own: uv_async of libuv before 1.45 makes this thread spin, and then give up its
  * processor, until the application's thread has come back from the write that woke it. */
@@ -132,6 +135,32 @@ static void driver_close_loop(struct driver *driver)
     uv_close((uv_handle_t *)&driver->prepare, NULL);
 }
 
+/* Without the page (an old kernel) nothing is noticed. */
+static void canary_create(struct driver *driver)
+{
+    void *page = mmap(NULL, CANARY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED)
+        return;
+    driver->canary = page;
+    *driver->canary = 1;
+    if (madvise(page, CANARY_SIZE, MADV_WIPEONFORK) != 0) {
+        munmap(page, CANARY_SIZE);
+        driver->canary = NULL;
+    }
+}
+
+static void canary_destroy(struct driver *driver)
+{
+    if (driver->canary != NULL)
+        munmap(driver->canary, CANARY_SIZE);
+}
+
+bool driver_is_forked(const struct driver *driver)
+{
+    return driver->canary != NULL && *driver->canary == 0;
+}
+
 int driver_create(struct driver **out, const struct client_settings *settings)
 {
     struct driver *driver = calloc(1, sizeof(*driver));
@@ -148,6 +177,7 @@ int driver_create(struct driver **out, const struct client_settings *settings)
     pthread_cond_init(&driver->task_done, NULL);
     TAILQ_INIT(&driver->tasks);
     TAILQ_INIT(&driver->sources);
+    canary_create(driver);
     int rc = driver_init_loop(driver);
     if (rc != 0)
         goto free_driver;
@@ -167,6 +197,7 @@ close_loop:
     uv_loop_close(&driver->loop);
     core_destroy(driver->core);
 free_driver:
+    canary_destroy(driver);
     pthread_cond_destroy(&driver->task_done);
     pthread_mutex_destroy(&driver->lock);
     free(driver);
@@ -189,6 +220,7 @@ void driver_destroy(struct driver *driver)
     uv_loop_close(&driver->loop);
     core_destroy(driver->core);
     driver_connections_free(driver);
+    canary_destroy(driver);
     pthread_cond_destroy(&driver->task_done);
     pthread_mutex_destroy(&driver->lock);
     free(driver);

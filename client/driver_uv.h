@@ -33,5 +33,8 @@ void driver_wake(struct driver *driver, struct driver_source *source);
 /* Makes sure that it will not run any more; on the background thread. */
 void driver_forget(struct driver *driver, struct driver_source *source);
 bool driver_is_own_thread(const struct driver *driver);
+/* This process was forked from the one that made the driver: there is no background thread here. Costs a
+ * read. */
+bool driver_is_forked(const struct driver *driver);
 
 #endif

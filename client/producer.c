@@ -57,6 +57,11 @@ int flotilla_producer_create(struct flotilla_producer **out, struct flotilla_cli
     struct accumulator_hooks hooks = {.data = producer, .wake = wake, .now_ns = now_ns};
 
     *out = NULL;
+    int forked = client_check_process(client, error, error_size);
+    if (forked != 0) {
+        free(producer);
+        return forked;
+    }
     if (producer == NULL)
         return client_error(error, error_size, ERR_OUT_OF_MEMORY, "out of memory");
     producer->client = client;
@@ -73,7 +78,7 @@ int flotilla_producer_create(struct flotilla_producer **out, struct flotilla_cli
 
 void flotilla_producer_destroy(struct flotilla_producer *producer)
 {
-    if (producer == NULL)
+    if (producer == NULL || client_check_process(producer->client, NULL, 0) != 0)
         return;
     driver_call(producer->client->driver, stop, producer);
     accumulator_poll(producer->accumulator, 0);
@@ -147,8 +152,10 @@ int flotilla_produce(struct flotilla_producer *producer, const char *topic, int3
         .header_count = header_count,
         .opaque = opaque,
     };
-    int rc = record_fill(&record, on_stack, headers);
+    int rc = client_check_process(producer->client, NULL, 0);
 
+    if (rc == 0)
+        rc = record_fill(&record, on_stack, headers);
     if (rc != 0)
         return rc;
     rc = accumulator_append(producer->accumulator, &record);
@@ -173,6 +180,10 @@ int flotilla_produce_sync(struct flotilla_producer *producer, const char *topic,
         .header_count = header_count,
     };
     int64_t written = -1;
+    int forked = client_check_process(producer->client, error, error_size);
+
+    if (forked != 0)
+        return forked;
     int rc = driver_is_own_thread(producer->client->driver) ? ERR_INVALID_ARGUMENT
                                                             : record_fill(&record, on_stack, headers);
 
@@ -194,11 +205,19 @@ int flotilla_producer_fd(struct flotilla_producer *producer)
 
 int flotilla_producer_poll(struct flotilla_producer *producer, int timeout_ms)
 {
+    int forked = client_check_process(producer->client, NULL, 0);
+
+    if (forked != 0)
+        return forked;
     return accumulator_poll(producer->accumulator, timeout_ms);
 }
 
 int flotilla_producer_flush(struct flotilla_producer *producer, int timeout_ms)
 {
+    int forked = client_check_process(producer->client, NULL, 0);
+
+    if (forked != 0)
+        return forked;
     return accumulator_flush(producer->accumulator, timeout_ms);
 }
 

@@ -3,7 +3,8 @@
  * This is the only public header. All long-lived types are opaque. The library starts one background thread
  * per client, keeps no global state, installs no signal handler and prints nothing. All functions may be
  * called from any thread, except that one object must not be destroyed while another thread still uses it.
- * After fork() only the parent may go on using its clients.
+ * After fork() only the parent may go on using its clients: in the child their functions give
+ * FLOTILLA_ERR_UNSUPPORTED at once (flotilla_consumer_poll: NULL), and destroying them does nothing.
  *
  * Functions return 0 (or a count) on success and one of the negative FLOTILLA_ERR_* codes on failure. Where a
  * function takes `error` and `error_size`, a sentence that names the topic, partition and node concerned is

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { PARTITIONS = 3, RECORDS = 30000, THREADS = 3, TIMEOUT_MS = 20000 };
 
@@ -283,6 +285,56 @@ static void works_in_an_event_loop(void **state)
     server_stop(s);
 }
 
+/* 0, or the number of the check that failed. */
+static int checks_in_a_child(struct flotilla_client *client, struct flotilla_producer *producer,
+                             struct flotilla_consumer *consumer)
+{
+    const struct flotilla_topics *list;
+    char error[300] = "";
+
+    if (flotilla_produce(producer, "orders", 0, -1, NULL, 0, "x", 1, NULL, 0, NULL) !=
+        FLOTILLA_ERR_UNSUPPORTED)
+        return 1;
+    if (flotilla_producer_flush(producer, -1) != FLOTILLA_ERR_UNSUPPORTED)
+        return 2;
+    if (flotilla_consumer_poll(consumer, -1) != NULL)
+        return 3;
+    if (flotilla_topic_list(client, -1, &list, error, sizeof(error)) != FLOTILLA_ERR_UNSUPPORTED ||
+        strstr(error, "forked") == NULL)
+        return 4;
+    flotilla_consumer_destroy(consumer);
+    flotilla_producer_destroy(producer);
+    flotilla_client_destroy(client);
+    return 0;
+}
+
+static void a_forked_process_is_told(void **state)
+{
+    struct server *s = server_start(PARTITIONS);
+    struct flotilla_client *client;
+    struct flotilla_producer *producer;
+    struct flotilla_consumer *consumer;
+    int status = -1;
+
+    (void)state;
+    assert_int_equal(flotilla_client_create(&client, server_bootstrap(s), NULL, NULL, 0), 0);
+    assert_int_equal(flotilla_producer_create(&producer, client, NULL, NULL, NULL, NULL, 0), 0);
+    assert_int_equal(flotilla_consumer_create(&consumer, client, NULL, NULL, 0), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20); /* what hangs is a failure too */
+        _exit(checks_in_a_child(client, producer, consumer));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(
+        flotilla_produce_sync(producer, "orders", 0, -1, NULL, 0, "x", 1, NULL, 0, NULL, NULL, 0), 0);
+    flotilla_consumer_destroy(consumer);
+    flotilla_producer_destroy(producer);
+    flotilla_client_destroy(client);
+    server_stop(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +342,7 @@ int main(void)
         cmocka_unit_test(administration_names_what_failed),
         cmocka_unit_test(a_cluster_that_is_down_is_told_in_time),
         cmocka_unit_test(works_in_an_event_loop),
+        cmocka_unit_test(a_forked_process_is_told),
     };
     return cmocka_run_group_tests_name("client/api", tests, NULL, NULL);
 }
