@@ -123,7 +123,7 @@ struct draft_member {
     const struct consumer_member *was; /* NULL: new */
     struct session *session;           /* or NULL */
     bool described;                    /* its description is new */
-    const struct partition_set *held;  /* all that it can have at hand; NULL: whatever it was ever given */
+    const struct partition_set *held;  /* all that a new process can have at hand; NULL: what it was given */
     struct member_share share;
 };
 struct draft {

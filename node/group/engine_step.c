@@ -101,15 +101,17 @@ static void keep_owned(struct draft_member *m, const struct partition_set *owned
     partition_set_move(&m->share.revoking, &kept);
 }
 
-static void describe(struct draft *d, struct draft_member *m, struct event *event, uint64_t sequence)
+/* What it says it owns counts as far as it has `seen` pushes: one that is still on its way may give it more.
+ */
+static void describe(struct draft *d, struct draft_member *m, struct event *event, uint64_t sequence,
+                     int64_t seen)
 {
     event->value->sequence = sequence;
     m->id = event->member_id;
     m->value = event->value;
     m->described = true;
-    if (m->session == NULL || m->session->connection != event->connection)
-        m->held = &event->owned; /* nothing pushed earlier can reach it any more */
-    keep_owned(m, &event->owned);
+    if (seen >= m->share.revoked_epoch)
+        keep_owned(m, &event->owned);
     d->retarget = true;
 }
 
@@ -128,7 +130,7 @@ static void join_again(struct draft *d, struct draft_member *m, struct draft_mem
         draft_remove(d, same_instance);
         m = draft_find(d, id);
     }
-    describe(d, m, event, m->value->sequence);
+    describe(d, m, event, m->value->sequence, event->epoch);
 }
 
 /* The newcomer is the old member come back: it gets what that had, and nobody else notices. */
@@ -139,7 +141,8 @@ static void take_place(struct draft *d, struct draft_member *m, struct event *ev
     event->replaced = memory_strdup(m->id);
     m->was = NULL;
     m->session = NULL;
-    describe(d, m, event, sequence);
+    m->held = &event->owned;
+    describe(d, m, event, sequence, INT64_MAX); /* nothing pushed to the old one reaches it */
 }
 
 static bool other_protocol(const struct draft *d)
@@ -164,7 +167,7 @@ static void on_join(struct draft *d, struct event *event)
     } else {
         uint64_t sequence = next_sequence(d);
         event->change = MEMBER_JOINED;
-        describe(d, draft_add(d, event->member_id, event->value), event, sequence);
+        describe(d, draft_add(d, event->member_id, event->value), event, sequence, INT64_MAX);
     }
 }
 

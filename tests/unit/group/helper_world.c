@@ -343,7 +343,7 @@ static void take_answer(struct client *c, const struct message *m)
         c->lost++;
         forget(c);
     } else if (m->status != 0) {
-        c->lost += m->status == ERR_NOT_LEADER || m->status == ERR_OUTCOME_UNKNOWN; /* joins again */
+        c->lost++; /* joins again */
     }
 }
 

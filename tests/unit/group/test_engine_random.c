@@ -97,6 +97,9 @@ static void one_event(struct world *w, struct prng *random)
         advance(w, prng_below(random, 3) == 0 ? prng_below(random, 400) : prng_below(random, 5));
     } else if (what < 97) {
         grow_topics(w, random);
+    } else if (c->joined) { /* with pushes under way that its owned partitions do not reflect */
+        subscribe_at_random(c, random);
+        client_join(c);
     }
 }
 
