@@ -49,6 +49,9 @@ void samples_close(struct samples *s);
 bool bench_disk_latency(const char *directory, size_t size, unsigned count, struct samples *s);
 double bench_disk_throughput(const char *directory, unsigned files, uint64_t bytes);
 
+/* A record of 1 KiB to another thread and back over TCP on 127.0.0.1. */
+bool bench_loopback(unsigned count, struct samples *s);
+
 /* This machine's limit for replicated produce with frames of that size, 64 of them in flight, in bytes per
  * second; -1 when it cannot be measured. */
 double bench_limit(const char *directory, size_t frame_size, uint64_t bytes);

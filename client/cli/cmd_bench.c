@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES = 3, DISK_SAMPLES = 1000, READ_FILL_SECONDS = 60, FILL_SECONDS = 600 };
+enum { NODES = 3, DISK_SAMPLES = 1000, LOOPBACK_SAMPLES = 5000, READ_FILL_SECONDS = 60, FILL_SECONDS = 600 };
 static const uint64_t DISK_BYTES = 256ull << 20;
 static const uint64_t LIMIT_BYTES = 512ull << 20;
 enum { LIMIT_FRAME = 256 * 1024 }; /* the client's default batch.bytes */
@@ -100,6 +100,16 @@ static void report_disk(const struct bench_cluster *b, struct bench_report *r)
 {
     bench_add(r, b->disk.p50_ms, "ms", "disk: append 1 KiB + fdatasync, p50");
     bench_add(r, b->disk.p99_ms, "ms", "disk: append 1 KiB + fdatasync, p99");
+}
+
+static void report_loopback(struct bench_report *r)
+{
+    struct samples s = {NULL, 0, 0, false};
+    if (bench_loopback(LOOPBACK_SAMPLES, &s)) {
+        bench_add(r, samples_ms(&s, 0.5), "ms", "loopback: 1 KiB there and back, p50");
+        bench_add(r, samples_ms(&s, 0.99), "ms", "loopback: 1 KiB there and back, p99");
+    }
+    samples_close(&s);
 }
 
 static bool load_failed(struct bench_cluster *b, const char *what, const struct bench_load_result *result)
@@ -372,6 +382,7 @@ static int measure_each(const struct cli_command *self, const struct bench_optio
     }
     if (b.disk.p50_ms > 0) {
         report_disk(&b, &report);
+        report_loopback(&report);
     }
     bench_print(&report, o->target.json);
     return ok ? CLI_OK : CLI_FAILED;

@@ -843,6 +843,36 @@ static void hand_over_leaves_nothing_behind(void **state)
     assert_int_equal(leads(f, 2), 0);
 }
 
+/* A node that closes its files before its successors serve takes the disk from them; but not for ever. */
+static void hand_over_waits_until_the_new_leaders_serve(void **state)
+{
+    struct fixture *f = *state;
+    unsigned still_leads = UINT32_MAX;
+    assert_int_equal(create_on(f, 1, "t", 9, 3), 0);
+    fake_world_run(&f->world, 5000);
+    assert_true(leads(f, 2) > 0);
+    f->world.electing_node = 2;
+    cluster_hand_over(cluster_of(f, 2), 5000, on_handed_over, &still_leads);
+    fake_world_run(&f->world, 500);
+    assert_int_equal(leads(f, 2), 0);
+    assert_int_equal(still_leads, UINT32_MAX);
+    f->world.electing_node = 0;
+    fake_world_run(&f->world, 100);
+    assert_int_equal(still_leads, 0);
+}
+
+static void hand_over_does_not_wait_for_ever(void **state)
+{
+    struct fixture *f = *state;
+    unsigned still_leads = UINT32_MAX;
+    assert_int_equal(create_on(f, 1, "t", 9, 3), 0);
+    fake_world_run(&f->world, 5000);
+    f->world.electing_node = 2;
+    cluster_hand_over(cluster_of(f, 2), 10000, on_handed_over, &still_leads);
+    fake_world_run(&f->world, 2000);
+    assert_int_equal(still_leads, 0);
+}
+
 static void producer_ids_differ_everywhere(void **state)
 {
     struct fixture *f = *state;
@@ -939,6 +969,8 @@ int main(void)
         WITH_CLUSTER(a_draining_node_leads_nothing),
         WITH_CLUSTER(a_replica_that_lags_is_not_made_leader),
         WITH_CLUSTER(hand_over_leaves_nothing_behind),
+        WITH_CLUSTER(hand_over_waits_until_the_new_leaders_serve),
+        WITH_CLUSTER(hand_over_does_not_wait_for_ever),
         WITH_CLUSTER(producer_ids_differ_everywhere),
         WITH_CLUSTER(closing_ends_what_is_under_way),
         cmocka_unit_test(unusable_peer_lists_are_explained),
