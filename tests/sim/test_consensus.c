@@ -175,18 +175,21 @@ struct profile {
     unsigned disk_ms;    /* worst, from the start */
     unsigned network_ms; /* likewise */
     enum betrayal betrayal;
+    bool uneven; /* half of the disks are fast */
 };
 static const struct profile profiles[] = {
     /* a bit of everything */
-    {{1, 3, 1, 3, 2, 1, 1, 1, 1, 1, 1, 4, 0, 0}, 120, 0, 0, NO_BETRAYAL},
+    {{1, 3, 1, 3, 2, 1, 1, 1, 1, 1, 1, 4, 0, 0}, 120, 0, 0, NO_BETRAYAL, false},
     /* elections on slow disks */
-    {{1, 8, 2, 2, 1, 3, 0, 1, 0, 1, 0, 4, 1, 1}, 60, 150, 2, NO_BETRAYAL},
+    {{1, 8, 2, 2, 1, 3, 0, 1, 0, 1, 0, 4, 1, 1}, 60, 150, 2, NO_BETRAYAL, false},
     /* leaders cut off on a slow network */
-    {{0, 2, 0, 6, 4, 1, 3, 1, 1, 2, 0, 8, 2, 0}, 60, 5, 25, NO_BETRAYAL},
+    {{0, 2, 0, 6, 4, 1, 3, 1, 1, 2, 0, 8, 2, 0}, 60, 5, 25, NO_BETRAYAL, false},
     /* one node after the other cut off */
-    {{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 12, 0}, 300, 20, 10, BETRAY_THE_COMMITTED},
+    {{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 12, 0}, 300, 20, 10, BETRAY_THE_COMMITTED, false},
     /* two nodes that do not see each other, and a third one that both need */
-    {{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 6}, 200, 120, 1, BETRAY_THE_ELECTED},
+    {{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 6}, 200, 120, 1, BETRAY_THE_ELECTED, false},
+    /* old leaders that come back with a stale suffix, on disks of which half are slow */
+    {{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 12, 0}, 400, 150, 1, BETRAY_THE_COMMITTED, true},
 };
 enum { PROFILES = sizeof profiles / sizeof profiles[0] };
 
@@ -344,7 +347,12 @@ static void betray_committed(struct run *r, unsigned leader)
 {
     if (sim_random(r->sim, 2))
         return;
-    power_loss(r);
+    if (r->profile->uneven && sim_random(r->sim, 2)) {
+        heal(r);
+        bring_down(r, leader, true);
+    } else {
+        power_loss(r);
+    }
     r->restart_at_ms[leader] = now_ms(r) + 1000;
 }
 
@@ -393,7 +401,7 @@ static void set_up(struct run *r, uint64_t seed, unsigned n, unsigned guards)
         snprintf(node->host, sizeof node->host, "n%u", i + 1);
         node->port = PORT;
         r->hosts[i] = sim_host_create(r->sim, node->host);
-        if (r->profile->disk_ms)
+        if (r->profile->disk_ms && (!r->profile->uneven || sim_random(r->sim, 2) == 0))
             sim_disk_latency(r->hosts[i], 200000, r->profile->disk_ms * (uint64_t)MS);
         start(r, i);
     }
@@ -511,7 +519,7 @@ static const struct sabotage {
     uint64_t profile;
 } sabotages[] = {
     {GUARD_HOLD_UNTIL_DURABLE, "hold_until_durable", 4},
-    {GUARD_ACK_CAP, "ack_cap (G1)", 3},
+    {GUARD_ACK_CAP, "ack_cap (G1)", 5},
 };
 
 /* In how many seeds, at most `runs`; 0: not at all. */
