@@ -37,7 +37,7 @@ void scratch_write(const struct scratch *s, const char *name, const void *data, 
     char path[512];
     scratch_path(s, name, path, sizeof(path));
     FILE *f = fopen(path, "we");
-    ASSERT(f != NULL && fwrite(data, 1, size, f) == size && fclose(f) == 0);
+    ASSERT(f != NULL && (size == 0 || fwrite(data, 1, size, f) == size) && fclose(f) == 0);
 }
 
 void scratch_clear(const struct scratch *s)
