@@ -258,6 +258,11 @@ const char *env_stream_peer(const struct env_stream *stream)
     return stream->ops->peer(stream);
 }
 
+const char *env_stream_local_host(const struct env_stream *stream)
+{
+    return stream->ops->local_host != NULL ? stream->ops->local_host(stream) : "";
+}
+
 bool env_stream_is_loopback(const struct env_stream *stream)
 {
     return stream->ops->is_loopback(stream);

@@ -171,6 +171,8 @@ int env_stream_write(struct env_stream *stream, struct env_write *req, const str
 size_t env_stream_pending(const struct env_stream *stream);
 /* "127.0.0.1:4711" of the other end, for log lines; and whether it is on this machine. */
 const char *env_stream_peer(const struct env_stream *stream);
+/* This end's address without its port, "10.0.0.2": the one that the other end has connected to. "": not known. */
+const char *env_stream_local_host(const struct env_stream *stream);
 bool env_stream_is_loopback(const struct env_stream *stream);
 /* Outstanding writes complete with ERR_CANCELED, no read callback fires any more, then `cb` (may be NULL) does: the
  * stream is gone after it. */

@@ -81,6 +81,7 @@ struct env_stream_ops {
                  void (*cb)(struct env_write *req, int status));
     size_t (*pending)(const struct env_stream *stream);
     const char *(*peer)(const struct env_stream *stream);
+    const char *(*local_host)(const struct env_stream *stream); /* may be NULL: not known */
     bool (*is_loopback)(const struct env_stream *stream);
     void (*close)(struct env_stream *stream, void (*cb)(void *data), void *data);
 };

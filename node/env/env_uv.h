@@ -103,6 +103,7 @@ struct uv_stream {
 
     bool loopback;
     char peer[80];
+    char local_host[48];
 };
 
 /* Without a socket. */

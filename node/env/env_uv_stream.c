@@ -77,6 +77,17 @@ static void peer_print(struct uv_stream *s, const struct sockaddr_storage *addre
     }
 }
 
+static void local_host_print(struct uv_stream *s, const struct sockaddr_storage *own)
+{
+    const struct in6_addr *in6 = &((const struct sockaddr_in6 *)own)->sin6_addr;
+    if (own->ss_family != AF_INET6)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)own)->sin_addr, s->local_host, sizeof(s->local_host));
+    else if (IN6_IS_ADDR_V4MAPPED(in6))
+        inet_ntop(AF_INET, &in6->s6_addr[12], s->local_host, sizeof(s->local_host));
+    else
+        inet_ntop(AF_INET6, in6, s->local_host, sizeof(s->local_host));
+}
+
 static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
 {
     if (a->ss_family != b->ss_family)
@@ -97,8 +108,10 @@ void uv_stream_connected(struct uv_stream *s)
         return;
     peer_print(s, &address);
     /* A machine that talks to itself by its own name does so from that name's address. */
-    if (uv_tcp_getsockname(&s->socket->tcp, (struct sockaddr *)&own, &own_size) == 0)
-        s->loopback = s->loopback || same_host(&address, &own);
+    if (uv_tcp_getsockname(&s->socket->tcp, (struct sockaddr *)&own, &own_size) != 0)
+        return;
+    s->loopback = s->loopback || same_host(&address, &own);
+    local_host_print(s, &own);
 }
 
 static void uv_stream_free(struct uv_stream *s)
@@ -326,6 +339,11 @@ static const char *stream_peer(const struct env_stream *stream)
     return ((const struct uv_stream *)stream)->peer;
 }
 
+static const char *stream_local_host(const struct env_stream *stream)
+{
+    return ((const struct uv_stream *)stream)->local_host;
+}
+
 static bool stream_is_loopback(const struct env_stream *stream)
 {
     return ((const struct uv_stream *)stream)->loopback;
@@ -380,6 +398,7 @@ static const struct env_stream_ops stream_ops = {
     .write = stream_write,
     .pending = stream_pending,
     .peer = stream_peer,
+    .local_host = stream_local_host,
     .is_loopback = stream_is_loopback,
     .close = stream_close,
 };

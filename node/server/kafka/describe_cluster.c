@@ -1,11 +1,12 @@
 /* DescribeCluster: the nodes and who of them is the controller. */
 #include "node/server/kafka/cluster_view.h"
 #include "node/server/kafka/dispatch.h"
+#include "node/server/kafka/lookup.h"
 
 enum { ENDPOINT_BROKERS = 1, ENDPOINT_CONTROLLERS = 2 };
 
 struct listing {
-    struct server *server;
+    const struct kafka_request *request;
     bool with_fenced;
     struct kafka_describe_cluster_response *response;
 };
@@ -13,13 +14,13 @@ struct listing {
 static void add_node(void *data, const struct node_meta *node)
 {
     struct listing *l = data;
-    bool alive = cluster_node_alive(l->server->cluster, node->id);
+    bool alive = cluster_node_alive(l->request->server->cluster, node->id);
     if (node->kafka_port == 0 || (!alive && !l->with_fenced))
         return;
     struct kafka_describe_cluster_response_broker *broker =
         &l->response->brokers.items[l->response->brokers.count++];
     broker->broker_id = (int32_t)node->id;
-    broker->host = kafka_string_of(node->client_host);
+    broker->host = kafka_node_host(l->request, node);
     broker->port = node->kafka_port;
     broker->is_fenced = !alive;
     if (node->rack != NULL && node->rack[0] != '\0')
@@ -30,7 +31,7 @@ static bool fill(struct kafka_request *r, struct kafka_describe_cluster_response
 {
     const struct kafka_describe_cluster_request *m = r->message;
     const struct metadata *tables = cluster_metadata(r->server->cluster);
-    struct listing listing = {r->server, m->include_fenced_brokers, response};
+    struct listing listing = {r, m->include_fenced_brokers, response};
     response->brokers.items =
         KAFKA_NEW(&r->arena, describe_cluster_response_broker, metadata_node_count(tables));
     if (response->brokers.items == NULL)

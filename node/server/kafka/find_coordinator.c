@@ -25,7 +25,7 @@ static void find(struct kafka_request *r, struct kafka_string key, int8_t key_ty
         return;
     }
     c->node_id = (int32_t)node->id;
-    c->host = kafka_string_of(node->client_host);
+    c->host = kafka_node_host(r, node);
     c->port = node->kafka_port;
 }
 

@@ -105,3 +105,21 @@ int16_t kafka_local_coordinator(const struct server *s, const char *group, struc
         return KAFKA_ERR_COORDINATOR_LOAD_IN_PROGRESS;
     return kafka_group_error(rv);
 }
+
+/* Listens everywhere and advertises nowhere: an address that serves only this machine, if any. */
+static bool advertises_nothing(const struct server *s, const char *host)
+{
+    const char *listen = s->config->listen_host;
+    bool everywhere = strcmp(listen, "0.0.0.0") == 0 || strcmp(listen, "::") == 0;
+    return everywhere &&
+           (strcmp(host, listen) == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0);
+}
+
+struct kafka_string kafka_node_host(const struct kafka_request *r, const struct node_meta *node)
+{
+    bool own = node->id == cluster_self(r->server->cluster);
+    if (!own || r->connection == NULL || !advertises_nothing(r->server, node->client_host))
+        return kafka_string_of(node->client_host);
+    const char *local = env_stream_local_host(r->connection->base.stream);
+    return kafka_string_of(local[0] != '\0' ? local : node->client_host);
+}

@@ -21,6 +21,10 @@ int16_t kafka_unknown_topic(const struct server *s);
 /* Kafka's code for an error of ours (proto/error.h) from a group's coordinator: there it is the group that
  * has moved, not a partition. */
 int16_t kafka_group_error(int error);
+/* The address at which this client is to reach the node: what the node advertises. One that listens on all
+ * addresses and advertises none that others can use is where the client has found it. */
+struct kafka_string kafka_node_host(const struct kafka_request *r, const struct node_meta *node);
+
 /* The node that leads the group's coordinator; 0: nobody at the moment. */
 uint32_t kafka_coordinator_of(const struct server *s, const char *group);
 /* The replica that coordinates the group on this node, or an error of Kafka's. */

@@ -42,7 +42,7 @@ static void add_broker(void *data, const struct node_meta *node)
         return;
     struct kafka_metadata_response_broker *broker = &b->response->brokers.items[b->response->brokers.count++];
     broker->node_id = (int32_t)node->id;
-    broker->host = kafka_string_of(node->client_host);
+    broker->host = kafka_node_host(r, node);
     broker->port = node->kafka_port;
     if (node->rack != NULL && node->rack[0] != '\0')
         broker->rack = kafka_string_of(node->rack);
