@@ -1,9 +1,11 @@
 /* Who is in the cluster, and who leads what. Topics that are asked for and missing are created first, where
  * both the client and the node's settings want that. */
 #include "node/cluster/metadata.h"
+#include "node/base/memory.h"
 #include "node/server/kafka/cluster_view.h"
 #include "node/server/kafka/dispatch.h"
 #include "node/server/kafka/lookup.h"
+#include "node/server/parking.h"
 #include "proto/error.h"
 #include <string.h>
 
@@ -11,6 +13,8 @@ enum {
     /* The client hears meanwhile that there is no leader yet, and asks again. */
     CREATE_TIMEOUT_MS = 5000,
     CREATE_MAX = 100, /* topics at a time for one request */
+    /* Only for topics that are named, and not for long lists of them, is a change of leaders waited out. */
+    AWAIT_MAX = 100,
 };
 
 struct creation {
@@ -24,6 +28,7 @@ struct metadata_call {
     struct creation *creations; /* in the arena */
     unsigned creation_count;
     unsigned pending;
+    struct parked parked;
     bool full; /* the arena's bound is reached */
 };
 
@@ -178,6 +183,57 @@ static void fill_topics(struct metadata_call *call, struct kafka_metadata_respon
         answer_topic(call, &m->topics.items[i], &response->topics.items[i]);
 }
 
+/* ---- leaders that are just changing ---- */
+
+static void answer(struct metadata_call *call);
+
+/* The first partition of the named topics that nobody leads at the moment; 0: there is none. */
+static uint64_t find_leaderless(const struct kafka_request *r)
+{
+    const struct kafka_metadata_request *m = r->message;
+    struct cluster *cluster = r->server->cluster;
+    for (int32_t i = 0; i < m->topics.count && m->topics.count <= AWAIT_MAX; i++) {
+        const struct topic_meta *topic = kafka_topic_by_name(r->server, m->topics.items[i].name);
+        for (uint32_t k = 0; topic != NULL && k < topic->partition_count; k++) {
+            int32_t epoch;
+            uint32_t leader = cluster_leader(cluster, topic->partitions[k].group_id, &epoch);
+            if (leader == 0 || !cluster_node_alive(cluster, leader))
+                return topic->partitions[k].group_id;
+        }
+    }
+    return 0;
+}
+
+static void on_gone(struct kafka_request *r)
+{
+    struct metadata_call *call = r->state;
+    parking_remove(&call->parked);
+    answer(call);
+}
+
+/* A client that has lost a leader asks at once who the new one is. Who is told "nobody" comes back after a
+ * pause that is far longer than an election. */
+static void answer_or_wait(struct metadata_call *call)
+{
+    struct kafka_request *r = call->request;
+    const struct server *s = r->server;
+    uint64_t leaderless = find_leaderless(r);
+    bool in_time = env_clock_ns(s->env) - call->parked.since_ns < PARKING_MAX_MS * (uint64_t)1000000;
+    if (leaderless == 0 || !in_time || s->draining || r->connection == NULL) {
+        answer(call);
+        return;
+    }
+    r->cancel = on_gone;
+    parking_add(r->server, &call->parked, leaderless);
+}
+
+static void on_leader_changed(struct parked *p)
+{
+    struct metadata_call *call = container_of(p, struct metadata_call, parked);
+    call->request->cancel = NULL;
+    answer_or_wait(call);
+}
+
 static void answer(struct metadata_call *call)
 {
     struct kafka_metadata_response response = kafka_metadata_response_default;
@@ -237,8 +293,9 @@ void kafka_metadata(struct kafka_request *r)
     struct metadata_call *call = kafka_request_state(r, sizeof(*call));
     call->request = r;
     collect_missing(call);
+    parking_arrive(r->server, &call->parked, on_leader_changed);
     if (call->creation_count == 0) {
-        answer(call);
+        answer_or_wait(call);
         return;
     }
     call->pending = call->creation_count;
