@@ -162,12 +162,28 @@ static int explain(const struct reset *r, int rc)
     return cli_failed(r->command, &r->session.target, rc, r->session.error);
 }
 
+/* Before anything else is said: members that have not committed yet hide behind "no offsets". */
+static int refuse_members(struct reset *r)
+{
+    const struct flotilla_group_description *group = NULL;
+    int rc = flotilla_group_describe(r->session.client, r->session.rest[0], (int)r->session.target.timeout_ms,
+                                     &group, CLI_ERROR(r->session));
+    if (rc == 0 && group->member_count > 0) {
+        rc = FLOTILLA_ERR_GROUP_NOT_EMPTY;
+    }
+    flotilla_result_free(group);
+    return rc == FLOTILLA_ERR_UNKNOWN_GROUP ? 0 : rc;
+}
+
 static int reset_offsets(struct reset *r)
 {
     const struct flotilla_offsets *offsets = NULL;
     struct plan plan = {NULL, 0};
-    int rc = flotilla_group_offsets(r->session.client, r->session.rest[0], NULL,
+    int rc = r->dry_run ? 0 : refuse_members(r);
+    if (rc == 0) {
+        rc = flotilla_group_offsets(r->session.client, r->session.rest[0], NULL,
                                     (int)r->session.target.timeout_ms, &offsets, CLI_ERROR(r->session));
+    }
     if (rc == 0) {
         rc = plan_all(r, &plan, offsets);
     }

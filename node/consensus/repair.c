@@ -132,8 +132,8 @@ void repair_advance(struct group *g)
     }
     if (!(g->damaged || g->newcomer) || !g->running || g->raft.state != RAFT_FOLLOWER || g->catchup)
         return;
-    if (g->repair_term != g->raft.current_term || g->raft.commit_index < g->repair_commit ||
-        g->raft.last_applied < g->apply_floor ||
+    if (g->repair_term == 0 || g->repair_term != g->raft.current_term ||
+        g->raft.commit_index < g->repair_commit || g->raft.last_applied < g->apply_floor ||
         group_term_of(g, g->raft.commit_index) != g->raft.current_term)
         return;
     g->newcomer = false;

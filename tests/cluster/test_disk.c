@@ -87,15 +87,16 @@ static void running_leader(void **state)
     scene_end(s);
 }
 
-/* A node that lost a part of its log, again and again, under load. */
+/* A node that lost a part of its log, again and again, under load. Always the same one: what nobody reads is
+ * found late, and with another node harmed meanwhile it would be a majority. */
 static void harm_under_load(void **state)
 {
     (void)state;
     struct scene *s = scene_start_files("harmed-under-load", 40000, 4000);
     struct damage_files files;
     scene_wait_acknowledged(s, 8000);
+    unsigned node = scene_random(s, 3) + 1;
     for (unsigned round = 0; round < 5; round++) {
-        unsigned node = scene_random(s, 3) + 1;
         const struct harm *harm = &harms[scene_random(s, HARM_COUNT)];
         print_message("node %u: %s\n", node, harm->name);
         scene_kill(s, node);

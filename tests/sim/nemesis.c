@@ -355,9 +355,29 @@ static void leave_behind(struct nemesis *n, const struct sim_node *victim)
     }
 }
 
+static void look_for_damage(void *data, struct sim_node *node, struct group *g, struct partition *p)
+{
+    struct journal_group state = {0};
+    (void)p;
+    journal_get(node->node->journal, group_id(g), &state);
+    if (state.damaged)
+        *(bool *)data = true;
+}
+
+/* A replica counts as damaged while it starts over, because retention has overtaken it, too: a second one of
+ * three would be a majority. */
+static bool all_whole(const struct nemesis *n)
+{
+    bool damaged = false;
+    for (unsigned i = 0; i < n->cluster->count; i++)
+        if (cluster_node_works(&n->cluster->nodes[i]))
+            cluster_each_group(&n->cluster->nodes[i], look_for_damage, &damaged);
+    return !damaged;
+}
+
 static bool begin_ambush(struct nemesis *n, struct sim_node *victim, bool wipes)
 {
-    if (n->swapped[0] != NULL || n->rolling > 0 || !all_work(n))
+    if (n->swapped[0] != NULL || n->rolling > 0 || !all_work(n) || !all_whole(n))
         return false;
     heal_everything(n);
     n->faulty_disk = victim;
@@ -403,7 +423,7 @@ static void step_ambush(struct nemesis *n)
         return;
     if (a->sprung) {
         *a = (struct ambush){0};
-    } else if (!cluster_node_works(a->node) || (!a->wipes && !old_bytes_are_old(n))) {
+    } else if (!cluster_node_works(a->node) || !all_whole(n) || (!a->wipes && !old_bytes_are_old(n))) {
         calm_network(n);
         *a = (struct ambush){0};
     } else if (lagging_lead(n)) {
@@ -688,6 +708,7 @@ void nemesis_init(struct nemesis *n, struct sim_cluster *cluster, struct workloa
     uint64_t drawn = draw(n, NEMESIS_PROFILES);
     n->profile = &profiles[profile != 0 ? profile - 1 : drawn];
     n->faults |= n->profile->often & allowed;
+    workload->no_pairs = (n->faults >> FAULT_WIPE & 1) != 0;
     n->gap_ms = n->profile->gap_ms / 2 + (unsigned)draw(n, n->profile->gap_ms);
     calm_network(n);
     for (unsigned i = 0; i < cluster->count; i++)

@@ -130,7 +130,6 @@ int suite_sabotage(const struct suite_options *o, unsigned tries, const char *on
         {SABOTAGE_VOTE_FORGOTTEN, power | cuts, 0},
         {SABOTAGE_DAMAGED_VOTES, F(ROT) | F(LOST_WRITE) | F(SHORTEN), 0},
         {SABOTAGE_NEWCOMER_VOTES, F(WIPE), 0},
-        {SABOTAGE_STALE_LEADER_READS, F(ISOLATE) | F(DRIFT), 0},
         {SABOTAGE_UNCOMMITTED_SERVED, cuts, 0},
         {SABOTAGE_RETRY_ACCEPTED, F(RESET) | F(ISOLATE) | F(CUT), 0},
         {SABOTAGE_COMMIT_IN_MEMORY, F(ISOLATE) | F(CRASH) | F(CLIENT), 0},

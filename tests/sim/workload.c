@@ -198,6 +198,8 @@ static void churn_create(struct workload *w, unsigned slot, struct admin_call *a
     m.name = w->churn[slot];
     m.partitions = a->partitions = 1 + (uint32_t)sim_random(w->sim, 3);
     m.replicas = 1 + (uint32_t)sim_random(w->sim, w->replicas);
+    if (w->no_pairs && m.replicas == 2)
+        m.replicas = w->replicas;
     m.timeout_ms = CALL_MS;
     const struct client_call call = {.target = CORE_ANY,
                                      .type = FRAME_CREATE_TOPIC,

@@ -24,6 +24,8 @@ struct workload {
     struct history *history;
     unsigned nodes;
     unsigned replicas;
+    /* A topic of two replicas that nobody has led yet does not outlive an emptied disk: decision 15. */
+    bool no_pairs;
     size_t value_bytes; /* of most records, at most */
     unsigned machine_count;
     unsigned topics;

@@ -263,6 +263,8 @@ void node_start(struct test_node *node)
     env_dir_create(node->env, node->dir);
     env_dir_sync(node->env, c->dir[0] ? c->dir : "/");
     open_journal(node);
+    for (unsigned i = 0; i < c->n_groups && node->id == c->distrusted; i++)
+        journal_put_damaged(node->journal, i + 1, true);
     node->flusher = flusher_create(node->env, 4);
     struct consensus_options options = {
         .env = node->env,

@@ -60,6 +60,8 @@ struct test_cluster {
     uint64_t entry_memory_total_bytes;
     uint64_t segment_bytes;
     bool abstains_when_new;
+    /* Node id: its replicas are marked as damaged before they start, as those of a replaced disk are. */
+    uint32_t distrusted;
     /* Oracle, of group 0 only. */
     uint64_t *hashes;   /* by index: the hash chain after it */
     uint64_t *ids;      /* by index: the record's id */

@@ -125,6 +125,26 @@ static void test_a_newcomer_believes_ready_leaders_only(void **state)
     simulated_settle(&simulated);
 }
 
+/* It knows no term, and nobody has told it one: that is no sign of having everything. */
+static void test_one_that_has_lost_everything_waits_for_a_leader(void **state)
+{
+    (void)state;
+    unsigned laggard = a_follower(), whole = cluster_leader(cluster, 0)->id - 1;
+    unsigned emptied = NODES - laggard - whole;
+    simulated_kill(&simulated, laggard);
+    simulated_propose(&simulated, 50, 100);
+    simulated_kill_all(&simulated);
+    simulated_empty(&simulated, emptied);
+    cluster->distrusted = emptied + 1;
+    simulated_start(&simulated, emptied);
+    simulated_start(&simulated, laggard);
+    sim_run_for(simulated.sim, 5000ull * MS);
+    assert_null(cluster_leader(cluster, 0));
+    assert_true(simulated_is_damaged(&simulated, emptied));
+    simulated_start(&simulated, whole);
+    assert_true(simulated_run_until(&simulated, 20000, is_repaired, &emptied));
+}
+
 static void test_a_failing_disk_stops_one_replica_only(void **state)
 {
     (void)state;
@@ -154,6 +174,7 @@ int main(void)
         TEST(test_is_repaired_from_the_leader),
         TEST(test_does_not_vote),
         TEST(test_a_newcomer_believes_ready_leaders_only),
+        TEST(test_one_that_has_lost_everything_waits_for_a_leader),
         TEST(test_a_failing_disk_stops_one_replica_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
