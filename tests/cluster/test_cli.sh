@@ -6,12 +6,13 @@ directory=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; flotilla local destroy --dir "$directory/c" >/dev/null 2>&1 || true; rm -rf "$directory"' EXIT
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
-# expect STATUS PATTERN COMMAND...: exit status and a pattern in the output of either kind
+# expect STATUS PATTERN COMMAND...: exit status (a pattern) and a pattern in the output of either kind
 expect() {
     local status=$1 pattern=$2 out rc=0
     shift 2
     out=$("$@" 2>&1) || rc=$?
-    [ "$rc" -eq "$status" ] || fail "$*: exit $rc instead of $status: $out"
+    # shellcheck disable=SC2053
+    [[ $rc = $status ]] || fail "$*: exit $rc instead of $status: $out"
     grep -qE -- "$pattern" <<<"$out" || fail "$*: no \"$pattern\" in: $out"
 }
 
@@ -107,7 +108,8 @@ expect 0 '^ *3 +down' timeout 2 flotilla cluster status
 flotilla local kill 2 --dir "$directory/c"
 lost_majority() { for ((i = 0; i < 100; i++)); do timeout 2 flotilla cluster status | grep -q 'no majority' && return; sleep 0.05; done; return 1; }
 lost_majority || fail "no word of the lost majority"
-expect 3 'majority' flotilla topic create late --timeout 1s
+# Unknown (3) if the survivor was the controller and took it, else certainly not done (1).
+expect '[13]' 'majority' flotilla topic create late --timeout 1s
 flotilla local restart 2 --dir "$directory/c"
 flotilla local restart 3 --dir "$directory/c"
 flotilla local start --dir "$directory/c" >/dev/null
