@@ -115,6 +115,29 @@ uint64_t damage_used(const char *path)
     return size;
 }
 
+static bool ends_with(const char *name, const char *end)
+{
+    size_t length = strlen(name);
+    return length >= strlen(end) && strcmp(name + length - strlen(end), end) == 0;
+}
+
+uint64_t damage_kept(const struct damage_files *files)
+{
+    uint64_t total = 0;
+    DIR *d = opendir(files->directory);
+    for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+        char path[DAMAGE_PATH + 256];
+        if (ends_with(e->d_name, ".log") || ends_with(e->d_name, ".damaged")) {
+            snprintf(path, sizeof(path), "%s/%s", files->directory, e->d_name);
+            total += damage_used(path);
+        }
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+    return total;
+}
+
 /* ---- harming ---- */
 
 static bool overwrite(const char *path, uint64_t position, const void *bytes, size_t size)

@@ -24,6 +24,8 @@ void damage_path(const struct damage_files *files, unsigned number, const char *
 uint64_t damage_size(const char *path); /* 0 when there is none */
 /* The file's length without the zeros at its end (space that was given ahead of the writer). */
 uint64_t damage_used(const char *path);
+/* All that the replica still has: its segments without the zeros at their ends, and what was set aside. */
+uint64_t damage_kept(const struct damage_files *files);
 bool damage_flip(const char *path, uint64_t position); /* one bit */
 bool damage_zero(const char *path, uint64_t position, uint64_t size);
 bool damage_truncate(const char *path, uint64_t size);

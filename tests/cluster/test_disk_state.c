@@ -47,11 +47,14 @@ static void metadata_log(void **state)
 
 /* ---- a majority ---- */
 
-static void run(const char *format, const char *a, const char *b) __attribute__((format(printf, 1, 0)));
-static void run(const char *format, const char *a, const char *b)
+static void run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void run(const char *format, ...)
 {
-    char command[3 * DAMAGE_PATH];
-    snprintf(command, sizeof(command), format, a, b);
+    char command[4 * DAMAGE_PATH];
+    va_list values;
+    va_start(values, format);
+    vsnprintf(command, sizeof(command), format, values);
+    va_end(values);
     assert_int_equal(system(command), 0);
 }
 
@@ -64,6 +67,7 @@ static void majority(void **state)
     struct damage_files files;
     char data[DAMAGE_PATH];
     long from[4];
+    uint64_t left = 0; /* on node 1, after the harm */
     scene_judge(s);
     scene_wait_settled(s);
     cli_sleep_ms(2500); /* the durability floor, as above */
@@ -73,9 +77,10 @@ static void majority(void **state)
     }
     scene_data_path(s, 1, "", data);
     run("cp -a %s %s.saved", data, data);
-    for (unsigned node = 1; node <= 2; node++) {
+    for (unsigned node = 2; node >= 1; node--) {
         scene_find_files(s, node, &files);
         assert_true(harm_truncate_active(&files));
+        left = damage_kept(&files);
     }
     for (unsigned node = 1; node <= 3; node++) {
         scene_start_node(s, node);
@@ -86,8 +91,8 @@ static void majority(void **state)
     }
     assert_false(local_wait_ready(&s->cluster, 1000));
     scene_stop_node(s, 1);
-    run("ls %s/groups/*/*.damaged >/dev/null && rm -rf %s", data, data);
-    run("mv %s.saved %s", data, data);
+    assert_true(damage_kept(&files) + 8 >= left); /* a batch that now ends its file may end with zeros */
+    run("rm -rf %s && mv %s.saved %s", data, data, data);
     scene_start_node(s, 1);
     scene_wait_settled(s);
     scene_audit(s);
