@@ -162,7 +162,7 @@ expect 0 'barrier' flotilla log dump "$data"
 expect 0 '"kind":"summary"' flotilla log dump --json --records "$data"
 flotilla local start --dir "$directory/c" >/dev/null
 expect 1 'in use' env P1="$(echo "$FLOTILLA_BOOTSTRAP" | sed 's/,.*//; s/.*://')" bash -c "
-  timeout 20 flotillad --listen-host=127.0.0.1 --client-port=\$P1 --peer-port=0 --http-port=0 --node-id=1 --data-dir='$directory/y'"
+  timeout 20 flotillad --listen-host=127.0.0.1 --client-port=\$P1 --peer-port=0 --http-port=0 --kafka-port=0 --node-id=1 --data-dir='$directory/y'"
 http=${FLOTILLA_HTTP#http://}
 get() { exec 3<>"/dev/tcp/${http%:*}/${http#*:}"; printf 'GET %s HTTP/1.0\r\n\r\n' "$1" >&3; cat <&3; exec 3>&-; }
 expect 0 '200' get /livez

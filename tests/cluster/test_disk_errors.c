@@ -390,7 +390,7 @@ static _Noreturn void become_lone_node(struct lone_node *n, int out,
     dup2(out, STDERR_FILENO);
     close_range(3, ~0U, 0);
     restrict_self(n);
-    execl(program, program, data, "--client-port=0", "--peer-port=0", "--http-port=0",
+    execl(program, program, data, "--client-port=0", "--peer-port=0", "--http-port=0", "--kafka-port=0",
           "--listen-host=127.0.0.1", (char *)NULL);
     _exit(127);
 }
