@@ -4,13 +4,16 @@
  * and two at once split the vote. When the leader's process is known to be dead (its link broke and a
  * reconnect was refused), the first live voter in replica order hands its own core a TimeoutNow as if from
  * the leader: it campaigns at once, with the flag that makes the others vote. The next one follows 30 ms
- * later if no new leader was seen. A false alarm costs an election, never safety. */
+ * later if nobody has asked for its vote, and later still when hundreds of groups elect at once: two that get
+ * into each other's way split the vote, and wait for a whole time-out. A false alarm costs an election, never
+ * safety. */
 #include "node/consensus/group_internal.h"
 
 enum {
     STAGGER_MS = 30,
-    NUDGES_PER_TURN = 64,   /* a dead node may have led a thousand groups: other work goes on in between */
-    IMPATIENT_MS = 20,      /* election time-out of a voter that knows no leader */
+    ELECTIONS_PER_MS = 2, /* what a busy machine gets done: the more there are, the later the next in line */
+    NUDGES_PER_TURN = 64, /* a dead node may have led a thousand groups: other work goes on in between */
+    IMPATIENT_MS = 20,    /* election time-out of a voter that knows no leader */
     CAMPAIGN_FOR_MS = 5000, /* how long a new group's preferred leader insists */
 };
 
@@ -39,6 +42,13 @@ static void hand_timeout_now(struct group *g, uint32_t leader)
     group_receive(g, &message);
 }
 
+/* A candidate that asked for this node's vote and got it is about to lead. */
+static bool has_voted_for_the_living(const struct group *g)
+{
+    uint64_t candidate = g->raft.voted_for;
+    return candidate != 0 && candidate != g->raft.id && consensus_peer_up(g->consensus, (uint32_t)candidate);
+}
+
 static void nudge(struct group *g)
 {
     if (!g->running || g->damaged || g->raft.state != RAFT_FOLLOWER ||
@@ -47,7 +57,8 @@ static void nudge(struct group *g)
     uint64_t leader = g->raft.follower_state.current_leader.id;
     if (leader == g->nudge_dead)
         hand_timeout_now(g, g->nudge_dead);
-    else if (leader == 0 && g->raft.follower_state.randomized_election_timeout > IMPATIENT_MS)
+    else if (leader == 0 && !has_voted_for_the_living(g) &&
+             g->raft.follower_state.randomized_election_timeout > IMPATIENT_MS)
         g->raft.follower_state.randomized_election_timeout = IMPATIENT_MS + 10 * rank(g, g->nudge_dead);
     ticks_soon(&g->consensus->ticks, g);
 }
@@ -94,18 +105,27 @@ static void on_nudge_timer(struct env_timer *timer)
     run_due(container_of(timer, struct consensus, nudge_timer));
 }
 
+static bool was_led_by(const struct group *g, uint32_t node_id)
+{
+    if (!g->running || g->raft.state != RAFT_FOLLOWER || group_replica_position(g, node_id) < 0)
+        return false;
+    uint64_t leader = g->raft.follower_state.current_leader.id;
+    return leader == node_id || leader == 0;
+}
+
 void election_leader_died(struct consensus *c, uint32_t node_id)
 {
     uint64_t now = env_now_ms(c->options.env);
+    unsigned elections = 0;
+    QUEUE_FOREACH (node, &c->groups)
+        elections += was_led_by(QUEUE_ENTRY(node, struct group, node), node_id);
+    unsigned stagger_ms = STAGGER_MS + elections / ELECTIONS_PER_MS;
     QUEUE_FOREACH (node, &c->groups) {
         struct group *g = QUEUE_ENTRY(node, struct group, node);
-        if (!g->running || g->raft.state != RAFT_FOLLOWER || group_replica_position(g, node_id) < 0)
-            continue;
-        uint64_t leader = g->raft.follower_state.current_leader.id;
-        if (leader != node_id && leader != 0)
+        if (!was_led_by(g, node_id))
             continue;
         g->nudge_dead = node_id;
-        g->nudge_at_ms = now + STAGGER_MS * rank(g, node_id);
+        g->nudge_at_ms = now + (uint64_t)stagger_ms * rank(g, node_id);
         queue_remove(&g->nudge);
         queue_push(&c->nudges, &g->nudge);
     }

@@ -1,0 +1,73 @@
+/* A node that led hundreds of groups dies, and the others are slow to elect: the second in line must not get
+ * into the first one's way, or both wait for a whole election time-out. On simulated disks. */
+#include "helper_simulated.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+enum {
+    NODES = 3,
+    GROUPS = 300,
+    SLOW_SYNC_MS = 25, /* of a loaded disk; a vote has to wait for one or two syncs before it is sent */
+    FAST_MS = 300      /* below the election time-out, which a split vote waits for */
+};
+
+static struct simulated simulated;
+static struct test_cluster *const cluster = &simulated.cluster;
+
+/* Elected; its barrier may still be on its way to the slow disks. */
+static bool has_elected(unsigned group)
+{
+    for (unsigned i = 0; i < NODES; i++)
+        if (cluster->nodes[i].up && cluster->nodes[i].groups[group].role == GROUP_LEADER)
+            return true;
+    return false;
+}
+
+static bool all_have_elected(void *data)
+{
+    (void)data;
+    for (unsigned group = 0; group < GROUPS; group++)
+        if (!has_elected(group))
+            return false;
+    return true;
+}
+
+static bool all_are_led(void *data)
+{
+    (void)data;
+    return has_leader(cluster, NULL);
+}
+
+static unsigned busiest_node(void)
+{
+    unsigned led[NODES] = {0}, busiest = 0;
+    for (unsigned group = 0; group < GROUPS; group++)
+        led[cluster_leader(cluster, group)->id - 1]++;
+    for (unsigned i = 1; i < NODES; i++)
+        busiest = led[i] > led[busiest] ? i : busiest;
+    return busiest;
+}
+
+static void test_votes_of_hundreds_of_groups_do_not_split(void **state)
+{
+    (void)state;
+    simulated_init(&simulated, NODES, GROUPS);
+    simulated_start_all(&simulated);
+    assert_true(simulated_run_until(&simulated, 20000, all_are_led, NULL));
+    sim_run_for(simulated.sim, 2000ull * MS);
+    for (unsigned i = 0; i < NODES; i++)
+        sim_disk_latency(simulated.hosts[i], SLOW_SYNC_MS * MS, SLOW_SYNC_MS * MS);
+    simulated_kill(&simulated, busiest_node());
+    assert_true(simulated_run_until(&simulated, FAST_MS, all_have_elected, NULL));
+    simulated_close(&simulated);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_votes_of_hundreds_of_groups_do_not_split)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
