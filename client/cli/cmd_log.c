@@ -153,6 +153,8 @@ static void print_journal_json(const struct inspect_journal_record *r)
         json_object_set_new(object, "vote", json_integer((json_int_t)r->vote));
     } else if (r->type == INSPECT_JOURNAL_FLOOR) {
         json_object_set_new(object, "index", json_integer((json_int_t)r->floor_index));
+    } else if (r->type == INSPECT_JOURNAL_FETCHED) {
+        json_object_set_new(object, "index", json_integer((json_int_t)r->fetched_from));
     } else if (r->type == INSPECT_JOURNAL_DAMAGED) {
         json_object_set_new(object, "damaged", json_boolean(r->damaged));
     }
@@ -179,6 +181,9 @@ static void print_journal(void *data, const struct inspect_journal_record *r)
         break;
     case INSPECT_JOURNAL_DAMAGED:
         fputs(r->damaged ? " yes" : " no", stdout);
+        break;
+    case INSPECT_JOURNAL_FETCHED:
+        printf(" from index %" PRIu64, r->fetched_from);
         break;
     case INSPECT_JOURNAL_FORGET:
         break;

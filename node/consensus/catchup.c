@@ -122,10 +122,19 @@ static void advance_after(struct catchup *u, uint64_t delay_ns)
     env_timer_start(group_env(u->group), &u->timer, delay_ns, on_step);
 }
 
+static bool fetching_is_on_record(const struct group *g)
+{
+    return journal_durable(g->consensus->options.journal) >= g->fetched_sequence;
+}
+
 static void advance(struct catchup *u)
 {
     enum { DURABLE_POLL_NS = 1000000 };
     struct group *g = u->group;
+    if (!fetching_is_on_record(g)) {
+        advance_after(u, DURABLE_POLL_NS);
+        return;
+    }
     if (u->next <= target_index(u)) {
         wait_for_turn(u);
         return;
@@ -327,6 +336,29 @@ static uint64_t start_index(struct group *g, uint64_t target)
     return g->raft.commit_index + 1;
 }
 
+/* Durable before anything is fetched: after a crash, no more than the core's own entries may be loaded. */
+static void mark_fetched(struct group *g)
+{
+    uint64_t last = raft_last_index(&g->raft);
+    if (g->fetched_from == last + 1)
+        return;
+    g->fetched_from = last + 1;
+    g->fetched_after_term = group_term_of(g, last);
+    g->fetched_sequence =
+        journal_put_fetched(g->consensus->options.journal, g->id, g->fetched_from, g->fetched_after_term);
+}
+
+/* What the core appends is its own. Nothing may be said on its ground before that is on record, or a crash
+ * would make it a fetched one again. */
+void catchup_forget_fetched(struct group *g)
+{
+    if (g->fetched_from == 0)
+        return;
+    g->fetched_from = g->fetched_after_term = 0;
+    g->hard_sequence = journal_put_fetched(g->consensus->options.journal, g->id, 0, 0);
+    group_wait_journal(g);
+}
+
 static void start(struct group *g, struct message *message)
 {
     struct catchup *u = memory_zalloc(sizeof *u);
@@ -336,6 +368,7 @@ static void start(struct group *g, struct message *message)
     u->install = *message;
     u->next = start_index(g, message->m.install_snapshot.last_index);
     g->catchup = u;
+    mark_fetched(g);
     LOG(g->consensus->options.logger, LOG_INFO, "catch-up from files", "group=%s leader=%u from=%llu to=%llu",
         g->name, u->from, (unsigned long long)u->next, (unsigned long long)target_index(u));
     advance_after(u, 0);

@@ -78,7 +78,7 @@ int group_start_core(struct group *g, char *message, size_t message_size)
     g->match_term = 0;
     struct journal_group state;
     journal_get(g->consensus->options.journal, g->id, &state);
-    if (g->start_empty || state.snapshot.size == 0)
+    if (load_finds_nothing(g) || state.snapshot.size == 0)
         g->callbacks->restore(g->data, NULL, 0, 0);
     g->running = true;
     ticks_soon(&g->consensus->ticks, g);
@@ -311,6 +311,8 @@ static void on_log_open(struct log_open_req *req, int status, struct log *log,
     }
     g->log = log;
     journal_get(g->consensus->options.journal, g->id, &state);
+    g->fetched_from = state.fetched_from;
+    g->fetched_after_term = state.fetched_after_term;
     note_recovery(g, recovery, &state);
     check_journal(g, &state);
     accept_damage_of_single(g);

@@ -116,7 +116,10 @@ struct group {
     uint64_t snapshot_sequence; /* of the newest snapshot's journal record */
     uint64_t snapshot_index;    /* likewise */
     uint64_t snapshot_durable_index;
-    uint64_t reload_from; /* close the core, truncate here, load again; 0: no */
+    uint64_t fetched_from; /* the log's entries from here on are a catch-up's, not the core's; 0: none */
+    uint64_t fetched_after_term; /* of the entry before */
+    uint64_t fetched_sequence;   /* journal position that says so */
+    uint64_t reload_from;        /* close the core, truncate here, load again; 0: no */
 
     /* ---- network ---- */
     struct send_done *sends;
@@ -253,6 +256,8 @@ int raft_io_load(struct raft_io *io, raft_term *term, raft_id *voted_for, struct
                  raft_index *start_index, struct raft_entry *entries[], size_t *n_entries);
 int raft_io_send(struct raft_io *io, struct raft_io_send *req, const struct raft_message *message,
                  raft_io_send_cb cb);
+/* What there is on disk belongs to no core: it starts knowing nothing. */
+bool load_finds_nothing(const struct group *g);
 /* The snapshot in the journal, as the core wants it, or NULL. */
 struct raft_snapshot *snapshot_from_journal(struct group *g);
 struct slice snapshot_pack(const struct raft_snapshot *snapshot);
@@ -324,6 +329,8 @@ void election_forget(struct group *g);
  * dropped. */
 /* The link to the node that serves a catch-up is gone. */
 void catchup_peer_lost(struct group *g, uint32_t node_id);
+/* All that is in the log is the core's own from now on. */
+void catchup_forget_fetched(struct group *g);
 bool catchup_intercept(struct group *g, struct message *message);
 void catchup_abort(struct group *g, const char *why);
 void catchup_receive_request(struct consensus *c, uint32_t from, const struct frame *frame);

@@ -134,16 +134,43 @@ static void plan_empty(struct group *g, struct load_plan *plan)
     snapshot_destroy(plan->snapshot);
     *plan = (struct load_plan){.snapshot = NULL, .start = 1, .last = 0};
     g->apply_floor = 0;
+    if (load_finds_nothing(g) && !g->start_empty)
+        return; /* what has been fetched stays */
     if (log_first_index(g->log) != 1 || log_last_index(g->log) != 0)
         log_reset(g->log, 1, 0, 0);
+}
+
+/* ---- what a catch-up has fetched ----
+ *
+ * It may be gigabytes, and has never been acknowledged: it is left where it is, and the next catch-up goes on
+ * behind it. */
+
+static bool ends_with_fetched(const struct group *g)
+{
+    return g->fetched_from != 0 && g->fetched_from <= log_last_index(g->log);
+}
+
+static uint64_t own_last_index(const struct group *g)
+{
+    return ends_with_fetched(g) ? g->fetched_from - 1 : log_last_index(g->log);
+}
+
+static uint64_t own_last_term(const struct group *g)
+{
+    return ends_with_fetched(g) ? g->fetched_after_term : log_last_term(g->log);
+}
+
+bool load_finds_nothing(const struct group *g)
+{
+    return g->start_empty || (ends_with_fetched(g) && g->fetched_from <= log_first_index(g->log));
 }
 
 /* The core as of the log's end, with the state of the later snapshot. */
 static void plan_before_snapshot(struct group *g, struct load_plan *plan)
 {
     g->apply_floor = plan->snapshot->index;
-    plan->snapshot->index = log_last_index(g->log);
-    plan->snapshot->term = log_last_term(g->log);
+    plan->snapshot->index = own_last_index(g);
+    plan->snapshot->term = own_last_term(g);
     if (plan->snapshot->configuration_index > plan->snapshot->index)
         plan->snapshot->configuration_index = plan->snapshot->index;
 }
@@ -163,11 +190,12 @@ static uint64_t tail_start(const struct group *g, uint64_t snapshot_index)
 static void plan_load(struct group *g, struct load_plan *plan)
 {
     uint64_t first = log_first_index(g->log);
-    uint64_t last = log_last_index(g->log);
+    uint64_t last = own_last_index(g);
     bool empty = last < first;
-    plan->snapshot = g->start_empty ? NULL : snapshot_from_journal(g);
+    bool nothing = load_finds_nothing(g);
+    plan->snapshot = nothing ? NULL : snapshot_from_journal(g);
     g->apply_floor = 0;
-    if (g->start_empty || (!plan->snapshot && (empty || first != 1)) ||
+    if (nothing || (!plan->snapshot && (empty || first != 1)) ||
         (plan->snapshot && (empty || first > plan->snapshot->index + 1))) {
         if (!g->damaged)
             mark_damaged(g, "the log does not reach back to the snapshot");

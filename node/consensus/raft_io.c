@@ -118,6 +118,7 @@ static int io_append(struct raft_io *io, struct raft_io_append *req, const struc
     struct group *g = io->impl;
     adopt_entries(entries, n);
     struct append_op *op = memory_zalloc(sizeof *op);
+    catchup_forget_fetched(g);
     op->group = g;
     op->core = req;
     op->cb = cb;
@@ -224,6 +225,7 @@ static int io_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io
         g->next_index = snapshot->index + 1;
         g->stored_index = snapshot->index;
         guard_match_accept(g);
+        catchup_forget_fetched(g); /* together with the snapshot, which covers it */
         group_wait_journal(g);
     }
     return 0;

@@ -56,6 +56,7 @@ enum inspect_journal_type {
     INSPECT_JOURNAL_FLOOR = 3,
     INSPECT_JOURNAL_DAMAGED = 4,
     INSPECT_JOURNAL_FORGET = 5,
+    INSPECT_JOURNAL_FETCHED = 6,
 };
 
 struct inspect_journal_record {
@@ -67,6 +68,7 @@ struct inspect_journal_record {
     uint64_t term, vote;           /* HARD_STATE */
     uint64_t floor_index;          /* FLOOR */
     bool damaged;                  /* DAMAGED */
+    uint64_t fetched_from;         /* FETCHED; 0: nothing any more */
     const unsigned char *snapshot; /* SNAPSHOT: a packed SnapshotRecord */
     size_t snapshot_size;
 };

@@ -17,6 +17,8 @@ const char *inspect_journal_type_name(enum inspect_journal_type type)
         return "damaged";
     case INSPECT_JOURNAL_FORGET:
         return "forget";
+    case INSPECT_JOURNAL_FETCHED:
+        return "fetched";
     }
     return "unknown";
 }
@@ -64,6 +66,7 @@ static void show_record(struct inspect *in, const char *path, uint64_t position,
     shown.vote = r->type == JOURNAL_HARD_STATE ? r->numbers[1] : 0;
     shown.floor_index = r->type == JOURNAL_FLOOR ? r->numbers[0] : 0;
     shown.damaged = r->type == JOURNAL_DAMAGED && r->numbers[0] != 0;
+    shown.fetched_from = r->type == JOURNAL_FETCHED ? r->numbers[0] : 0;
     if (r->type == JOURNAL_SNAPSHOT) {
         shown.snapshot = r->payload;
         shown.snapshot_size = r->payload_size;
@@ -113,10 +116,11 @@ int inspect_journal(struct inspect *in, const char *path)
 {
     struct bytes content;
     uint64_t round;
+    uint32_t version;
 
     bytes_init(&content);
     int status = segment_read_file(in->env, path, 1 << 30, &content);
-    if (status == 0 && journal_header_decode(content.data, content.size, &round) == 0)
+    if (status == 0 && journal_header_decode(content.data, content.size, &version, &round) == 0)
         show_frames(in, path, &content, round);
     else if (status == 0)
         inspect_problem(in, INSPECT_DAMAGE, path, 0, "this is no journal: its header is damaged");

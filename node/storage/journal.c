@@ -99,7 +99,8 @@ static void journal_start_round(struct journal *j)
     j->taken = j->pending;
     j->pending = empty;
     bytes_clear(&j->pending);
-    j->round.compacts = j->position + j->taken.size > j->compact_at && j->live_bytes * 2 < j->compact_at;
+    j->round.compacts =
+        j->outdated || (j->position + j->taken.size > j->compact_at && j->live_bytes * 2 < j->compact_at);
     j->round.position = j->position;
     j->round.sequence = j->sequence;
     journal_encode_round(j);
@@ -170,6 +171,7 @@ static void journal_round_succeeded(struct journal *j)
     j->durable = j->round.sequence;
     j->next_round++;
     if (j->round.compacts) {
+        j->outdated = false;
         j->position = j->round.image.size;
         journal_plan_compaction(j);
     } else {
@@ -360,6 +362,11 @@ uint64_t journal_put_snapshot(struct journal *j, uint64_t group_id, struct slice
 uint64_t journal_put_snapshot_lazy(struct journal *j, uint64_t group_id, struct slice snapshot)
 {
     return journal_put_snapshot_record(j, group_id, snapshot, true);
+}
+
+uint64_t journal_put_fetched(struct journal *j, uint64_t group_id, uint64_t from, uint64_t after_term)
+{
+    return journal_put_numbers(j, JOURNAL_FETCHED, group_id, from, after_term, 16, false);
 }
 
 uint64_t journal_forget(struct journal *j, uint64_t group_id)

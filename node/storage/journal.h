@@ -43,19 +43,25 @@ struct journal_group {
     uint64_t floor_index;
     /* Set while the replica must not vote, because it may have lost entries that it had acknowledged. */
     bool damaged;
+    /* The log's entries from here on were fetched by a catch-up and are not the replica's own yet: never
+     * acknowledged, and not to be loaded. 0: all are its own. And the term of the entry before. */
+    uint64_t fetched_from;
+    uint64_t fetched_after_term;
     struct slice
         snapshot; /* SnapshotRecord, packed; a view owned by the journal until the next put for the group */
 };
 void journal_get(const struct journal *j, uint64_t group_id, struct journal_group *state);
 void journal_each(const struct journal *j, void (*each)(void *data, uint64_t group_id), void *data);
 
-/* Each returns the sequence number to wait for. The *_lazy ones do not start a sync of their own: they become
- * durable with the next one that somebody needs, at the latest after a second. */
+/* Each returns the sequence number to wait for; what is put in one turn of the loop becomes durable together.
+ * The *_lazy ones do not start a sync of their own: they become durable with the next one that somebody
+ * needs, at the latest after a second. */
 uint64_t journal_put_hard_state(struct journal *j, uint64_t group_id, uint64_t term, uint64_t vote);
 uint64_t journal_put_snapshot(struct journal *j, uint64_t group_id, struct slice snapshot);
 uint64_t journal_put_snapshot_lazy(struct journal *j, uint64_t group_id, struct slice snapshot);
 void journal_put_floor_lazy(struct journal *j, uint64_t group_id, uint64_t floor_index);
 uint64_t journal_put_damaged(struct journal *j, uint64_t group_id, bool damaged);
+uint64_t journal_put_fetched(struct journal *j, uint64_t group_id, uint64_t from, uint64_t after_term);
 uint64_t journal_forget(struct journal *j, uint64_t group_id); /* a deleted group */
 uint64_t journal_durable(const struct journal *j);
 

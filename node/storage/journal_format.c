@@ -21,14 +21,15 @@ void journal_header_encode(struct bytes *out, uint64_t first_round)
     bytes_put_u32(out, crc32c(0, out->data + from, HEADER_CRC_AT));
 }
 
-int journal_header_decode(const void *data, size_t size, uint64_t *first_round)
+int journal_header_decode(const void *data, size_t size, uint32_t *version, uint64_t *first_round)
 {
     const unsigned char *p = data;
 
     if (size < JOURNAL_HEADER_SIZE || load_be32(p) != HEADER_MAGIC ||
         load_be32(p + HEADER_CRC_AT) != crc32c(0, p, HEADER_CRC_AT))
         return ERR_CORRUPT;
-    if (load_be32(p + 4) != JOURNAL_VERSION)
+    *version = load_be32(p + 4);
+    if (*version < JOURNAL_VERSION_LEAST || *version > JOURNAL_VERSION)
         return ERR_UNSUPPORTED_VERSION;
     *first_round = load_be64(p + 8);
     return 0;
@@ -51,6 +52,7 @@ static int journal_record_numbers(struct journal_record *record)
 
     switch (record->type) {
     case JOURNAL_HARD_STATE:
+    case JOURNAL_FETCHED:
         if (record->payload_size != 16)
             return ERR_CORRUPT;
         record->numbers[0] = load_be64(p);

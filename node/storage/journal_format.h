@@ -6,7 +6,8 @@
 #include "proto/bytes.h"
 
 enum {
-    JOURNAL_VERSION = 1,
+    JOURNAL_VERSION = 2,
+    JOURNAL_VERSION_LEAST = 1, /* that is read: it lacks what is marked below */
     JOURNAL_HEADER_SIZE = 32,
     JOURNAL_FRAME_HEADER_SIZE = 20,
     JOURNAL_RECORD_HEADER_SIZE = 13,
@@ -18,6 +19,7 @@ enum journal_record_type {
     JOURNAL_FLOOR = 3,      /* index */
     JOURNAL_DAMAGED = 4,    /* one byte, 0 or 1 */
     JOURNAL_FORGET = 5,     /* nothing */
+    JOURNAL_FETCHED = 6,    /* index, term of the entry before; since version 2 */
 };
 
 struct journal_record {
@@ -25,12 +27,12 @@ struct journal_record {
     uint64_t group_id;
     const unsigned char *payload;
     size_t payload_size;
-    uint64_t numbers[2]; /* term and vote; or the floor; or damaged */
+    uint64_t numbers[2]; /* as they stand there */
 };
 
 void journal_header_encode(struct bytes *out, uint64_t first_round);
 /* 0, ERR_CORRUPT or ERR_UNSUPPORTED_VERSION. */
-int journal_header_decode(const void *data, size_t size, uint64_t *first_round);
+int journal_header_decode(const void *data, size_t size, uint32_t *version, uint64_t *first_round);
 
 void journal_record_encode(struct bytes *out, enum journal_record_type type, uint64_t group_id,
                            const void *payload, size_t payload_size);

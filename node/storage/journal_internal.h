@@ -33,6 +33,7 @@ struct journal {
     struct journal_entry *groups;
     uint64_t live_bytes; /* what a rewritten file would need */
     uint64_t compact_at; /* file size */
+    bool outdated;       /* its file is of an older version: the next round writes a new one */
 
     uint64_t sequence;
     uint64_t durable;

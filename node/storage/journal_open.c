@@ -144,7 +144,8 @@ static int journal_rewrite(struct journal *j, const struct bytes *content)
 
 static int journal_load(struct journal *j, const struct bytes *content, char *message, size_t message_size)
 {
-    int status = journal_header_decode(content->data, content->size, &j->next_round);
+    uint32_t version;
+    int status = journal_header_decode(content->data, content->size, &version, &j->next_round);
 
     if (status == ERR_UNSUPPORTED_VERSION)
         return journal_refuse(status, message, message_size,
@@ -156,6 +157,7 @@ static int journal_load(struct journal *j, const struct bytes *content, char *me
             "up and in sync, remove this node's data directory: it comes back empty and is filled by the "
             "others",
             j->path);
+    j->outdated = version < JOURNAL_VERSION;
     status = journal_replay(j, content);
     if (status != 0)
         return journal_refuse(status, message, message_size,

@@ -2,6 +2,10 @@
 #include "node/storage/journal_internal.h"
 #include <stdlib.h>
 
+/* What a group needs at most in a rewritten file, besides its snapshot: hard state, snapshot, floor, damaged,
+ * fetched. */
+enum { GROUP_BYTES = JOURNAL_RECORD_HEADER_SIZE * 5 + 16 + 8 + 1 + 16 };
+
 static struct journal_entry *journal_find(const struct journal *j, uint64_t group_id)
 {
     struct journal_entry *e;
@@ -19,13 +23,13 @@ struct journal_entry *journal_entry(struct journal *j, uint64_t group_id)
     e = memory_zalloc(sizeof(*e));
     e->group_id = group_id;
     HASH_ADD(hh, j->groups, group_id, sizeof(e->group_id), e);
-    j->live_bytes += JOURNAL_RECORD_HEADER_SIZE * 4 + 25;
+    j->live_bytes += GROUP_BYTES;
     return e;
 }
 
 static void journal_drop(struct journal *j, struct journal_entry *e)
 {
-    j->live_bytes -= JOURNAL_RECORD_HEADER_SIZE * 4 + 25 + e->state.snapshot.size;
+    j->live_bytes -= GROUP_BYTES + e->state.snapshot.size;
     HASH_DEL(j->groups, e);
     slice_unref(&e->state.snapshot);
     free(e);
@@ -59,6 +63,10 @@ void journal_apply(struct journal *j, const struct journal_record *record)
     case JOURNAL_DAMAGED:
         e->state.damaged = record->numbers[0] != 0;
         break;
+    case JOURNAL_FETCHED:
+        e->state.fetched_from = record->numbers[0];
+        e->state.fetched_after_term = record->numbers[1];
+        break;
     case JOURNAL_FORGET:
         journal_drop(j, e);
         break;
@@ -80,6 +88,10 @@ static void encode_group(struct bytes *out, const struct journal_entry *e)
     numbers[0] = 1;
     if (e->state.damaged)
         journal_record_encode(out, JOURNAL_DAMAGED, e->group_id, numbers, 1);
+    store_be64(numbers, e->state.fetched_from);
+    store_be64(numbers + 8, e->state.fetched_after_term);
+    if (e->state.fetched_from != 0)
+        journal_record_encode(out, JOURNAL_FETCHED, e->group_id, numbers, 16);
 }
 
 void journal_encode_state(const struct journal *j, struct bytes *out)

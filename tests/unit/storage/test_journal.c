@@ -1,5 +1,6 @@
 /* The journal: what is durable survives, torn tails are cut, damage is refused. */
 #include "node/storage/journal_format.h"
+#include "proto/crc32c.h"
 #include "tests/unit/storage/helper_log.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +80,69 @@ static void state_survives(void **state)
     wait_durable(f, journal_put_damaged(f->journal, 8, false));
     reopen(f);
     expect_group(f, 8, 1, 2, 0, false, "");
+}
+
+static void expect_fetched(struct fixture *f, uint64_t from, uint64_t after_term)
+{
+    struct journal_group g;
+
+    journal_get(f->journal, 7, &g);
+    assert_int_equal(g.fetched_from, from);
+    assert_int_equal(g.fetched_after_term, after_term);
+}
+
+static void what_was_fetched_survives(void **state)
+{
+    struct fixture *f = *state;
+
+    expect_fetched(f, 0, 0);
+    wait_durable(f, journal_put_fetched(f->journal, 7, 812, 3));
+    reopen(f);
+    expect_fetched(f, 812, 3);
+    wait_durable(f, journal_put_fetched(f->journal, 7, 0, 0));
+    reopen(f);
+    expect_fetched(f, 0, 0);
+}
+
+static uint32_t file_version(struct fixture *f)
+{
+    unsigned char header[JOURNAL_HEADER_SIZE];
+    uint64_t round;
+    uint32_t version;
+    FILE *in = fopen(f->journal_path, "rb");
+
+    assert_int_equal(fread(header, 1, sizeof(header), in), sizeof(header));
+    fclose(in);
+    assert_int_equal(journal_header_decode(header, sizeof(header), &version, &round), 0);
+    return version;
+}
+
+static void make_version_1(struct fixture *f)
+{
+    unsigned char header[JOURNAL_HEADER_SIZE] = {'F', 'L', 'J', 'L', 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1};
+
+    store_be32(header + sizeof(header) - 4, crc32c(0, header, sizeof(header) - 4));
+    helper_fill(f->journal_path, 0, header, sizeof(header));
+    assert_int_equal(file_version(f), 1);
+}
+
+/* What an older version cannot read must not stand in a file that looks as if it could. */
+static void an_older_version_s_file_is_rewritten_first(void **state)
+{
+    struct fixture *f = *state;
+
+    wait_durable(f, journal_put_hard_state(f->journal, 7, 3, 1));
+    fixture_close_journal(f);
+    make_version_1(f);
+    fixture_open_journal(f);
+    expect_group(f, 7, 3, 1, 0, false, "");
+    assert_int_equal(file_version(f), 1);
+    wait_durable(f, journal_put_fetched(f->journal, 7, 812, 3));
+    assert_int_equal(file_version(f), JOURNAL_VERSION);
+    wait_durable(f, journal_put_hard_state(f->journal, 7, 4, 2));
+    reopen(f);
+    expect_group(f, 7, 4, 2, 0, false, "");
+    expect_fetched(f, 812, 3);
 }
 
 /* The view that get handed out may be put back. */
@@ -287,6 +351,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(state_survives),
+        TEST(what_was_fetched_survives),
+        TEST(an_older_version_s_file_is_rewritten_first),
         TEST(a_snapshot_may_be_put_back),
         TEST(a_thousand_groups_cost_a_few_syncs),
         TEST(lazy_puts_need_no_sync_of_their_own),
