@@ -23,6 +23,7 @@
     X(RETRY_ACCEPTED, "a producer's retry accepted twice")                                                   \
     X(PRODUCERS_FORGOTTEN, "snapshots without the producers' sequences")                                     \
     X(COMMIT_IN_MEMORY, "a group's offset acknowledged while it is in memory only")                          \
+    X(OWNER_IGNORED, "a commit is taken from a member that owns nothing any more")                           \
     X(IDENTITY_IGNORED, "another node's disk is accepted")                                                   \
     X(NO_BACK_PRESSURE, "more is taken in than the bounds allow")                                            \
     X(RETENTION_TOO_EARLY, "records deleted before their time")

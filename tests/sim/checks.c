@@ -16,7 +16,8 @@
 struct checked_group {
     uint64_t id;
     char name[TOPIC_NAME_MAX + 16];
-    uint32_t *leaders; /* by term; 0: none seen */
+    bool is_coordinator; /* of consumer groups */
+    uint32_t *leaders;   /* by term; 0: none seen */
     uint64_t terms;
     uint64_t ready_term;    /* of the newest ready leader seen */
     int64_t high_watermark; /* the highest on a ready leader, in offsets; group 0: an index */
@@ -50,6 +51,7 @@ static struct checked_group *checked_get(struct checks *c, uint64_t id, const st
         snprintf(k->name, sizeof(k->name), "group 0");
     else
         snprintf(k->name, sizeof(k->name), "%s/%u", partition_topic(p), partition_index(p));
+    k->is_coordinator = p != NULL && strcmp(partition_topic(p), OFFSETS_TOPIC) == 0;
     HASH_ADD(hh, c->groups, id, sizeof(k->id), k);
     return k;
 }
@@ -64,9 +66,10 @@ static void check_leader(struct checks *c, struct checked_group *k, uint64_t ter
         memset(k->leaders + k->terms, 0, (terms - k->terms) * sizeof(*k->leaders));
         k->terms = terms;
     }
-    if (k->leaders[term] == 0)
+    if (k->leaders[term] == 0) {
         counters_add(c->history->counters, "elections", 1);
-    else if (k->leaders[term] != node)
+        counters_add(c->history->counters, "elections_of_coordinators", k->is_coordinator);
+    } else if (k->leaders[term] != node)
         history_fail(c->history, "%s has two leaders in term %" PRIu64 ": nodes %u and %u", k->name, term,
                      k->leaders[term], node);
     k->leaders[term] = node;

@@ -288,6 +288,7 @@ void client_call(struct sim_client *c, const struct client_call *call)
     const struct core_call_options options = {.target = call->target,
                                               .topic = call->topic,
                                               .partition = call->partition,
+                                              .group = call->group,
                                               .type = call->type,
                                               .timeout_ns = call->timeout_ns,
                                               .pack = pack,

@@ -49,6 +49,7 @@ struct client_call {
     uint16_t type;
     const char *topic; /* or NULL */
     uint32_t partition;
+    const char *group; /* of a COORDINATOR */
     uint64_t timeout_ns;
     const ProtobufCMessage *message;
     bool needs_topic_id; /* `topic`'s, which is then added to the message as field 1 */

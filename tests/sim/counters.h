@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { COUNTER_NAME_SIZE = 48, COUNTERS_MAX = 160 };
+enum { COUNTER_NAME_SIZE = 48, COUNTERS_MAX = 240 };
 
 struct counter {
     char name[COUNTER_NAME_SIZE];

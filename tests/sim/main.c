@@ -1,4 +1,5 @@
 /* The proving ground's command: runs seeds, each in a process of its own, and says what went wrong. */
+#include "tests/sim/members.h"
 #include "tests/sim/sabotages.h"
 #include "tests/sim/suite.h"
 #include <inttypes.h>
@@ -15,6 +16,7 @@ static const char help[] =
     "  --jobs J          runs at the same time (1)\n"
     "  --nodes 3|5|7     instead of what the seed says\n"
     "  --clients 1..4    client machines\n"
+    "  --members 0..6    of groups; instead of what the seed says\n"
     "  --faults LIST     all, none, or names with commas (--faults help lists them)\n"
     "  --duration-ms N   of the time with faults\n"
     "  --counters        the table of what happened\n"
@@ -61,6 +63,8 @@ static bool parse_number(struct command *c, const char *name, uint64_t number)
         o->run.nodes = (unsigned)number;
     else if (strcmp(name, "--clients") == 0 && number <= WORKLOAD_MACHINES)
         o->run.clients = (unsigned)number;
+    else if (strcmp(name, "--members") == 0 && number <= MEMBERS_MAX)
+        o->run.members = (unsigned)number + 1;
     else if (strcmp(name, "--profile") == 0 && number <= NEMESIS_PROFILES)
         o->run.profile = (unsigned)number;
     else if (strcmp(name, "--guards-off") == 0)

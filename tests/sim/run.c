@@ -2,6 +2,7 @@
 #include "node/base/assert.h"
 #include "node/base/memory.h"
 #include "tests/sim/checks.h"
+#include "tests/sim/members.h"
 #include "tests/sim/nemesis.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@ struct run {
     struct sim_cluster cluster;
     struct history history;
     struct workload workload;
+    struct members members;
     struct nemesis nemesis;
     struct checks checks;
 };
@@ -38,6 +40,7 @@ static bool step(struct run *r)
     sim_run_for(r->sim, 1 + sim_random(r->sim, STEP_NS));
     cluster_step(&r->cluster);
     workload_step(&r->workload);
+    members_step(&r->members);
     checks_step(&r->checks);
     return r->history.violation[0] == '\0';
 }
@@ -61,6 +64,14 @@ static void note(const struct run *r, const char *what)
 }
 
 /* ---- the phases ---- */
+
+/* Broken promises are about something else, unless they ask for members. */
+static unsigned member_count(const struct run_options *o)
+{
+    if (o->members != 0)
+        return o->members - 1;
+    return o->sabotage == 0 && o->guards_off == 0 ? members_of_seed(o->seed) : 0;
+}
 
 static void set_up(struct run *r, struct run_result *result)
 {
@@ -89,6 +100,7 @@ static void set_up(struct run *r, struct run_result *result)
     workload_init(&r->workload, r->sim, &r->history, options.count);
     if (r->options->clients != 0)
         r->workload.machine_count = r->options->clients;
+    members_init(&r->members, &r->workload, member_count(r->options));
 }
 
 static void start(struct run *r)
@@ -104,6 +116,7 @@ static void run_faults(struct run *r)
         duration_ms = r->options->duration_ms;
     uint64_t end_ms = now_ms(r) + duration_ms;
     workload_start(&r->workload);
+    members_start(&r->members);
     nemesis_init(&r->nemesis, &r->cluster, &r->workload, r->options->faults, r->options->profile);
     r->nemesis.verbose = r->options->verbose;
     while (now_ms(r) < end_ms && step(r))
@@ -141,6 +154,7 @@ static void calm(struct run *r)
     while (now_ms(r) < end_ms && step(r))
         ;
     workload_end(&r->workload);
+    members_end(&r->members);
 }
 
 static void converge(struct run *r)
@@ -152,13 +166,26 @@ static void converge(struct run *r)
         restart_failed(r);
         if (!workload_is_idle(&r->workload))
             snprintf(why, sizeof(why), "clients still wait for answers");
-        else if (checks_converged(&r->checks, why, sizeof(why))) {
+        else if (checks_converged(&r->checks, why, sizeof(why)) &&
+                 members_are_settled(&r->members, why, sizeof(why))) {
             counters_add(r->counters, "convergence_ms", now_ms(r) - begin_ms);
             checks_compare_replicas(&r->checks, r->nemesis.faulty_disk);
             return;
         }
     }
     history_fail(&r->history, "no progress: %d s after all faults were mended %s", CONVERGE_MS / 1000, why);
+}
+
+/* The auditor may know of records that nobody was told of when the groups had come to rest. */
+static void await_members(struct run *r)
+{
+    uint64_t end_ms = now_ms(r) + AUDIT_MS;
+    bool done = false;
+    while (!done && now_ms(r) < end_ms && step(r))
+        done = members_have_processed(&r->members, r->workload.ends);
+    if (!done)
+        history_fail(&r->history, "no progress: a group's members do not reach the ends within %d s",
+                     AUDIT_MS / 1000);
 }
 
 static void audit(struct run *r)
@@ -169,6 +196,7 @@ static void audit(struct run *r)
         history_fail(&r->history, "no progress: a new reader does not reach the ends within %d s",
                      AUDIT_MS / 1000);
     workload_check_complete(&r->workload);
+    await_members(r);
 }
 
 void run_seed(const struct run_options *options, struct run_result *result)

@@ -13,6 +13,7 @@ struct run_options {
     unsigned guards_off;  /* sabotage: a mask of enum consensus_guard */
     unsigned sabotage;    /* a mask of 1 << enum sabotage */
     unsigned clients;     /* machines; 0: all */
+    unsigned members;     /* of groups; 0: the seed decides, else one more than their number */
     unsigned profile;     /* of the nemesis; 0: the seed decides, else one more than its number */
     uint64_t duration_ms; /* of the time with faults; 0: the seed decides */
     bool verbose;         /* a time line of everything on stderr */

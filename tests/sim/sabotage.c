@@ -2,6 +2,7 @@
  * about. */
 #include "node/base/memory.h"
 #include "node/consensus/consensus.h"
+#include "tests/sim/members.h"
 #include "tests/sim/sabotages.h"
 #include "tests/sim/suite.h"
 #include <ctype.h>
@@ -100,6 +101,12 @@ static unsigned seeds_until_caught(const struct suite_options *o, const struct r
     return seeds;
 }
 
+/* Only what is about members needs any. */
+static unsigned members_for(enum sabotage sabotage)
+{
+    return sabotage == SABOTAGE_OWNER_IGNORED ? MEMBERS_MAX : 0;
+}
+
 /* On average; 0: once or more it was not. */
 static double prove(const struct suite_options *o, const struct proof *p, unsigned tries, char *violation)
 {
@@ -108,6 +115,7 @@ static double prove(const struct suite_options *o, const struct proof *p, unsign
         struct run_options run = {.seed = o->run.seed + t * 100000,
                                   .faults = p->faults,
                                   .profile = p->profile,
+                                  .members = 1 + members_for(p->sabotage),
                                   .sabotage = 1u << p->sabotage};
         unsigned seeds = seeds_until_caught(o, &run, violation);
         if (seeds == 0)
@@ -133,6 +141,7 @@ int suite_sabotage(const struct suite_options *o, unsigned tries, const char *on
         {SABOTAGE_UNCOMMITTED_SERVED, cuts, 0},
         {SABOTAGE_RETRY_ACCEPTED, F(RESET) | F(ISOLATE) | F(CUT), 0},
         {SABOTAGE_COMMIT_IN_MEMORY, F(ISOLATE) | F(CRASH) | F(CLIENT), 0},
+        {SABOTAGE_OWNER_IGNORED, F(KILL), 0},
         {SABOTAGE_IDENTITY_IGNORED, F(SWAP), 0},
         {SABOTAGE_NO_BACK_PRESSURE, F(DISK) | F(ISOLATE), SLOW_DISKS},
         {SABOTAGE_RETENTION_TOO_EARLY, F(CLIENT), 0},

@@ -175,6 +175,8 @@ void suite_print_replay(const struct run_options *o)
         printf(" --nodes %u", o->nodes);
     if (o->clients != 0)
         printf(" --clients %u", o->clients);
+    if (o->members != 0)
+        printf(" --members %u", o->members - 1);
     if (o->profile != 0)
         printf(" --profile %u", o->profile);
     if (o->duration_ms != 0)
