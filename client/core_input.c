@@ -21,11 +21,38 @@ static void dispatch_answer(struct core_endpoint *e, const struct core_frame *fr
     core_request_finish(e->core, request, 0, frame);
 }
 
-/* The node's last word before it hangs up. */
+/* A node of an older build does not know every request; the connection goes on. The request ends with the
+ * node's answer, in words that say more than it could. */
+static void dispatch_unknown_request(struct core_endpoint *e, const struct core_frame *frame)
+{
+    struct core_request *request = core_request_find(e, frame->head.correlation);
+    struct core_frame answer = *frame;
+    Flotilla__Status status = FLOTILLA__STATUS__INIT;
+    Flotilla__PingResponse m = FLOTILLA__PING_RESPONSE__INIT; /* as every failed answer: the status alone */
+    char text[2 * CORE_MESSAGE_SIZE];
+    uint8_t header[3 * CORE_MESSAGE_SIZE];
+
+    if (request == NULL)
+        return;
+    snprintf(text, sizeof(text), "node %u (%s:%u) does not know %s requests: its version is older",
+             e->node_id, e->host, e->port, frame_type_name(request->type));
+    status.error = ERR_UNSUPPORTED;
+    status.message = text;
+    m.status = &status;
+    answer.header = header;
+    answer.head.header_length = (uint32_t)protobuf_c_message_pack(&m.base, header);
+    core_request_finish(e->core, request, 0, &answer);
+}
+
+/* Of one request, or the node's last word before it hangs up. */
 static void dispatch_error(struct core_endpoint *e, const struct core_frame *frame)
 {
     const Flotilla__Status *status = core_status_unpack(e->core, frame->header, frame->head.header_length);
 
+    if (frame->head.correlation != 0 && status->error == ERR_UNSUPPORTED) {
+        dispatch_unknown_request(e, frame);
+        return;
+    }
     core_endpoint_fail(e, ERR_CONNECTION_LOST, "the node gave up the connection: %s: %s",
                        error_name(status->error), status->message);
 }

@@ -422,6 +422,19 @@ static void on_fetch_offsets(struct broker_session *s, const struct frame_head *
     flotilla__fetch_offsets_request__free_unpacked(request, NULL);
 }
 
+/* As a node does it: the connection goes on. */
+static void refuse_unknown(struct broker_session *s, const struct frame_head *head)
+{
+    char message[] = "this node does not know requests of that type";
+    Flotilla__Status status = FLOTILLA__STATUS__INIT;
+    Flotilla__PingResponse m = FLOTILLA__PING_RESPONSE__INIT;
+
+    status.error = ERR_UNSUPPORTED;
+    status.message = message;
+    m.status = &status;
+    broker_session_send(s, FRAME_ERROR, FRAME_RESPONSE, head->correlation, &m.base, NULL, 0);
+}
+
 static void on_frame(struct broker_session *s, const struct frame_head *head, const uint8_t *data)
 {
     Flotilla__HelloResponse hello = FLOTILLA__HELLO_RESPONSE__INIT;
@@ -429,6 +442,10 @@ static void on_frame(struct broker_session *s, const struct frame_head *head, co
     Flotilla__PingResponse ping = FLOTILLA__PING_RESPONSE__INIT;
     Flotilla__CreateTopicResponse create = FLOTILLA__CREATE_TOPIC_RESPONSE__INIT;
 
+    if (head->type == s->broker->unknown_type) {
+        refuse_unknown(s, head);
+        return;
+    }
     switch (head->type) {
     case FRAME_HELLO:
         hello.version = 1;

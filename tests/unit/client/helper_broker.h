@@ -69,9 +69,10 @@ struct broker {
     uint16_t ports[BROKER_NODES];
     int64_t next_producer_id;
     bool gives_hints;
-    bool is_careless; /* takes any first sequence of a producer, and pushes a batch from before the asked
-                         offset */
-    bool is_newer;    /* its messages carry fields that this client does not know */
+    bool is_careless;      /* takes any first sequence of a producer, and pushes a batch from before the asked
+                              offset */
+    uint16_t unknown_type; /* of requests that it has never heard of, as an older build; 0: none */
+    bool is_newer;         /* its messages carry fields that this client does not know */
     /* Asked before each produce: 0 to go on, an error to answer with, or one of these. */
     int (*on_produce)(struct broker *broker, uint32_t partition, const struct batch_header *header);
     void *data;

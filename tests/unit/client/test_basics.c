@@ -76,8 +76,8 @@ static void compression_names_are_the_codecs_names(void **state)
         assert_int_equal(batch_codec_parse(names[i]), i);
 }
 
-/* The vectors of Kafka's own tests of its hash, and behind them those that librdkafka checks itself with: every length
- * of the unaligned end, and nothing at all. */
+/* The vectors of Kafka's own tests of its hash, and behind them those that librdkafka checks itself with:
+ * every length of the unaligned end, and nothing at all. */
 static void keys_go_where_kafka_clients_send_them(void **state)
 {
     static const struct {
