@@ -71,8 +71,9 @@ bool group_caught_up(const struct group *g);
 /* So far behind that it is being sent files, or damaged and being repaired. */
 bool group_catching_up(const struct group *g);
 /* With abstains_when_new: false while this replica knows nothing and no leader has told it anything. Then
- * true, and `index` is what the first ready leader had committed when it was first heard: everything that was
- * committed before this process started is among it. 0 for a replica that was no newcomer. */
+ * true, and `index` is what the first ready leader had committed when it was first heard, or what it has
+ * committed itself when it leads before that: everything that was committed before this process started is
+ * among it. 0 for a replica that was no newcomer. */
 bool group_joined(const struct group *g, uint64_t *index);
 
 /* A proposal is one record batch. The group stamps base offset and leader epoch into it in place. */

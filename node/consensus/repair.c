@@ -127,6 +127,8 @@ void repair_advance(struct group *g)
 {
     if (newcomer_leads(g)) {
         g->newcomer = false;
+        if (!g->joined)
+            g->joined_index = g->barrier_index; /* what was there before it led is committed with that */
         g->joined = true;
         return;
     }

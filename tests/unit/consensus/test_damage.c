@@ -125,6 +125,41 @@ static void test_a_newcomer_believes_ready_leaders_only(void **state)
     simulated_settle(&simulated);
 }
 
+static bool has_heard_nobody(void *data)
+{
+    const struct test_node *node = &cluster->nodes[*(unsigned *)data];
+    const struct test_group *t = &node->groups[0];
+    uint64_t index;
+    return t->open && !group_joined(t->group, &index) &&
+           log_last_index(group_log(t->group)) > cluster->committed;
+}
+
+/* Made leader before any leader has told it what is committed, it knows that itself, and does not take old
+ * partitions for new. */
+static void test_a_newcomer_that_leads_at_once_knows_what_was_there(void **state)
+{
+    (void)state;
+    simulated_propose(&simulated, 50, 100);
+    simulated_settle(&simulated);
+    uint64_t committed = cluster->committed;
+    simulated_kill_all(&simulated);
+    unsigned emptied = 2;
+    cluster->abstains_when_new = true;
+    simulated_empty(&simulated, emptied);
+    for (unsigned i = 0; i < NODES; i++) /* it has the entries long before they are known to be committed */
+        sim_disk_latency(simulated.hosts[i], 40ull * MS, 60ull * MS);
+    simulated_start_all(&simulated);
+    assert_true(simulated_run_until(&simulated, 5000, has_heard_nobody, &emptied));
+    for (unsigned i = 0; i < NODES; i++)
+        if (cluster->nodes[i].groups[0].role == GROUP_LEADER)
+            simulated_kill(&simulated, i);
+    assert_true(simulated_run_until(&simulated, 5000, has_joined, &emptied));
+    uint64_t index = 0;
+    assert_int_equal(cluster->nodes[emptied].groups[0].role, GROUP_LEADER);
+    assert_true(group_joined(cluster->nodes[emptied].groups[0].group, &index));
+    assert_true(index >= committed);
+}
+
 /* It knows no term, and nobody has told it one: that is no sign of having everything. */
 static void test_one_that_has_lost_everything_waits_for_a_leader(void **state)
 {
@@ -174,6 +209,7 @@ int main(void)
         TEST(test_is_repaired_from_the_leader),
         TEST(test_does_not_vote),
         TEST(test_a_newcomer_believes_ready_leaders_only),
+        TEST(test_a_newcomer_that_leads_at_once_knows_what_was_there),
         TEST(test_one_that_has_lost_everything_waits_for_a_leader),
         TEST(test_a_failing_disk_stops_one_replica_only),
     };
