@@ -54,7 +54,8 @@ struct server {
     struct read_pool pool;
     struct queue connections;
     unsigned connection_count;
-    size_t unsent_bytes; /* of all connections */
+    size_t unsent_bytes;  /* of all connections */
+    size_t fetched_bytes; /* read for answers that are not queued yet */
     struct queue spare_requests;
     unsigned spare_count;
     unsigned live_requests;
@@ -63,9 +64,9 @@ struct server {
     struct env_timer parking_timer;
     struct env_task parking_task;
     struct server_counters counters;
-    struct kafka_front *kafka; /* kafka/kafka_front.h */
+    struct kafka_front *kafka;  /* kafka/kafka_front.h */
     struct group_front *groups; /* group_front.h */
-    struct log_limit refusals; /* what strangers can make this node say */
+    struct log_limit refusals;  /* what strangers can make this node say */
     struct server_metrics *registered;
     bool draining;
     struct env_timer drain_timer;
@@ -90,7 +91,7 @@ void server_close(struct server *s);
 static inline bool server_is_full(const struct server *s)
 {
     size_t reading = s->broker != NULL ? broker_reading_bytes(s->broker) : 0;
-    return s->unsent_bytes + s->pool.held_bytes + reading > s->config->clients_bytes;
+    return s->unsent_bytes + s->fetched_bytes + s->pool.held_bytes + reading > s->config->clients_bytes;
 }
 /* All shares together are half of clients-bytes, unless that would leave too little to each. */
 size_t server_fair_share(const struct server *s);

@@ -63,7 +63,7 @@ static const struct setting table[] = {
      "heartbeat."},
     {"cache-bytes", SETTING_SIZE, FIELD(cache_bytes), 64 * KIB, GIB, "4MiB", NULL,
      "Newest records of each partition kept in memory for readers."},
-    {"entry-memory-bytes", SETTING_SIZE, FIELD(entry_memory_bytes), 256 * KIB, GIB, "8MiB", NULL,
+    {"entry-memory-bytes", SETTING_SIZE, FIELD(entry_memory_bytes), 256 * KIB, GIB, "4MiB", NULL,
      "Newest entries of each partition kept in memory for followers; one that is further behind is sent "
      "files."},
     {"entry-memory-total-bytes", SETTING_SIZE, FIELD(entry_memory_total_bytes), MIB, 64 * GIB, "256MiB", NULL,

@@ -119,30 +119,42 @@ static int file_read_take(struct file_read *f, size_t available, size_t *need)
     }
 }
 
+static size_t file_read_at_most(const struct file_read *f, const struct place *from, size_t size)
+{
+    uint64_t left = f->plan.end - from->position;
+
+    return size < left ? size : (size_t)left;
+}
+
+static size_t file_read_size(const struct log_read_req *req)
+{
+    return req->max_bytes < READ_LEAST ? READ_LEAST : req->max_bytes;
+}
+
 /* [worker] */
 static int file_read_fill(struct file_read *f, size_t size)
 {
-    uint64_t left = f->plan.end - f->stopped.position;
-
-    if (size > left)
-        size = (size_t)left;
-    buf_unref(f->buf);
-    f->buf = buf_create(size);
+    if (size > f->buf->capacity) {
+        buf_unref(f->buf);
+        f->buf = buf_create(size);
+    }
     ssize_t n = env_file_read(f->plan.read.file, f->buf->data, size, f->stopped.position);
     if (n < 0)
         return (int)n;
     return (size_t)n < size ? ERR_CORRUPT : 0; /* shorter than what was written to it */
 }
 
+/* [worker] */
 static int file_read_batches(struct file_read *f)
 {
-    size_t need = f->req->max_bytes < READ_LEAST ? READ_LEAST : f->req->max_bytes;
+    size_t need = file_read_size(f->req);
 
     while (need > 0 && f->n == 0) {
-        int status = file_read_fill(f, need);
+        size_t size = file_read_at_most(f, &f->stopped, need);
+        int status = file_read_fill(f, size);
         if (status != 0)
             return status;
-        status = file_read_take(f, f->buf->capacity, &need);
+        status = file_read_take(f, size, &need);
         if (status != 0)
             return status;
     }
@@ -262,6 +274,8 @@ static void file_read_start(struct log *log, struct log_read_req *req)
         log_plan_read(log, &f->plan, s, &cursor);
     else
         log_plan_read(log, &f->plan, s, segment_index_by_offset(&s->index, req->offset));
+    /* Here and not on the worker: each thread's allocator would keep what its buffers have ever taken. */
+    f->buf = buf_create(file_read_at_most(f, &f->plan.from, file_read_size(req)));
     log_read_begun(log);
     env_work(log->options.env, &req->job, file_read_work, file_read_done);
 }

@@ -1,6 +1,6 @@
 /* Fetch: committed records of several partitions in one answer.
  *
- *   pass over the partitions in the request's order, one read at a time
+ *   pass over the partitions in the request's order (fetch_read.c)
  *      enough, an error, or the time is over  --> answer
  *      otherwise                              --> watch all of them; what moves starts another pass
  *
@@ -9,81 +9,21 @@
  * every answer names session 0, which tells the client to send whole requests. */
 #include "node/base/memory.h"
 #include "node/server/kafka/dispatch.h"
-#include "node/server/kafka/lookup.h"
-#include "proto/error.h"
+#include "node/server/kafka/fetch_call.h"
 #include <stdlib.h>
 
 #define MS ((uint64_t)1000000)
 
 enum {
     ANSWER_MAX_BYTES = 8 * 1024 * 1024,
-    /* While clients as a whole hold too much memory. */
-    ANSWER_SMALL_BYTES = 256 * 1024,
-    /* Of one answer: small batches must not make it too long a list. */
-    ANSWER_MAX_PIECES = 2048,
     FETCH_MAX_CHARGE = 1024 * 1024,
     WAIT_MAX_MS = 10 * 60 * 1000,
     /* Between two looks of a fetch that wants more than any record. */
     LOOK_AGAIN_MS = 2,
     ITEMS_MAX = 100000,
-    OLDEST_WITH_IDS = 13,
 };
 
-struct fetch_item {
-    struct fetch_call *call;
-    const struct kafka_fetch_request_topic *topic;
-    const struct kafka_fetch_request_partition *asked;
-    struct kafka_fetch_response_partition *answer;
-    struct partition_watcher watcher;
-    bool watching;
-};
-
-struct fetch_call {
-    struct kafka_request *request;
-    struct kafka_fetch_response response;
-    size_t max_bytes, min_bytes;
-    struct env_timer deadline;
-    struct env_timer again;
-    struct env_task look;
-    bool expired;
-    bool failed; /* some partition has an error to tell */
-
-    unsigned at; /* item that is being read */
-    int64_t offset;
-    size_t reserved_bytes;
-    bool reading;
-    struct fetch_req fetch;
-
-    struct slice *pieces;
-    unsigned piece_count, piece_capacity;
-    size_t size; /* of the pieces */
-    unsigned count;
-    struct fetch_item items[];
-};
-
-static void pass(struct fetch_call *call);
-static void read_on(struct fetch_call *call);
-
-/* ---- pieces ---- */
-
-static void add_pieces(struct fetch_call *call, const struct log_read_req *read)
-{
-    if (call->piece_count + read->n > call->piece_capacity) {
-        call->piece_capacity = call->piece_capacity * 2 + LOG_READ_MAX_SLICES;
-        call->pieces = memory_realloc(call->pieces, call->piece_capacity * sizeof(call->pieces[0]));
-    }
-    for (unsigned i = 0; i < read->n; i++)
-        call->pieces[call->piece_count++] = read->slices[i];
-    call->size += read->size;
-}
-
-static void drop_pieces(struct fetch_call *call)
-{
-    for (unsigned i = 0; i < call->piece_count; i++)
-        slice_unref(&call->pieces[i]);
-    call->piece_count = 0;
-    call->size = 0;
-}
+static void read_all(struct fetch_call *call);
 
 /* ---- the end ---- */
 
@@ -102,11 +42,12 @@ static void stop_waiting(struct fetch_call *call)
 static void answer(struct fetch_call *call)
 {
     struct kafka_request *r = call->request;
-    struct slice *pieces = call->pieces;
+    unsigned count = call->piece_count;
+    struct slice *pieces = kafka_fetch_take_pieces(call);
     stop_waiting(call);
     env_timer_stop(r->server->env, &call->deadline);
     histogram_record(&r->server->kafka->fetch_ns, env_clock_ns(r->server->env) - r->started_ns);
-    kafka_respond_with_records(r, &call->response, pieces, call->piece_count); /* the call is gone */
+    kafka_respond_with_records(r, &call->response, pieces, count); /* the call is gone */
     free(pieces);
 }
 
@@ -115,15 +56,13 @@ static void answer(struct fetch_call *call)
 static void on_look(struct env_task *task)
 {
     struct fetch_call *call = container_of(task, struct fetch_call, look);
-    stop_waiting(call);
-    pass(call);
+    read_all(call);
 }
 
 static void on_again(struct env_timer *timer)
 {
     struct fetch_call *call = container_of(timer, struct fetch_call, again);
-    stop_waiting(call);
-    pass(call);
+    read_all(call);
 }
 
 /* One record is enough for most; who wants more is not looked after with every batch that comes. */
@@ -140,29 +79,11 @@ static void on_moved(struct partition_watcher *w, int status)
         env_timer_start(env, &call->again, LOOK_AGAIN_MS * MS, on_again);
 }
 
-static const struct topic_meta *find_topic(const struct fetch_item *item)
-{
-    const struct kafka_request *r = item->call->request;
-    return r->header.api_version >= OLDEST_WITH_IDS ? kafka_topic_by_id(r->server, item->topic->topic_id)
-                                                    : kafka_topic_by_name(r->server, item->topic->topic);
-}
-
-static int16_t find_partition(struct fetch_item *item, struct partition **partition)
-{
-    const struct kafka_request *r = item->call->request;
-    const struct topic_meta *topic = find_topic(item);
-    uint64_t group_id;
-    if (topic == NULL && r->header.api_version >= OLDEST_WITH_IDS)
-        return KAFKA_ERR_UNKNOWN_TOPIC_ID;
-    return kafka_find_leader(r->server, topic, item->asked->partition, item->asked->current_leader_epoch,
-                             partition, &group_id);
-}
-
 /* False: it has changed since the pass looked at it. */
 static bool watch(struct fetch_item *item)
 {
     struct partition *partition;
-    if (find_partition(item, &partition) != KAFKA_ERR_NONE ||
+    if (kafka_fetch_find(item, &partition) != KAFKA_ERR_NONE ||
         partition_high_watermark(partition) != item->answer->high_watermark)
         return false;
     item->watching = partition_watch(partition, &item->watcher, on_moved) == 0;
@@ -171,7 +92,7 @@ static bool watch(struct fetch_item *item)
 
 static void wait(struct fetch_call *call)
 {
-    drop_pieces(call);
+    kafka_fetch_drop_pieces(call);
     for (unsigned i = 0; i < call->count; i++) {
         if (!watch(&call->items[i])) {
             env_defer(call->request->server->env, &call->look, on_look);
@@ -184,140 +105,26 @@ static void on_deadline(struct env_timer *timer)
 {
     struct fetch_call *call = container_of(timer, struct fetch_call, deadline);
     call->expired = true;
-    if (call->reading)
+    if (call->reading > 0)
         return;
-    stop_waiting(call);
-    pass(call);
+    read_all(call);
 }
 
 /* ---- reading ---- */
 
-static void end_pass(struct fetch_call *call)
+static void read_all(struct fetch_call *call)
+{
+    stop_waiting(call);
+    kafka_fetch_read(call);
+}
+
+void kafka_fetch_has_read(struct fetch_call *call)
 {
     bool gone = call->request->connection == NULL;
-    if (gone || call->expired || call->failed || call->size >= call->min_bytes)
+    if (gone || call->expired || call->failed || call->full || call->size >= call->min_bytes)
         answer(call);
     else
         wait(call);
-}
-
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* What the next read may bring, 0: the answer is full. */
-static size_t room(const struct fetch_call *call)
-{
-    const struct server *s = call->request->server;
-    const struct fetch_item *item = &call->items[call->at];
-    size_t in_partition = (size_t)item->answer->records.size;
-    size_t partition_max =
-        item->asked->partition_max_bytes > 0 ? (size_t)item->asked->partition_max_bytes : 1;
-    if (call->piece_count >= ANSWER_MAX_PIECES || call->size >= call->max_bytes ||
-        in_partition >= partition_max)
-        return 0;
-    size_t left = min_size(call->max_bytes - call->size, partition_max - in_partition);
-    bool tight = server_is_full(s) || s->kafka->reading_bytes + left > s->config->clients_bytes / 2;
-    if (!tight)
-        return left;
-    return call->size >= ANSWER_SMALL_BYTES ? 0 : min_size(left, ANSWER_SMALL_BYTES - call->size);
-}
-
-static void next_item(struct fetch_call *call)
-{
-    call->at++;
-    if (call->at < call->count)
-        call->offset = call->items[call->at].asked->fetch_offset;
-}
-
-static void fail_item(struct fetch_call *call, int16_t error)
-{
-    struct fetch_item *item = &call->items[call->at];
-    if (item->answer->records.size > 0)
-        return; /* what has been read is worth more; the error comes again */
-    item->answer->error_code = error;
-    call->failed = true;
-}
-
-static void on_read(struct fetch_req *fetch, int status)
-{
-    struct fetch_call *call = fetch->data;
-    struct fetch_item *item = &call->items[call->at];
-    call->reading = false;
-    call->request->server->kafka->reading_bytes -= call->reserved_bytes;
-    if (status != 0) {
-        fail_item(call, kafka_error_from(status));
-        next_item(call);
-    } else {
-        add_pieces(call, &fetch->read);
-        item->answer->records.size += (int32_t)fetch->read.size;
-        if (fetch->read.n == 0 || fetch->read.next_offset <= call->offset)
-            next_item(call);
-        else
-            call->offset = fetch->read.next_offset;
-    }
-    read_on(call);
-}
-
-static int16_t look(struct fetch_item *item, struct partition **partition)
-{
-    int64_t offset = item->call->offset;
-    int16_t error = find_partition(item, partition);
-    if (error != KAFKA_ERR_NONE)
-        return error;
-    item->answer->high_watermark = partition_high_watermark(*partition);
-    item->answer->last_stable_offset = item->answer->high_watermark;
-    item->answer->log_start_offset = partition_start_offset(*partition);
-    bool inside = offset >= item->answer->log_start_offset && offset <= partition_end_offset(*partition);
-    return inside ? KAFKA_ERR_NONE : KAFKA_ERR_OFFSET_OUT_OF_RANGE;
-}
-
-/* True: a read has been submitted. */
-static bool read_item(struct fetch_call *call)
-{
-    struct fetch_item *item = &call->items[call->at];
-    struct partition *partition;
-    int16_t error = look(item, &partition);
-    size_t max_bytes = error == KAFKA_ERR_NONE ? room(call) : 0;
-    if (error != KAFKA_ERR_NONE)
-        fail_item(call, error);
-    if (max_bytes == 0 || call->offset >= item->answer->high_watermark)
-        return false;
-    call->reading = true;
-    call->reserved_bytes = max_bytes;
-    call->request->server->kafka->reading_bytes += max_bytes;
-    call->fetch.data = call;
-    partition_fetch(partition, &call->fetch, call->offset, max_bytes, 0, 0, on_read);
-    return true;
-}
-
-static void read_on(struct fetch_call *call)
-{
-    while (call->at < call->count && call->request->connection != NULL) {
-        if (read_item(call))
-            return;
-        next_item(call);
-    }
-    end_pass(call);
-}
-
-static void pass(struct fetch_call *call)
-{
-    drop_pieces(call);
-    call->failed = false;
-    for (unsigned i = 0; i < call->count; i++) {
-        struct kafka_fetch_response_partition *p = call->items[i].answer;
-        *p = kafka_fetch_response_partition_default;
-        p->partition_index = call->items[i].asked->partition;
-        p->high_watermark = -1;
-        p->records = (struct kafka_bytes){NULL, 0};
-        p->aborted_transactions.count = KAFKA_NULL;
-    }
-    call->at = 0;
-    if (call->count > 0)
-        call->offset = call->items[0].asked->fetch_offset;
-    read_on(call);
 }
 
 /* ---- the request ---- */
@@ -325,19 +132,17 @@ static void pass(struct fetch_call *call)
 static void on_gone(struct kafka_request *r)
 {
     struct fetch_call *call = r->state;
-    if (call->reading) {
-        partition_fetch_cancel(&call->fetch);
-        return;
-    }
-    drop_pieces(call);
-    answer(call);
+    if (call->reading > 0)
+        kafka_fetch_cancel_reads(call);
+    else
+        answer(call);
 }
 
 static void on_end_wait(struct kafka_request *r)
 {
     struct fetch_call *call = r->state;
     call->expired = true;
-    if (!call->reading)
+    if (call->reading == 0)
         answer(call);
 }
 
@@ -377,6 +182,11 @@ static unsigned count_items(const struct kafka_fetch_request *m)
     return count;
 }
 
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 static void refuse_session(struct kafka_request *r)
 {
     struct kafka_fetch_response response = kafka_fetch_response_default;
@@ -387,8 +197,9 @@ static void refuse_session(struct kafka_request *r)
 static void set_limits(struct fetch_call *call, const struct kafka_fetch_request *m)
 {
     size_t max_bytes = m->max_bytes > 0 ? (size_t)m->max_bytes : 1;
+    size_t min_bytes = m->min_bytes > 0 ? (size_t)m->min_bytes : 0;
     call->max_bytes = min_size(max_bytes, ANSWER_MAX_BYTES);
-    call->min_bytes = min_size(m->min_bytes > 0 ? (size_t)m->min_bytes : 0, call->max_bytes);
+    call->min_bytes = min_size(min_bytes, call->max_bytes);
     kafka_request_charge(call->request, min_size(call->max_bytes, FETCH_MAX_CHARGE));
 }
 
@@ -407,6 +218,7 @@ void kafka_fetch(struct kafka_request *r)
     struct fetch_call *call = kafka_request_state(r, sizeof(*call) + count * sizeof(call->items[0]));
     call->request = r;
     call->count = count;
+    queue_init(&call->reads);
     if (!prepare(call, m)) {
         kafka_refuse_too_large(r);
         return;
@@ -420,5 +232,5 @@ void kafka_fetch(struct kafka_request *r)
     } else {
         call->expired = true;
     }
-    pass(call);
+    kafka_fetch_read(call);
 }

@@ -21,7 +21,6 @@ struct kafka_front {
     struct bytes scratch; /* where answers are encoded */
     uint64_t requests[KAFKA_KEYS];
     uint64_t malformed;
-    size_t reading_bytes;        /* that fetches may bring into memory right now */
     struct histogram produce_ns; /* request read to answer queued */
     struct histogram fetch_ns;
     struct kafka_front_metrics *registered;

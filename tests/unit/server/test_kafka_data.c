@@ -21,6 +21,7 @@ static struct kafka_client client;
 static void no_delay(struct node_config *config)
 {
     config->group_initial_delay_ms = 0;
+    config->cache_bytes = 64 * 1024; /* what is older is read from files */
 }
 
 static int setup(void **state)
@@ -219,6 +220,68 @@ static void records_come_back(void **state)
     assert_int_equal(p->error_code, KAFKA_ERR_OFFSET_OUT_OF_RANGE);
 }
 
+enum { MANY = 6, MANY_RECORDS = 5000 };
+
+/* Asks for all the topics, the last first, and for one in between that does not exist. */
+static void fetch_many(char names[][16], int32_t max_bytes, struct kafka_fetch_response *response)
+{
+    struct kafka_fetch_request request = kafka_fetch_request_default;
+    struct kafka_fetch_request_topic topics[MANY + 1];
+    struct kafka_fetch_request_partition partition = kafka_fetch_request_partition_default;
+    partition.partition_max_bytes = 1 << 20;
+    for (unsigned i = 0; i <= MANY; i++) {
+        topics[i] = kafka_fetch_request_topic_default;
+        topics[i].topic = kafka_string_of(i == MANY ? "nowhere" : names[MANY - 1 - i]);
+        SET_ITEMS(topics[i].partitions, &partition, 1);
+    }
+    SET_ITEMS(request.topics, topics, MANY + 1);
+    request.min_bytes = 1;
+    request.max_bytes = max_bytes;
+    request.max_wait_ms = 10000;
+    wait_fetch(kafka_client_send(&client, KAFKA_API_FETCH, 11, &request), 11, response);
+    assert_int_equal(response->responses.count, MANY + 1);
+}
+
+/* Returns how many records there are, of batches that follow each other. */
+static int64_t count_records(const struct kafka_fetch_response_partition *p)
+{
+    struct batch_header header;
+    int64_t count = 0;
+    for (int32_t at = 0; at < p->records.size; at += (int32_t)header.size) {
+        const unsigned char *data = p->records.data + at;
+        assert_int_equal(batch_header_decode(data, (size_t)(p->records.size - at), 1 << 20, &header), 0);
+        assert_int_equal(header.base_offset, count);
+        assert_true(batch_crc_ok(data, &header));
+        count = batch_next_offset(&header);
+    }
+    return count;
+}
+
+/* Read at once, from files and from memory, each gets its own records and all stay in their order. */
+static void many_partitions_in_one_answer(void **state)
+{
+    (void)state;
+    char names[MANY][16];
+    struct kafka_fetch_response response;
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(names[i], sizeof(names[i]), "many-%u", i);
+        need_topic(names[i]);
+        assert_int_equal(produce_some(names[i], MANY_RECORDS + i).error, KAFKA_ERR_NONE);
+        assert_int_equal(produce_some(names[i], MANY_RECORDS).error, KAFKA_ERR_NONE);
+    }
+    fetch_many(names, 8 << 20, &response);
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(count_records(&response.responses.items[i].partitions.items[0]),
+                         2 * MANY_RECORDS + MANY - 1 - i);
+    assert_int_equal(response.responses.items[MANY].partitions.items[0].error_code,
+                     KAFKA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    fetch_many(names, 1, &response); /* the first batch of the first one, although it is larger */
+    assert_int_equal(count_records(&response.responses.items[0].partitions.items[0]),
+                     MANY_RECORDS + MANY - 1);
+    for (unsigned i = 1; i < MANY; i++)
+        assert_int_equal(response.responses.items[i].partitions.items[0].records.size, 0);
+}
+
 static void a_waiting_fetch_hears_of_new_records(void **state)
 {
     (void)state;
@@ -410,6 +473,7 @@ int main(void)
         cmocka_unit_test(what_is_no_request_closes_the_connection),
         cmocka_unit_test(answers_come_in_the_order_of_the_requests),
         cmocka_unit_test(records_come_back),
+        cmocka_unit_test(many_partitions_in_one_answer),
         cmocka_unit_test(a_waiting_fetch_hears_of_new_records),
         cmocka_unit_test(bad_batches_are_refused),
         cmocka_unit_test(idempotent_producers_repeat),
