@@ -1,6 +1,6 @@
 /* AlterConfigs, which replaces all settings of a topic, and IncrementalAlterConfigs, which changes those that
  * it names. */
-#include "node/server/kafka/admin_call.h"
+#include "node/server/kafka/config_change.h"
 #include "node/server/kafka/config_view.h"
 #include "node/server/kafka/dispatch.h"
 #include "node/server/kafka/lookup.h"
@@ -52,38 +52,12 @@ static void fill_results(struct admin_call *call)
     }
 }
 
-static struct cluster_config_entry *entries_new(struct admin_item *item, size_t count)
+static void alter(const struct config_change *c, bool only_check)
 {
-    struct cluster_config_entry *entries = arena_alloc(&item->call->request->arena, count * sizeof(*entries));
-    if (entries == NULL)
-        admin_refuse(item, KAFKA_ERR_INVALID_REQUEST, "too many settings in one request");
-    return entries;
-}
-
-/* `is_reset`: back to the default. False when the item has been refused. */
-static bool entry_set(struct admin_item *item, struct cluster_config_entry *entry, struct kafka_string name,
-                      struct kafka_string value, bool is_reset)
-{
-    struct kafka_request *r = item->call->request;
-    if (!is_reset && kafka_string_is_null(value)) {
-        admin_refuse(item, KAFKA_ERR_INVALID_CONFIG, "a setting is given no value");
-        return false;
-    }
-    entry->name = kafka_request_text(r, name);
-    entry->value = is_reset ? NULL : kafka_request_text(r, value);
-    if (entry->name == NULL || (!is_reset && entry->value == NULL)) {
-        admin_refuse(item, KAFKA_ERR_INVALID_CONFIG, "a setting cannot be read");
-        return false;
-    }
-    return true;
-}
-
-static void alter(struct admin_item *item, bool only_check, const struct cluster_config_entry *entries,
-                  size_t count)
-{
+    struct admin_item *item = c->item;
     item->op.only_check = only_check;
-    cluster_alter_topic(item->call->request->server->cluster, &item->op, item->name, 0, entries, count, 0,
-                        admin_item_done);
+    cluster_alter_topic(item->call->request->server->cluster, &item->op, item->name, 0, c->entries, c->count,
+                        0, admin_item_done);
 }
 
 /* ---- AlterConfigs ---- */
@@ -97,18 +71,14 @@ static bool names(const struct kafka_alter_configs_request_resource *asked, cons
 }
 
 /* What the topic has and the request does not name goes. */
-static size_t add_resets(const struct kafka_alter_configs_request_resource *asked,
-                         const struct topic_meta *topic, struct kafka_request *r,
-                         struct cluster_config_entry *entries)
+static bool reset_others(struct config_change *c, const struct kafka_alter_configs_request_resource *asked,
+                         const struct topic_meta *topic)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < topic->config_count; i++)
-        if (!names(asked, topic->config_names[i])) {
-            const char *name = kafka_request_text(r, kafka_string_of(topic->config_names[i]));
-            if (name != NULL)
-                entries[count++] = (struct cluster_config_entry){name, NULL};
-        }
-    return count;
+    bool fits = true;
+    for (size_t i = 0; i < topic->config_count && fits; i++)
+        if (!names(asked, topic->config_names[i]))
+            fits = config_change_reset(c, kafka_string_of(topic->config_names[i]));
+    return fits;
 }
 
 static void begin_replacing(struct admin_item *item, size_t index)
@@ -117,17 +87,13 @@ static void begin_replacing(struct admin_item *item, size_t index)
     const struct kafka_alter_configs_request *m = r->message;
     const struct kafka_alter_configs_request_resource *asked = &m->resources.items[index];
     const struct topic_meta *topic = metadata_topic(cluster_metadata(r->server->cluster), item->name);
-    size_t own = topic != NULL ? topic->config_count : 0, count = 0;
-    struct cluster_config_entry *entries = entries_new(item, (size_t)asked->configs.count + own);
-    if (entries == NULL)
-        return;
-    for (int32_t i = 0; i < asked->configs.count; i++)
-        if (!entry_set(item, &entries[count++], asked->configs.items[i].name, asked->configs.items[i].value,
-                       false))
-            return;
-    if (topic != NULL)
-        count += add_resets(asked, topic, r, entries + count);
-    alter(item, m->validate_only, entries, count);
+    size_t own = topic != NULL ? topic->config_count : 0;
+    struct config_change c;
+    bool fits = config_change_init(&c, item, (size_t)asked->configs.count + own);
+    for (int32_t i = 0; i < asked->configs.count && fits; i++)
+        fits = config_change_set(&c, asked->configs.items[i].name, asked->configs.items[i].value);
+    if (fits && (topic == NULL || reset_others(&c, asked, topic)))
+        alter(&c, m->validate_only);
 }
 
 static void answer_replaced(struct admin_call *call)
@@ -153,24 +119,31 @@ void kafka_alter_configs(struct kafka_request *r)
 
 /* ---- IncrementalAlterConfigs ---- */
 
+static bool change(struct config_change *c,
+                   const struct kafka_incremental_alter_configs_request_config *asked)
+{
+    switch (asked->config_operation) {
+    case CONFIG_SET:
+        return config_change_set(c, asked->name, asked->value);
+    case CONFIG_DELETE:
+        return config_change_reset(c, asked->name);
+    default:
+        admin_refuse(c->item, KAFKA_ERR_INVALID_CONFIG,
+                     "no setting is a list that can be added to or taken from");
+        return false;
+    }
+}
+
 static void begin_changing(struct admin_item *item, size_t index)
 {
     const struct kafka_incremental_alter_configs_request *m = item->call->request->message;
     const struct kafka_incremental_alter_configs_request_resource *asked = &m->resources.items[index];
-    struct cluster_config_entry *entries = entries_new(item, (size_t)asked->configs.count);
-    if (entries == NULL)
-        return;
-    for (int32_t i = 0; i < asked->configs.count; i++) {
-        const struct kafka_incremental_alter_configs_request_config *c = &asked->configs.items[i];
-        if (c->config_operation != CONFIG_SET && c->config_operation != CONFIG_DELETE) {
-            admin_refuse(item, KAFKA_ERR_INVALID_CONFIG,
-                         "no setting is a list that can be added to or taken from");
-            return;
-        }
-        if (!entry_set(item, &entries[i], c->name, c->value, c->config_operation == CONFIG_DELETE))
-            return;
-    }
-    alter(item, m->validate_only, entries, (size_t)asked->configs.count);
+    struct config_change c;
+    bool fits = config_change_init(&c, item, (size_t)asked->configs.count);
+    for (int32_t i = 0; i < asked->configs.count && fits; i++)
+        fits = change(&c, &asked->configs.items[i]);
+    if (fits)
+        alter(&c, m->validate_only);
 }
 
 static void answer_changed(struct admin_call *call)

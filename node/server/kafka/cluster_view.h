@@ -16,6 +16,21 @@ struct kafka_partition_view {
     int32_t offline_count;
 };
 
+/* Into what a response has for a partition: the fields have the same names wherever there are any. */
+#define KAFKA_SHOW_PARTITION(p, meta, view)                                                                  \
+    do {                                                                                                     \
+        (p)->error_code = (view)->error;                                                                     \
+        (p)->partition_index = (int32_t)(meta)->index;                                                       \
+        (p)->leader_id = (view)->leader_id;                                                                  \
+        (p)->leader_epoch = (view)->leader_epoch;                                                            \
+        (p)->replica_nodes.items = (view)->replicas;                                                         \
+        (p)->replica_nodes.count = (view)->replica_count;                                                    \
+        (p)->isr_nodes.items = (view)->in_sync;                                                              \
+        (p)->isr_nodes.count = (view)->in_sync_count;                                                        \
+        (p)->offline_replicas.items = (view)->offline;                                                       \
+        (p)->offline_replicas.count = (view)->offline_count;                                                 \
+    } while (0)
+
 /* False when the arena is full. */
 bool kafka_partition_view(struct kafka_request *r, const struct partition_meta *meta,
                           struct kafka_partition_view *view);

@@ -1,5 +1,5 @@
 /* CreateTopics: the controller checks and places; the answer waits until the partitions have leaders. */
-#include "node/server/kafka/admin_call.h"
+#include "node/server/kafka/config_change.h"
 #include "node/server/kafka/config_view.h"
 #include "node/server/kafka/dispatch.h"
 #include "proto/error.h"
@@ -25,37 +25,22 @@ static void check_numbers(struct admin_item *item, const struct kafka_create_top
         admin_refuse(item, KAFKA_ERR_INVALID_REPLICATION_FACTOR, error_text(ERR_INVALID_REPLICATION));
 }
 
-/* NULL when the item has been refused. */
-static struct cluster_config_entry *config_entries(struct admin_item *item,
-                                                   const struct kafka_create_topics_request_topic *asked)
-{
-    struct kafka_request *r = item->call->request;
-    struct cluster_config_entry *entries =
-        arena_alloc(&r->arena, (size_t)asked->configs.count * sizeof(*entries));
-    for (int32_t i = 0; i < asked->configs.count && entries != NULL; i++) {
-        entries[i].name = kafka_request_text(r, asked->configs.items[i].name);
-        entries[i].value = kafka_request_text(r, asked->configs.items[i].value);
-        if (entries[i].name == NULL || entries[i].value == NULL)
-            entries = NULL;
-    }
-    if (entries == NULL)
-        admin_refuse(item, KAFKA_ERR_INVALID_CONFIG, "a setting cannot be read");
-    return entries;
-}
-
 static void begin(struct admin_item *item, size_t index)
 {
     struct admin_call *call = item->call;
     const struct kafka_create_topics_request *m = message_of(call);
     const struct kafka_create_topics_request_topic *asked = &m->topics.items[index];
-    struct cluster_config_entry *entries = config_entries(item, asked);
-    if (entries == NULL)
+    struct config_change c;
+    bool fits = config_change_init(&c, item, (size_t)asked->configs.count);
+    for (int32_t i = 0; i < asked->configs.count && fits; i++)
+        fits = config_change_set(&c, asked->configs.items[i].name, asked->configs.items[i].value);
+    if (!fits)
         return;
     uint32_t partitions = asked->num_partitions == BY_DEFAULT ? 0 : (uint32_t)asked->num_partitions;
     uint32_t replicas = asked->replication_factor == BY_DEFAULT ? 0 : (uint32_t)asked->replication_factor;
     item->op.only_check = m->validate_only;
-    cluster_create_topic(call->request->server->cluster, &item->op, item->name, partitions, replicas, entries,
-                         (size_t)asked->configs.count, admin_timeout_ms(m->timeout_ms), admin_item_done);
+    cluster_create_topic(call->request->server->cluster, &item->op, item->name, partitions, replicas,
+                         c.entries, c.count, admin_timeout_ms(m->timeout_ms), admin_item_done);
 }
 
 /* ---- answering ---- */

@@ -72,16 +72,7 @@ static bool fill_partition(struct description *d, const struct partition_meta *m
     struct kafka_partition_view view;
     if (!kafka_partition_view(d->request, meta, &view))
         return false;
-    p->error_code = view.error;
-    p->partition_index = (int32_t)meta->index;
-    p->leader_id = view.leader_id;
-    p->leader_epoch = view.leader_epoch;
-    p->replica_nodes.items = view.replicas;
-    p->replica_nodes.count = view.replica_count;
-    p->isr_nodes.items = view.in_sync;
-    p->isr_nodes.count = view.in_sync_count;
-    p->offline_replicas.items = view.offline;
-    p->offline_replicas.count = view.offline_count;
+    KAFKA_SHOW_PARTITION(p, meta, &view);
     /* Who may lead without losing records is Raft's business; clients want lists, not nulls. */
     p->eligible_leader_replicas.count = 0;
     p->last_known_elr.count = 0;
@@ -120,9 +111,7 @@ static void fill_topic(struct description *d, struct kafka_string name)
     const struct topic_meta *topic = kafka_topic_by_name(r->server, name);
     t->name = name;
     if (topic == NULL) {
-        const char *text = kafka_request_text(r, name);
-        bool possible = text != NULL && topic_name_check(text) == 0;
-        t->error_code = possible ? kafka_unknown_topic(r->server) : KAFKA_ERR_INVALID_TOPIC_EXCEPTION;
+        t->error_code = kafka_missing_topic(r, name);
         return;
     }
     bool goes_on = d->from != NULL && compare(d->from->topic_name, name) == 0 && d->from->partition_index > 0;

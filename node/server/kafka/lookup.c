@@ -32,6 +32,13 @@ int16_t kafka_unknown_topic(const struct server *s)
                                               : KAFKA_ERR_LEADER_NOT_AVAILABLE;
 }
 
+int16_t kafka_missing_topic(struct kafka_request *r, struct kafka_string name)
+{
+    const char *text = kafka_request_text(r, name);
+    bool possible = text != NULL && topic_name_check(text) == 0;
+    return possible ? kafka_unknown_topic(r->server) : KAFKA_ERR_INVALID_TOPIC_EXCEPTION;
+}
+
 static int16_t check_epoch(int32_t expected, int32_t actual)
 {
     if (expected < 0 || expected == actual)

@@ -17,6 +17,8 @@ int16_t kafka_find_leader(const struct server *s, const struct topic_meta *topic
 /* What to say of a topic or partition that is not in this node's tables, which may be behind the cluster's.
  */
 int16_t kafka_unknown_topic(const struct server *s);
+/* The same, where the name may be one that no topic can have. */
+int16_t kafka_missing_topic(struct kafka_request *r, struct kafka_string name);
 
 /* Kafka's code for an error of ours (proto/error.h) from a group's coordinator: there it is the group that
  * has moved, not a partition. */

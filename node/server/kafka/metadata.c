@@ -76,16 +76,7 @@ static bool fill_partition(struct metadata_call *call, const struct partition_me
     struct kafka_partition_view view;
     if (!kafka_partition_view(call->request, meta, &view))
         return false;
-    p->error_code = view.error;
-    p->partition_index = (int32_t)meta->index;
-    p->leader_id = view.leader_id;
-    p->leader_epoch = view.leader_epoch;
-    p->replica_nodes.items = view.replicas;
-    p->replica_nodes.count = view.replica_count;
-    p->isr_nodes.items = view.in_sync;
-    p->isr_nodes.count = view.in_sync_count;
-    p->offline_replicas.items = view.offline;
-    p->offline_replicas.count = view.offline_count;
+    KAFKA_SHOW_PARTITION(p, meta, &view);
     return true;
 }
 
@@ -134,11 +125,9 @@ static int16_t creation_error(const struct metadata_call *call, struct kafka_str
 
 static int16_t missing_error(struct metadata_call *call, struct kafka_string name)
 {
-    const char *text = kafka_request_text(call->request, name);
-    if (text == NULL || topic_name_check(text) != 0)
-        return KAFKA_ERR_INVALID_TOPIC_EXCEPTION;
-    int16_t error = creation_error(call, name);
-    return error != KAFKA_ERR_NONE ? error : kafka_unknown_topic(call->request->server);
+    int16_t error = kafka_missing_topic(call->request, name);
+    int16_t creation = creation_error(call, name);
+    return error != KAFKA_ERR_INVALID_TOPIC_EXCEPTION && creation != KAFKA_ERR_NONE ? creation : error;
 }
 
 static void answer_topic(struct metadata_call *call, const struct kafka_metadata_request_topic *asked,

@@ -282,6 +282,26 @@ static void test_settings_change_one_by_one(void **state)
     assert_int_equal(change("nowhere", "retention.ms", 0, "1", false), KAFKA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
 }
 
+/* What admin tools send and what is done here anyway is accepted, and not stored; the opposite is refused. */
+static void test_settings_without_effect(void **state)
+{
+    (void)state;
+    assert_int_equal(create("harmless", 1), 0);
+    assert_int_equal(change("harmless", "flush.messages", 0, "1", false), 0);
+    assert_int_equal(change("harmless", "flush.messages", 1, NULL, false), 0);
+    assert_int_equal(change("harmless", "flush.messages", 0, "a b", false), KAFKA_ERR_INVALID_CONFIG);
+    assert_int_equal(change("harmless", "unclean.leader.election.enable", 0, "false", false), 0);
+    assert_int_equal(change("harmless", "unclean.leader.election.enable", 0, "true", false),
+                     KAFKA_ERR_INVALID_CONFIG);
+    assert_int_equal(
+        change("harmless", "message.timestamp.difference.max.ms", 0, "9223372036854775807", true), 0);
+    assert_int_equal(change("harmless", "message.timestamp.difference.max.ms", 0, "1000", true),
+                     KAFKA_ERR_INVALID_CONFIG);
+    assert_int_equal(change("harmless", "flush.nothing", 0, "1", false), KAFKA_ERR_INVALID_CONFIG);
+    assert_setting("harmless", "retention.ms", "604800000", 5);
+    assert_int_equal(delete_by_name(6, "harmless"), 0);
+}
+
 /* AlterConfigs says all that is to be set; the rest goes back to its default. */
 static void test_settings_are_replaced(void **state)
 {
@@ -644,6 +664,7 @@ int main(void)
         cmocka_unit_test(test_topics_are_deleted_by_id),
         cmocka_unit_test(test_topics_grow),
         cmocka_unit_test(test_settings_change_one_by_one),
+        cmocka_unit_test(test_settings_without_effect),
         cmocka_unit_test(test_settings_are_replaced),
         cmocka_unit_test(test_settings_of_nodes_and_others),
         cmocka_unit_test(test_cluster_is_described),
