@@ -41,7 +41,7 @@ static int commit_and_wait(struct flotilla_consumer *consumer, struct core_commi
     commit->timeout_ns = client_timeout_ns(timeout_ms);
     commit->cb = on_commit_end;
     commit->data = &waiter;
-    driver_call(consumer->client->driver, start_commit, commit);
+    driver_post(consumer->client->driver, start_commit, commit); /* one wait, not two */
     int rc = client_waiter_wait(&waiter, error, error_size);
     client_waiter_close(&waiter);
     return rc;
@@ -70,13 +70,13 @@ int flotilla_consumer_commit_offset(struct flotilla_consumer *consumer, const ch
     if (rc == 0 && (partition < 0 || offset < 0))
         rc = client_error(error, error_size, ERR_INVALID_ARGUMENT, "%s: a negative partition or offset",
                           topic);
-    if (rc == 0 && metadata != NULL && strlen(metadata) >= sizeof(commit.metadata))
-        rc = client_error(error, error_size, ERR_TOO_LARGE, "%s: metadata of more than %zu bytes", topic,
-                          sizeof(commit.metadata) - 1);
+    if (rc == 0 && metadata != NULL && strlen(metadata) >= CORE_METADATA_SIZE)
+        rc = client_error(error, error_size, ERR_TOO_LARGE, "%s: metadata of more than %d bytes", topic,
+                          CORE_METADATA_SIZE - 1);
     if (rc != 0)
         return rc;
     snprintf(commit.topic, sizeof(commit.topic), "%s", topic);
-    snprintf(commit.metadata, sizeof(commit.metadata), "%s", metadata != NULL ? metadata : "");
+    commit.metadata = metadata;
     return commit_and_wait(consumer, &commit, timeout_ms, error, error_size);
 }
 

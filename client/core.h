@@ -164,7 +164,7 @@ struct core_commit {
     char topic[CORE_TOPIC_SIZE]; /* "": everything that is finished; else one explicit offset */
     int32_t partition;
     int64_t offset;
-    char metadata[CORE_METADATA_SIZE]; /* of an explicit offset */
+    const char *metadata; /* of an explicit offset; NULL: none. Copied */
     uint64_t timeout_ns;
     void (*cb)(void *data, int status, const char *message);
     void *data;

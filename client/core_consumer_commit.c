@@ -12,6 +12,7 @@ struct core_commit_entry {
 /* A commit under way; may outlive its consumer. */
 struct core_commit_run {
     struct core_commit commit;
+    char *metadata; /* of the explicit one, or NULL */
     char group[OPTION_TEXT_SIZE];
     char member_id[CORE_MEMBER_ID_SIZE]; /* "": no member */
     int64_t member_epoch;
@@ -39,7 +40,7 @@ static void pack_commit(void *data, const uint8_t *topic_id, struct bytes *out)
         offsets[i].partition = entry->partition;
         offsets[i].offset = entry->offset;
         offsets[i].leader_epoch = -1;
-        offsets[i].metadata = run->is_explicit ? run->commit.metadata : (char[]){""};
+        offsets[i].metadata = run->metadata != NULL ? run->metadata : (char[]){""};
         pointers[i] = &offsets[i];
     }
     if (run->commit.consumer != NULL)
@@ -65,6 +66,7 @@ static void run_end(struct core_commit_run *run, int status, const char *message
 {
     run_tell(run, status, message);
     free(run->entries);
+    free(run->metadata);
     free(run);
 }
 
@@ -143,6 +145,7 @@ static struct core_commit_run *run_create(struct core_consumer *consumer, const 
 
     run->commit = *commit;
     run->commit.consumer = consumer;
+    run->metadata = (char *)(uintptr_t)commit->metadata; /* the copy's is the run's from now on */
     memcpy(run->group, consumer->settings.group, sizeof(run->group));
     snprintf(run->member_id, sizeof(run->member_id), "%s", core_member_id(consumer->member));
     if (commit->topic[0] != '\0')
@@ -184,6 +187,11 @@ void core_consumer_commit_start(struct core_consumer *consumer, const struct cor
 
     *copy = *commit;
     copy->next = NULL;
+    copy->metadata = NULL;
+    if (commit->metadata != NULL) {
+        size_t size = strlen(commit->metadata) + 1;
+        copy->metadata = memcpy(core_alloc(size), commit->metadata, size);
+    }
     *consumer->commits_end = copy;
     consumer->commits_end = &copy->next;
     commits_next(consumer);
@@ -207,6 +215,7 @@ void core_consumer_commits_cancel(struct core_consumer *consumer)
     while ((commit = commits_pop(consumer)) != NULL) {
         if (commit->cb != NULL)
             commit->cb(commit->data, ERR_CANCELED, "the consumer was destroyed");
+        free((void *)(uintptr_t)commit->metadata);
         free(commit);
     }
 }
