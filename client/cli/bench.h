@@ -7,26 +7,26 @@
 #include "client/cli/guard.h"
 #include "client/cli/local.h"
 
-/* One line of the report. `ratio` is 0 when there is nothing to compare with. */
+/* One line of the report. */
 struct bench_figure {
     char name[96];
-    double figure;
+    double figure; /* NAN: this machine does not tell */
     const char *unit;
-    double ratio;
+    double ratio; /* of the figure to what `against` names, when it names something */
     char against[64];
     char target[32]; /* "<= 2.5", or "" */
     int met;         /* 1 yes, 0 no, -1 no target */
 };
 
 struct bench_report {
-    struct bench_figure figures[64];
+    struct bench_figure figures[128];
     size_t count;
 };
 
 struct bench_figure *bench_add(struct bench_report *r, double figure, const char *unit, const char *name, ...)
     __attribute__((format(printf, 4, 5)));
 void bench_against(struct bench_figure *f, double ratio, const char *against);
-/* Marks a target of the figure's ratio, or of the figure itself when it has none. */
+/* Marks a target of the figure's ratio; or of the figure itself when it has none, which is its ratio then. */
 void bench_target_at_most(struct bench_figure *f, double bound);
 void bench_target_at_least(struct bench_figure *f, double bound);
 /* A table, or one line of JSON a figure. */
@@ -78,11 +78,29 @@ struct bench_cluster {
 bool bench_cluster_open(struct bench_cluster *b, const struct cli_command *command,
                         const struct cli_target *target);
 void bench_cluster_close(struct bench_cluster *b);
+/* Where the scratch cluster's files are, or would be. */
+const char *bench_disk_directory(const struct bench_cluster *b);
+/* Measures that disk once more; the best of what was seen stays in b->disk. */
+bool bench_look_at_disk(struct bench_cluster *b);
 /* Creates a topic of its own for one measurement; the name goes into `name`. */
 bool bench_topic(struct bench_cluster *b, const char *purpose, uint32_t partitions, char *name, size_t size);
 /* Processor time that a scratch cluster's nodes have used; 0 for another cluster. */
 double bench_server_cpu_seconds(const struct bench_cluster *b);
 double bench_client_cpu_seconds(void);
+
+/* What the nodes of a scratch cluster do, as the kernel counts it. */
+enum bench_event { BENCH_INSTRUCTIONS, BENCH_SYSTEM_CALLS, BENCH_SWITCHES, BENCH_EVENTS };
+enum { BENCH_WORK_FILES = 512 };
+struct bench_work {
+    double count[BENCH_EVENTS]; /* after bench_work_end; NAN: the kernel does not tell */
+    unsigned files;             /* private */
+    int file[BENCH_WORK_FILES];
+    enum bench_event event[BENCH_WORK_FILES];
+};
+void bench_work_begin(struct bench_work *w, const struct bench_cluster *b);
+void bench_work_end(struct bench_work *w);
+void bench_report_work(struct bench_report *r, const double count[BENCH_EVENTS], uint64_t records,
+                       const char *what);
 
 /* ---- the measurements ---- */
 
@@ -95,15 +113,17 @@ struct bench_load {
     uint64_t rate;             /* open loop, records per second; 0: as fast as they are taken */
     const _Atomic bool *until; /* open loop: ends early when this is true; or NULL */
     bool one_in_flight;
+    bool never_wait; /* open loop: a record for which there is no room at once has failed */
 };
 struct bench_load_result {
-    uint64_t records;
+    uint64_t records; /* acknowledged */
     uint64_t failed;
     double seconds;
     double records_per_s;
     double bytes_per_s;
     double server_cpu_seconds; /* of a scratch cluster; 0 otherwise */
     double client_cpu_seconds;
+    double work[BENCH_EVENTS];   /* of a scratch cluster's nodes; NAN: not known */
     struct samples acknowledged; /* from the intended send time, with a rate or one in flight */
     struct samples received;     /* the same to a consumer, with e2e */
     char error[512];
@@ -117,24 +137,31 @@ bool bench_e2e(struct bench_cluster *b, const char *topic, const struct bench_lo
 bool bench_consume(struct bench_cluster *b, const char *topic, struct bench_load_result *result);
 void bench_load_close(struct bench_load_result *result);
 
-/* A node is killed, `bytes` are produced without it, and it is started again. */
-struct bench_catchup_result {
-    struct bench_load_result quiet;
-    struct bench_load_result during;
-    double seconds; /* from the start of the process until all replicas are in sync */
-    char error[512];
-};
-bool bench_catchup(struct bench_cluster *b, const struct bench_load *load, uint64_t bytes,
-                   struct bench_catchup_result *result);
-bool bench_report_catchup(struct bench_cluster *b, struct bench_report *r, const struct bench_load *load,
-                          uint64_t bytes);
+/* Reads a topic from its beginning. */
+struct flotilla_consumer *bench_consumer(struct bench_cluster *b, const char *topic, char *error,
+                                         size_t error_size);
+
+/* The p99 of an open loop beside what disturbs it, against the same loop before: a node that was away catches
+ * up with `bytes`, all of that is read, a topic of many partitions is created. */
+bool bench_disturbances(struct bench_cluster *b, struct bench_report *r, const struct bench_load *load,
+                        uint64_t bytes, uint32_t partitions);
+/* 100,000 records/s for so many seconds, and a worker that takes 10,000. */
+bool bench_flash_sale(struct bench_cluster *b, struct bench_report *r, const struct bench_load *load,
+                      double seconds);
+/* A node with so many bytes of data is started after kill -9 and after a clean stop. */
+bool bench_start(struct bench_cluster *b, struct bench_report *r, const struct bench_load *load,
+                 uint64_t bytes);
+/* Sends the signal (0: it has been) and starts the node when it is gone: how long until all is ready. */
+bool bench_stop_and_start(struct bench_cluster *b, unsigned node, int signal, double *ms);
 
 /* The largest resident set of a scratch cluster's nodes. */
 double bench_resident_mib(const struct bench_cluster *b);
+/* The largest that any of them ever had. */
+double bench_peak_resident_mib(const struct bench_cluster *b);
 /* Start-up, memory, and a topic with so many partitions. */
 bool bench_scale(struct bench_cluster *b, struct bench_report *r, uint32_t partitions);
 
-enum bench_fault { BENCH_KILL, BENCH_PAUSE, BENCH_PLANNED };
+enum bench_fault { BENCH_KILL, BENCH_PAUSE, BENCH_PLANNED, BENCH_DRAIN };
 /* `times` faults on the leader of a one-partition topic of a scratch cluster; the time until the next
  * acknowledged record. */
 bool bench_failover(struct bench_cluster *b, enum bench_fault fault, unsigned times, struct samples *s,

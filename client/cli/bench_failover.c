@@ -103,12 +103,18 @@ static unsigned settled_leader(struct bench_cluster *b, const char *topic)
     return 0;
 }
 
+static bool drain(struct bench_cluster *b, unsigned node, bool on)
+{
+    return flotilla_cluster_drain(b->client, node, on, RECOVER_TIMEOUT_MS, NULL, b->local.error,
+                                  sizeof(b->local.error)) == 0;
+}
+
 static bool strike(struct bench_cluster *b, struct probe *p, enum bench_fault fault, unsigned leader)
 {
     static const int signals[] = {[BENCH_KILL] = SIGKILL, [BENCH_PAUSE] = SIGSTOP, [BENCH_PLANNED] = SIGTERM};
     p->recovered_ns = 0;
     p->longest_gap_ns = 0;
-    bool ok = local_signal(&b->local, leader, signals[fault]);
+    bool ok = fault == BENCH_DRAIN ? drain(b, leader, true) : local_signal(&b->local, leader, signals[fault]);
     p->fault_ns = cli_now_ns();
     return ok;
 }
@@ -127,6 +133,9 @@ static bool repair(struct bench_cluster *b, enum bench_fault fault, unsigned nod
 {
     if (fault == BENCH_PAUSE) {
         return local_signal(&b->local, node, SIGCONT);
+    }
+    if (fault == BENCH_DRAIN) {
+        return drain(b, node, false);
     }
     return local_wait_down(&b->local, node, RECOVER_TIMEOUT_MS) && local_start_node(&b->local, node) &&
            local_wait_ready(&b->local, RECOVER_TIMEOUT_MS);
@@ -148,10 +157,11 @@ static bool one_fault(struct bench_cluster *b, struct probe *p, enum bench_fault
         snprintf(error, error_size, "no acknowledgement within %d s of the fault", RECOVER_TIMEOUT_MS / 1000);
         return false;
     }
-    if (fault == BENCH_PLANNED) {
+    if (fault == BENCH_PLANNED || fault == BENCH_DRAIN) {
         /* The node goes on until its leaderships are handed over: only the longest gap says what a producer
          * felt. */
-        if (!local_wait_down(&b->local, leader, RECOVER_TIMEOUT_MS) || !wait_for_acks(p, SETTLE_ACKS)) {
+        if ((fault == BENCH_PLANNED && !local_wait_down(&b->local, leader, RECOVER_TIMEOUT_MS)) ||
+            !wait_for_acks(p, SETTLE_ACKS)) {
             snprintf(error, error_size, "%s", b->local.error);
             return false;
         }

@@ -13,6 +13,7 @@ struct load_run {
     const struct bench_load *load;
     struct bench_load_result *result;
     _Atomic uint64_t delivered;
+    uint64_t refused; /* with never_wait */
     uint64_t first_ns;
     uint64_t last_ns;
 };
@@ -45,6 +46,9 @@ static struct flotilla_options *load_options(const struct bench_load *load)
     flotilla_options_set(options, "acks", load->acks, NULL, 0);
     if (load->one_in_flight) {
         flotilla_options_set(options, "linger.ms", "0", NULL, 0);
+    }
+    if (load->never_wait) {
+        flotilla_options_set(options, "block.ms", "0", NULL, 0);
     }
     return options;
 }
@@ -79,6 +83,23 @@ static void wait_until(uint64_t due_ns)
     }
 }
 
+/* With block.ms=0 a producer that would have to wait is refused instead. Only the first record may wait, for
+ * the topic to be looked up. */
+static int send_or_count(struct load_run *run, struct flotilla_producer *producer, const char *topic,
+                         char *value, uint64_t when_ns, bool is_first)
+{
+    int status = send_record(producer, topic, run->load, value, when_ns);
+    while (is_first && status == FLOTILLA_ERR_OVERLOADED && run->load->never_wait) {
+        cli_sleep_ms(1);
+        status = send_record(producer, topic, run->load, value, when_ns);
+    }
+    if (status == FLOTILLA_ERR_OVERLOADED && run->load->never_wait) {
+        run->refused++;
+        return 0;
+    }
+    return status;
+}
+
 static int send_open_loop(struct load_run *run, struct flotilla_producer *producer, const char *topic,
                           char *value)
 {
@@ -89,7 +110,7 @@ static int send_open_loop(struct load_run *run, struct flotilla_producer *produc
     for (uint64_t i = 0; status == 0 && i < records && (until == NULL || !*until); i++) {
         uint64_t due = begin + (uint64_t)((double)i * 1e9 / (double)run->load->rate);
         wait_until(due);
-        status = send_record(producer, topic, run->load, value, due);
+        status = send_or_count(run, producer, topic, value, due, i == 0);
     }
     return status;
 }
@@ -126,6 +147,7 @@ static bool finish_load(struct load_run *run, struct flotilla_producer *producer
         flotilla_producer_last_error(producer, r->error, sizeof(r->error));
     }
     r->records = run->delivered - r->failed;
+    r->failed += run->refused;
     r->seconds = (double)(run->last_ns - run->first_ns) / 1e9;
     r->records_per_s = r->seconds > 0 ? (double)r->records / r->seconds : 0;
     r->bytes_per_s = r->records_per_s * (double)run->load->record_size;
@@ -147,11 +169,15 @@ bool bench_produce(struct bench_cluster *b, const char *topic, const struct benc
     }
     char *value = record_value(load->record_size);
     double server_cpu = bench_server_cpu_seconds(b), client_cpu = bench_client_cpu_seconds();
+    struct bench_work work;
+    bench_work_begin(&work, b);
     run.first_ns = cli_now_ns();
     status = load->one_in_flight ? send_one_in_flight(&run, producer, topic, value)
              : load->rate != 0   ? send_open_loop(&run, producer, topic, value)
                                  : send_sustained(&run, producer, topic, value);
     bool ok = finish_load(&run, producer, status);
+    bench_work_end(&work);
+    memcpy(result->work, work.count, sizeof(result->work));
     result->server_cpu_seconds = bench_server_cpu_seconds(b) - server_cpu;
     result->client_cpu_seconds = bench_client_cpu_seconds() - client_cpu;
     flotilla_producer_destroy(producer);
@@ -195,15 +221,15 @@ static void *read_until_stopped(void *argument)
     return NULL;
 }
 
-static struct flotilla_consumer *open_consumer(struct bench_cluster *b, const char *topic,
-                                               enum flotilla_start start, char *error, size_t error_size)
+struct flotilla_consumer *bench_consumer(struct bench_cluster *b, const char *topic, char *error,
+                                         size_t error_size)
 {
     struct flotilla_consumer *consumer = NULL;
     struct flotilla_options *options = flotilla_options_create();
     flotilla_options_set(options, "report.end", "true", NULL, 0);
     if (flotilla_consumer_create(&consumer, b->client, options, error, error_size) == 0 &&
-        flotilla_consumer_subscribe(consumer, topic, FLOTILLA_PARTITION_ALL, start, 0, error, error_size) !=
-            0) {
+        flotilla_consumer_subscribe(consumer, topic, FLOTILLA_PARTITION_ALL, FLOTILLA_START_BEGINNING, 0,
+                                    error, error_size) != 0) {
         flotilla_consumer_destroy(consumer);
         consumer = NULL;
     }
@@ -217,7 +243,7 @@ bool bench_e2e(struct bench_cluster *b, const char *topic, const struct bench_lo
     struct samples received = {NULL, 0, 0, false};
     struct reader r = {.received = &received};
     memset(result, 0, sizeof(*result));
-    r.consumer = open_consumer(b, topic, FLOTILLA_START_BEGINNING, result->error, sizeof(result->error));
+    r.consumer = bench_consumer(b, topic, result->error, sizeof(result->error));
     if (r.consumer == NULL || pthread_create(&r.thread, NULL, read_until_stopped, &r) != 0) {
         return false;
     }
@@ -266,8 +292,7 @@ bool bench_consume(struct bench_cluster *b, const char *topic, struct bench_load
     size_t partitions = partition_count(b, topic), ended = 0;
     double server_cpu = bench_server_cpu_seconds(b), client_cpu = bench_client_cpu_seconds();
     uint64_t begin = cli_now_ns(), bytes = 0;
-    struct flotilla_consumer *c =
-        open_consumer(b, topic, FLOTILLA_START_BEGINNING, result->error, sizeof(result->error));
+    struct flotilla_consumer *c = bench_consumer(b, topic, result->error, sizeof(result->error));
     bool ok = c != NULL && partitions > 0;
     bool *at_end = calloc(partitions + 1, sizeof(*at_end));
     while (ok && ended < partitions) {

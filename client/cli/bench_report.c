@@ -1,6 +1,7 @@
 #include "client/cli/bench.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,21 +31,32 @@ static double compared(const struct bench_figure *f)
     return f->against[0] != 0 ? f->ratio : f->figure;
 }
 
+/* A figure with nothing else to compare it with is compared with its target. */
+static void compare_with_target(struct bench_figure *f, double bound)
+{
+    if (f->against[0] == 0 && bound > 0) {
+        bench_against(f, f->figure / bound, "the target");
+    }
+}
+
 void bench_target_at_most(struct bench_figure *f, double bound)
 {
     snprintf(f->target, sizeof(f->target), "<= %g", bound);
     f->met = compared(f) >= 0 && compared(f) <= bound;
+    compare_with_target(f, bound);
 }
 
 void bench_target_at_least(struct bench_figure *f, double bound)
 {
     snprintf(f->target, sizeof(f->target), ">= %g", bound);
     f->met = compared(f) >= bound;
+    compare_with_target(f, bound);
 }
 
 static void print_json(const struct bench_figure *f)
 {
-    json_t *root = json_pack("{s:s, s:f, s:s}", "name", f->name, "figure", f->figure, "unit", f->unit);
+    json_t *figure = isnan(f->figure) ? json_null() : json_real(f->figure);
+    json_t *root = json_pack("{s:s, s:o, s:s}", "name", f->name, "figure", figure, "unit", f->unit);
     if (f->against[0] != 0) {
         json_object_set_new(root, "ratio", json_real(f->ratio));
         json_object_set_new(root, "against", json_string(f->against));
@@ -60,6 +72,10 @@ static void print_json(const struct bench_figure *f)
 
 static void figure_cell(struct cli_table *t, double figure)
 {
+    if (isnan(figure)) {
+        cli_table_cell(t, "not available");
+        return;
+    }
     cli_table_cell(t, figure >= 1000 ? "%.0f" : figure >= 10 ? "%.1f" : "%.2f", figure);
 }
 

@@ -117,22 +117,13 @@ static bool measure_death(struct bench_cluster *b, struct bench_report *r, struc
     return true;
 }
 
-static bool start_again(struct bench_cluster *b, unsigned node, double *ms)
-{
-    uint64_t began = cli_now_ns();
-    bool ok = local_wait_down(&b->local, node, TIMEOUT_MS) && local_start_node(&b->local, node) &&
-              local_wait_ready(&b->local, TIMEOUT_MS);
-    *ms = ms_since(began);
-    return ok;
-}
-
 /* The node as the bench's load left it, then once more after a clean stop. */
 static bool measure_restarts(struct bench_cluster *b, struct bench_report *r)
 {
     unsigned node = b->local.nodes[0].id;
     double after_kill = 0, after_stop = 0;
-    if (!start_again(b, node, &after_kill) || !local_signal(&b->local, node, SIGTERM) ||
-        !start_again(b, node, &after_stop)) {
+    if (!bench_stop_and_start(b, node, 0, &after_kill) ||
+        !bench_stop_and_start(b, node, SIGTERM, &after_stop)) {
         cli_error(b->command, "%s", b->local.error);
         return false;
     }

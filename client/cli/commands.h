@@ -13,7 +13,7 @@ extern const struct cli_command cmd_cluster_status, cmd_cluster_drain, cmd_clust
 extern const struct cli_command cmd_local_start, cmd_local_status, cmd_local_env, cmd_local_kill,
     cmd_local_pause, cmd_local_resume, cmd_local_restart, cmd_local_stop, cmd_local_destroy, cmd_local_logs;
 extern const struct cli_command cmd_bench_all, cmd_bench_produce, cmd_bench_consume, cmd_bench_e2e,
-    cmd_bench_failover, cmd_bench_catchup, cmd_bench_scale, cmd_bench_groups;
+    cmd_bench_failover, cmd_bench_disturb, cmd_bench_sale, cmd_bench_start, cmd_bench_scale, cmd_bench_groups;
 extern const struct cli_command cmd_log_dump, cmd_log_verify;
 extern const struct cli_command cmd_demo;
 extern const struct cli_command cmd_doctor;
