@@ -17,6 +17,9 @@ if [ "${INSIDE:-}" != yes ]; then
     has flotilla-node usr/lib/systemd/system/flotilla.service
     has flotilla-node usr/share/man/man8/flotillad.8
     has flotilla-tool usr/bin/flotilla
+    has flotilla-tool usr/share/bash-completion/completions/flotilla
+    has flotilla-tool usr/share/zsh/vendor-completions/_flotilla
+    has flotilla-tool usr/share/fish/vendor_completions.d/flotilla.fish
     has libflotilla0 '.*/libflotilla\.so\.0 -> .*'
     has libflotilla-dev usr/include/flotilla.h
     has libflotilla-dev '.*/flotilla\.pc'
