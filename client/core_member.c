@@ -165,6 +165,7 @@ void core_consumer_leave(struct core_consumer *consumer, const struct core_leave
         leave->cb(leave->data, 0, "");
         return;
     }
+    core_member_leave_end(m, ERR_CANCELED, "another call leaves the group as well");
     m->is_leaving = true;
     m->leave = *leave;
     m->leave_deadline_ns = core->now + leave->timeout_ns;

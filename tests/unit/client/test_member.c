@@ -405,6 +405,27 @@ static void leaving_commits_and_says_so(void **state)
     teardown(f);
 }
 
+/* Two threads may leave, or one leave and another destroy: nobody waits for ever. */
+static void each_of_two_leaves_ends(void **state)
+{
+    struct fixture *f = setup(NULL, false);
+    int first = 1, second = 1;
+    struct core_leave leave = {.timeout_ns = 1000 * MS, .cb = on_left, .data = &first};
+
+    (void)state;
+    append(f, 0, 10);
+    run(f, 20);
+    broker_member_push(&f->n.broker, member(f), 0x1);
+    run(f, 20);
+    core_consumer_leave(f->n.consumer, &leave);
+    leave.data = &second;
+    core_consumer_leave(f->n.consumer, &leave);
+    network_run(&f->n, 50 * MS);
+    assert_int_equal(first, ERR_CANCELED);
+    assert_int_equal(second, 0);
+    teardown(f);
+}
+
 /* Of a coordinator that is cut off nothing is heard, and it may have given everything away. */
 static void the_lease_ends_by_itself(void **state)
 {
@@ -505,6 +526,7 @@ int main(void)
         cmocka_unit_test(a_replaced_static_member_stops),
         cmocka_unit_test(an_application_that_does_not_poll_is_replaced),
         cmocka_unit_test(leaving_commits_and_says_so),
+        cmocka_unit_test(each_of_two_leaves_ends),
         cmocka_unit_test(the_lease_ends_by_itself),
         cmocka_unit_test(topics_of_a_pattern_are_found_by_their_ids),
         cmocka_unit_test(partitions_that_were_added_are_waited_for),
