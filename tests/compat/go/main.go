@@ -1,6 +1,6 @@
 // What every Go client has to show; see python/common.py for the meaning of each feature.
 //
-//	compat franz | sarama
+//	compat franz | sarama | kafkago
 package main
 
 import (
@@ -52,6 +52,7 @@ type client interface {
 var (
 	bootstrap = strings.Split(os.Getenv("KAFKA_BOOTSTRAP"), ",")
 	topics    int
+	errNone   = errors.New("the client does not have this")
 )
 
 func values(count int, tag string) []message {
@@ -241,6 +242,56 @@ func resume(c client) error {
 	return nil
 }
 
+// A member goes on when its coordinator has died, and its next commit counts.
+func coordinator(c client) error {
+	topic, err := newTopic(c, 1)
+	if err != nil {
+		return err
+	}
+	if err = c.produce(topic, values(100, "c"), options{}); err != nil {
+		return err
+	}
+	m, err := c.member(topic, topic+"-group")
+	if err != nil {
+		return err
+	}
+	if !waitFor(60*time.Second, func() bool { return len(m.records()) >= 100 }) {
+		return fmt.Errorf("%d of 100 records", len(m.records()))
+	}
+	if err = exec.Command(os.Getenv("COMPAT_KILL"), "--coordinator", topic+"-group").Run(); err != nil {
+		return err
+	}
+	if err = c.produce(topic, values(50, "d"), options{}); err != nil {
+		return err
+	}
+	seen := map[int64]bool{}
+	if !waitFor(60*time.Second, func() bool {
+		for _, r := range m.records() {
+			seen[r.offset] = true
+		}
+		return len(seen) == 150
+	}) {
+		return fmt.Errorf("%d of 150 records", len(seen))
+	}
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		if err = m.commit(); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			return err
+		}
+	}
+	m.close()
+	if err = c.produce(topic, values(10, "e"), options{}); err != nil {
+		return err
+	}
+	rest, err := take(c, topic, 10)
+	if err == nil && rest[0].offset != 150 {
+		err = fmt.Errorf("the next member begins at %d, not 150", rest[0].offset)
+	}
+	return err
+}
+
 func kill(c client) error {
 	topic, err := newTopic(c, 1)
 	if err != nil {
@@ -273,6 +324,9 @@ func kill(c client) error {
 		return errors.New("nothing was acknowledged any more")
 	}
 	got, err := c.read(topic, 0, place{})
+	if err != nil {
+		return err
+	}
 	seen := map[string]bool{}
 	for _, m := range got {
 		seen[m.value] = true
@@ -286,7 +340,7 @@ func kill(c client) error {
 }
 
 func main() {
-	clients := map[string]client{"franz": franz{}, "sarama": saramaClient{}}
+	clients := map[string]client{"franz": franz{}, "sarama": saramaClient{}, "kafkago": kafkaGo{}}
 	c := clients[os.Args[1]]
 	wanted := strings.Fields(os.Getenv("COMPAT_FEATURES"))
 	failed := false
@@ -294,7 +348,9 @@ func main() {
 		if len(wanted) > 0 && !strings.Contains(" "+strings.Join(wanted, " ")+" ", " "+name+" ") {
 			return
 		}
-		if err := f(); err != nil {
+		if err := f(); errors.Is(err, errNone) {
+			fmt.Printf("none %s\n", name)
+		} else if err != nil {
 			failed = true
 			fmt.Printf("fail %s %s\n", name, strings.ReplaceAll(err.Error(), "\n", " "))
 		} else {
@@ -328,6 +384,7 @@ func main() {
 	run("time", func() error { return from(c, place{time: time.UnixMilli(1600000020500)}, "21") })
 	run("group", func() error { return group(c) })
 	run("resume", func() error { return resume(c) })
+	run("coordinator", func() error { return coordinator(c) })
 	run("kill", func() error { return kill(c) })
 	if failed {
 		os.Exit(1)

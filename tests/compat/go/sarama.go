@@ -174,6 +174,9 @@ func (m *saramaMember) assigned() int {
 }
 
 func (m *saramaMember) commit() error {
+	if m.now.Context().Err() != nil {
+		return m.now.Context().Err() // between two generations
+	}
 	m.now.Commit()
 	return nil
 }

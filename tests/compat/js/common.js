@@ -11,6 +11,9 @@ const prefix = process.env.COMPAT_PREFIX ?? 'compat';
 const bootstrap = (process.env.KAFKA_BOOTSTRAP ?? '127.0.0.1:9092').split(',');
 let topics = 0;
 
+const killNode = (...what) =>
+  new Promise((done, fail) => execFile(process.env.COMPAT_KILL, what, (e) => (e ? fail(e) : done())));
+
 function check(condition, message) {
   if (!condition) throw new Error(message);
 }
@@ -109,12 +112,34 @@ function features(client) {
       const offsets = [...first, ...rest].map((r) => r.offset);
       check(offsets.length === 150 && offsets.every((o, i) => o === i), 'not each record once, in order');
     },
+    async coordinator() {
+      const name = await topic(1), group = `${name}-group`;
+      await client.produce(name, values(100, 'c'), {});
+      const member = await client.member(name, group);
+      const seen = () => new Set(member.records.map((r) => r.offset)).size;
+      await waitFor(() => seen() >= 100, 60000, () => `${seen()} of 100 records`);
+      await killNode('--coordinator', group);
+      await client.produce(name, values(50, 'd'), {});
+      await waitFor(() => seen() >= 150, 90000, () => `${seen()} of 150 records`);
+      for (const end = Date.now() + 30000; ; await sleep(200)) {
+        try {
+          await member.commit();
+          break;
+        } catch (e) {
+          check(Date.now() < end, `commit: ${e.message}`);
+        }
+      }
+      await member.close();
+      await client.produce(name, values(10, 'e'), {});
+      const rest = await take(name, group, 10);
+      check(rest[0].offset === 150, `the next member begins at ${rest[0].offset}`);
+    },
     async kill() {
       const name = await topic(1), acked = [];
       let stop = false;
       const loop = client.produceForever(name, () => stop, acked);
       await sleep(2000);
-      await new Promise((done, fail) => execFile(process.env.COMPAT_KILL, [name], (e) => (e ? fail(e) : done())));
+      await killNode(name);
       const before = acked.length;
       await sleep(6000);
       stop = true;

@@ -7,6 +7,7 @@
         where: "start", "end", ("offset", n) or ("time", ms); fewer than count when the time is over
     member(topic, group) -> object with poll() -> [Record], assigned() -> count, commit(), close()
     produce_forever(topic, stop) -> values that were acknowledged
+    assignors: where it has them, {name: "eager" or "cooperative"}; member() then takes assignor=name
 
 Prints "pass FEATURE" or "fail FEATURE REASON" for each.
 """
@@ -131,14 +132,14 @@ class Suite:
         got = self.client.read(topic, 0, ("time", base + 20500), 1, 15)
         check(got and got[0].value == b"21", "first record %r" % (got[:1],))
 
-    def group(self):
+    def group(self, **how):
         topic = self.topic(6)
         group = topic + "-group"
         members = []
         try:
             for size in (1, 3, 1):
                 while len(members) < size:
-                    members.append(MemberThread(self.client.member(topic, group)))
+                    members.append(MemberThread(self.client.member(topic, group, **how)))
                 while len(members) > size:
                     members.pop().close()
                 wait_for(lambda: sorted(m.assigned for m in members) == [6 // size] * size, 60,
@@ -165,6 +166,26 @@ class Suite:
         member.close()
         check(len(got) >= at_least, "%d records of %d" % (len(got), at_least))
         return got
+
+    def coordinator(self):
+        """A member goes on when its coordinator has died, and its next commit counts."""
+        topic = self.topic(1)
+        group = topic + "-group"
+        self.client.produce(topic, values(100, b"c"))
+        member = self.client.member(topic, group)
+        got, killed, end = set(), False, time.time() + 90
+        while len(got) < 150 and time.time() < end:
+            got.update(r.offset for r in member.poll())
+            if len(got) == 100 and not killed:
+                subprocess.run([os.environ["COMPAT_KILL"], "--coordinator", group], check=True, stdout=subprocess.DEVNULL)
+                self.client.produce(topic, values(50, b"d"))
+                killed = True
+        check(len(got) == 150, "%d records of 150" % len(got))
+        member.commit()
+        member.close()
+        self.client.produce(topic, values(10, b"e"))
+        rest = self.take(topic, group, 10)
+        check(rest[0].offset == 150, "the next member begins at %d" % rest[0].offset)
 
     def kill(self):
         topic = self.topic(1)
@@ -222,7 +243,10 @@ def features(suite):
     yield "offset", suite.offset
     yield "time", suite.time
     yield "group", suite.group
+    for assignor, name in getattr(suite.client, "assignors", {}).items():
+        yield name, lambda assignor=assignor: suite.group(assignor=assignor)
     yield "resume", suite.resume
+    yield "coordinator", suite.coordinator
     yield "kill", suite.kill
 
 

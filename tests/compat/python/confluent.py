@@ -12,9 +12,9 @@ def record(m):
 
 
 class Member:
-    def __init__(self, topic, group):
+    def __init__(self, topic, group, assignor):
         self.consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": group, "auto.offset.reset": "earliest",
-                                  "enable.auto.commit": False, "partition.assignment.strategy": "cooperative-sticky"})
+                                  "enable.auto.commit": False, "partition.assignment.strategy": assignor})
         self.consumer.subscribe([topic])
 
     def poll(self):
@@ -36,6 +36,8 @@ class Member:
 
 
 class Confluent:
+    assignors = {"range": "eager", "cooperative-sticky": "cooperative"}
+
     def create(self, topic, partitions):
         admin = AdminClient({"bootstrap.servers": BOOTSTRAP})  # must outlive its futures
         for f in admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=3)]).values():
@@ -90,8 +92,8 @@ class Confluent:
         consumer.close()
         return records
 
-    def member(self, topic, group):
-        return Member(topic, group)
+    def member(self, topic, group, assignor="cooperative-sticky"):
+        return Member(topic, group, assignor)
 
     def produce_forever(self, topic, stop):
         acked = []
