@@ -10,6 +10,7 @@
 #include "node/base/memory.h"
 #include "node/server/kafka/dispatch.h"
 #include "node/server/kafka/fetch_call.h"
+#include "node/server/kafka/leader_hints.h"
 #include <stdlib.h>
 
 #define MS ((uint64_t)1000000)
@@ -21,6 +22,7 @@ enum {
     /* Between two looks of a fetch that wants more than any record. */
     LOOK_AGAIN_MS = 2,
     ITEMS_MAX = 100000,
+    OLDEST_WITH_HINTS = 12,
 };
 
 static void read_all(struct fetch_call *call);
@@ -39,6 +41,16 @@ static void stop_waiting(struct fetch_call *call)
     }
 }
 
+static void add_hints(struct fetch_call *call)
+{
+    struct leader_hints hints;
+    leader_hints_init(&hints, call->request);
+    for (unsigned i = 0; i < call->count; i++)
+        LEADER_HINTS_SET(&hints, call->items[i].answer, fetch_response_current_leader,
+                         call->items[i].group_id);
+    LEADER_HINTS_SHOW_NODES(&hints, &call->response, fetch_response_node_endpoint);
+}
+
 static void answer(struct fetch_call *call)
 {
     struct kafka_request *r = call->request;
@@ -46,6 +58,8 @@ static void answer(struct fetch_call *call)
     struct slice *pieces = kafka_fetch_take_pieces(call);
     stop_waiting(call);
     env_timer_stop(r->server->env, &call->deadline);
+    if (call->failed && r->header.api_version >= OLDEST_WITH_HINTS)
+        add_hints(call);
     histogram_record(&r->server->kafka->fetch_ns, env_clock_ns(r->server->env) - r->started_ns);
     kafka_respond_with_records(r, &call->response, pieces, count); /* the call is gone */
     free(pieces);

@@ -14,6 +14,7 @@ struct fetch_item {
     const struct kafka_fetch_request_topic *topic;
     const struct kafka_fetch_request_partition *asked;
     struct kafka_fetch_response_partition *answer;
+    uint64_t group_id;    /* from when it has been found; 0: not known here */
     struct slice *pieces; /* of its records */
     unsigned piece_count, piece_capacity;
     struct partition_watcher watcher;
@@ -52,7 +53,7 @@ void kafka_fetch_drop_pieces(struct fetch_call *call);
 /* Gives the pieces of all items away, in the order of the wire. The caller frees the array. */
 struct slice *kafka_fetch_take_pieces(struct fetch_call *call);
 /* The replica of an item, as far as this node leads it, or an error of Kafka's. */
-int16_t kafka_fetch_find(const struct fetch_item *item, struct partition **partition);
+int16_t kafka_fetch_find(struct fetch_item *item, struct partition **partition);
 
 /* fetch.c */
 void kafka_fetch_has_read(struct fetch_call *call);

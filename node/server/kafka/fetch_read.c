@@ -79,17 +79,16 @@ struct slice *kafka_fetch_take_pieces(struct fetch_call *call)
 
 /* ---- partitions ---- */
 
-int16_t kafka_fetch_find(const struct fetch_item *item, struct partition **partition)
+int16_t kafka_fetch_find(struct fetch_item *item, struct partition **partition)
 {
     const struct kafka_request *r = item->call->request;
     bool by_id = r->header.api_version >= OLDEST_WITH_IDS;
     const struct topic_meta *topic = by_id ? kafka_topic_by_id(r->server, item->topic->topic_id)
                                            : kafka_topic_by_name(r->server, item->topic->topic);
-    uint64_t group_id;
     if (topic == NULL && by_id)
         return KAFKA_ERR_UNKNOWN_TOPIC_ID;
     return kafka_find_leader(r->server, topic, item->asked->partition, item->asked->current_leader_epoch,
-                             partition, &group_id);
+                             partition, &item->group_id);
 }
 
 static int16_t look(struct fetch_item *item, int64_t offset, struct partition **partition)

@@ -7,6 +7,7 @@
  * the client's timeout is over; what is still under way then ends without it. */
 #include "node/base/memory.h"
 #include "node/server/kafka/dispatch.h"
+#include "node/server/kafka/leader_hints.h"
 #include "node/server/kafka/lookup.h"
 #include "node/server/parking.h"
 #include "proto/batch.h"
@@ -21,6 +22,7 @@ enum {
     TIMEOUT_MAX_MS = 10 * 60 * 1000,
     OLDEST_WITH_BATCHES = 3, /* older versions carry formats that are not stored any more */
     OLDEST_WITH_ZSTD = 7,
+    OLDEST_WITH_HINTS = 10,
     MAGIC_AT = 16,
     LENGTH_AT = 8,
     ATTRIBUTES_AT = 21,
@@ -70,6 +72,20 @@ static void fill_partition(const struct produce_item *item, struct kafka_produce
     p->log_start_offset = partition != NULL ? partition_start_offset(partition) : -1;
 }
 
+static void add_hints(const struct produce_call *call, struct kafka_produce_response *response)
+{
+    struct leader_hints hints;
+    const struct produce_item *item = call->items;
+    leader_hints_init(&hints, call->request);
+    for (int32_t i = 0; i < response->responses.count; i++) {
+        struct kafka_produce_response_topic *t = &response->responses.items[i];
+        for (int32_t k = 0; k < t->partition_responses.count; k++, item++)
+            LEADER_HINTS_SET(&hints, &t->partition_responses.items[k], produce_response_current_leader,
+                             item->group_id);
+    }
+    LEADER_HINTS_SHOW_NODES(&hints, response, produce_response_node_endpoint);
+}
+
 static bool fill(struct produce_call *call, struct kafka_produce_response *response)
 {
     struct kafka_request *r = call->request;
@@ -91,6 +107,8 @@ static bool fill(struct produce_call *call, struct kafka_produce_response *respo
         for (int32_t k = 0; k < count; k++)
             fill_partition(item++, &t->partition_responses.items[k]);
     }
+    if (r->header.api_version >= OLDEST_WITH_HINTS)
+        add_hints(call, response);
     return true;
 }
 

@@ -74,12 +74,11 @@ static struct leaders leaders_as_seen_by(uint32_t node)
     return leaders;
 }
 
-static int16_t produce_records(struct kafka_client *c)
+static void produce_at(struct kafka_client *c, int16_t version, struct kafka_produce_response *response)
 {
     struct kafka_produce_request_partition p = {0};
     struct kafka_produce_request_topic topic = {kafka_string_of(topic_name), {&p, 1}};
     struct kafka_produce_request request = kafka_produce_request_default;
-    struct kafka_produce_response response;
     struct bytes batch;
 
     bytes_init(&batch);
@@ -88,9 +87,32 @@ static int16_t produce_records(struct kafka_client *c)
     request.acks = -1;
     request.timeout_ms = TIMEOUT_MS;
     SET_ITEMS(request.topic_data, &topic, 1);
-    kafka_client_call(c, KAFKA_API_PRODUCE, 9, &request, &response);
+    kafka_client_call(c, KAFKA_API_PRODUCE, version, &request, response);
     bytes_close(&batch);
+}
+
+static int16_t produce_records(struct kafka_client *c)
+{
+    struct kafka_produce_response response;
+    produce_at(c, 9, &response);
     return response.responses.items[0].partition_responses.items[0].error_code;
+}
+
+static void fetch_at(struct kafka_client *c, int16_t version, struct kafka_fetch_response *response)
+{
+    struct kafka_fetch_request_partition p = kafka_fetch_request_partition_default;
+    struct kafka_fetch_request_topic topic = kafka_fetch_request_topic_default;
+    struct kafka_fetch_request request = kafka_fetch_request_default;
+    struct kafka_metadata_request_topic asked = {{{0}}, kafka_string_of(topic_name)};
+    struct kafka_metadata_request metadata = kafka_metadata_request_default;
+    struct kafka_metadata_response known;
+
+    SET_ITEMS(metadata.topics, &asked, 1);
+    kafka_client_call(c, KAFKA_API_METADATA, 12, &metadata, &known);
+    topic.topic_id = known.topics.items[0].topic_id;
+    SET_ITEMS(topic.partitions, &p, 1);
+    SET_ITEMS(request.topics, &topic, 1);
+    kafka_client_call(c, KAFKA_API_FETCH, version, &request, response);
 }
 
 static int16_t delete_records(struct kafka_client *c, int64_t offset)
@@ -116,6 +138,33 @@ static int64_t start_offset(struct kafka_client *c)
     SET_ITEMS(request.topics, &topic, 1);
     kafka_client_call(c, KAFKA_API_LIST_OFFSETS, 7, &request, &response);
     return response.topics.items[0].partitions.items[0].offset;
+}
+
+/* Who does not lead says who does, and where. */
+static void check_hints(uint32_t node, uint32_t leader)
+{
+    struct kafka_produce_response produced;
+    struct kafka_fetch_response fetched;
+    struct kafka_client c;
+
+    open_node(&c, node);
+    produce_at(&c, 11, &produced);
+    const struct kafka_produce_response_partition *p =
+        &produced.responses.items[0].partition_responses.items[0];
+    assert_int_equal(p->error_code, KAFKA_ERR_NOT_LEADER_OR_FOLLOWER);
+    assert_non_null(p->current_leader);
+    assert_int_equal(p->current_leader->leader_id, leader);
+    assert_int_equal(produced.node_endpoints.count, 1);
+    assert_int_equal(produced.node_endpoints.items[0].node_id, leader);
+    assert_int_equal(produced.node_endpoints.items[0].port, node_kafka_port(fleet.nodes[leader - 1]));
+    fetch_at(&c, 16, &fetched);
+    const struct kafka_fetch_response_partition *f = &fetched.responses.items[0].partitions.items[0];
+    assert_int_equal(f->error_code, KAFKA_ERR_NOT_LEADER_OR_FOLLOWER);
+    assert_non_null(f->current_leader);
+    assert_int_equal(f->current_leader->leader_id, leader);
+    assert_int_equal(fetched.node_endpoints.count, 1);
+    assert_int_equal(fetched.node_endpoints.items[0].port, node_kafka_port(fleet.nodes[leader - 1]));
+    kafka_client_close(&c);
 }
 
 /* ---- waiting ---- */
@@ -169,6 +218,9 @@ static void test_deleted_records_and_elections_over_leaders(void **state)
     open_node(&c, other); /* which does not lead */
     assert_int_equal(delete_records(&c, DELETED + 1), KAFKA_ERR_NOT_LEADER_OR_FOLLOWER);
     kafka_client_close(&c);
+    struct wanted_leader knows = {.ask = other};
+    run_until(fleet.env, other_leads, &knows, TIMEOUT_MS);
+    check_hints(other, at_first.now);
 
     fleet_stop_node(&fleet, at_first.now - 1, true);
     struct wanted_leader w = {.ask = other, .not_node = at_first.now};
