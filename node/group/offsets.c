@@ -80,20 +80,16 @@ static void apply(void *state, const struct batch_header *header, const struct s
 static void snapshot(void *data, struct bytes *out)
 {
     const struct group_state *state = data;
-    struct packed_offsets offsets;
     struct packed_groups groups;
-    offsets_table_pack(state->offsets, &offsets);
+    offsets_table_pack(state->offsets, out);
     group_table_pack(&state->groups, &groups);
-    Flotilla__OffsetTable table = FLOTILLA__OFFSET_TABLE__INIT;
-    table.entries = offsets.entries;
-    table.n_entries = offsets.count;
+    Flotilla__OffsetTable table = FLOTILLA__OFFSET_TABLE__INIT; /* what follows in one more piece of it */
     table.groups = groups.entries;
     table.n_groups = groups.count;
     table.classic = classic_table_pack(&state->classic, &table.n_classic);
     flotilla__offset_table__pack(&table, bytes_extend(out, flotilla__offset_table__get_packed_size(&table)));
     classic_table_free_packed(table.classic, table.n_classic);
     packed_groups_close(&groups);
-    packed_offsets_close(&offsets);
 }
 
 static void clear(struct group_state *state)

@@ -185,49 +185,91 @@ void offsets_table_each_group(const struct offsets_table *t, void (*each)(void *
 
 /* ---- snapshot ---- */
 
-/* One OffsetEntry with what it points to; the table's own strings are borrowed. */
-struct packed_offset {
-    Flotilla__OffsetEntry entry;
-    Flotilla__GroupKey key;
-    Flotilla__OffsetValue value;
-};
+/* Written by hand, in the bytes that protobuf-c would give: a partition's state may hold a hundred thousand
+ * entries, and the loop stands still meanwhile. */
 
-static void pack_entry(struct packed_offset *p, struct group_offsets *group, struct entry *entry)
+static size_t varint_length(uint64_t value)
 {
-    flotilla__offset_entry__init(&p->entry);
-    flotilla__group_key__init(&p->key);
-    flotilla__offset_value__init(&p->value);
-    p->key.group = group->name;
-    p->key.topic_id.data = entry->key.topic_id;
-    p->key.topic_id.len = TOPIC_ID_SIZE;
-    p->key.partition = entry->key.partition;
-    p->value.offset = entry->offset;
-    p->value.leader_epoch = entry->leader_epoch;
-    p->value.commit_time_ms = entry->commit_time_ms;
-    if (entry->metadata != NULL)
-        p->value.metadata = entry->metadata;
-    p->entry.key = &p->key;
-    p->entry.value = &p->value;
+    return (64u - (unsigned)__builtin_clzll(value | 1) + 6) / 7;
 }
 
-void offsets_table_pack(const struct offsets_table *t, struct packed_offsets *out)
+static unsigned char *put_varint(unsigned char *at, uint64_t value)
 {
-    out->count = 0;
-    out->backing = memory_alloc((t->count + 1) * sizeof(out->backing[0]));
-    out->entries = memory_alloc((t->count + 1) * sizeof(out->entries[0]));
-    for (struct group_offsets *group = t->groups; group != NULL; group = group->hh.next) {
-        for (struct entry *entry = group->entries; entry != NULL; entry = entry->hh.next) {
-            struct packed_offset *p = &out->backing[out->count];
-            pack_entry(p, group, entry);
-            out->entries[out->count++] = &p->entry;
-        }
+    for (; value >= 0x80; value >>= 7)
+        *at++ = (unsigned char)(value | 0x80);
+    *at++ = (unsigned char)value;
+    return at;
+}
+
+enum { FIELD_VARINT = 0, FIELD_BYTES = 2 };
+
+/* All fields have numbers below 16; what is 0 or empty is left out. */
+static size_t number_length(uint64_t value)
+{
+    return value != 0 ? 1 + varint_length(value) : 0;
+}
+
+static unsigned char *put_number(unsigned char *at, unsigned field, uint64_t value)
+{
+    if (value == 0)
+        return at;
+    *at++ = (unsigned char)(field << 3 | FIELD_VARINT);
+    return put_varint(at, value);
+}
+
+static size_t bytes_length(size_t size)
+{
+    return size != 0 ? 1 + varint_length(size) + size : 0;
+}
+
+static unsigned char *put_length(unsigned char *at, unsigned field, size_t size)
+{
+    *at++ = (unsigned char)(field << 3 | FIELD_BYTES);
+    return put_varint(at, size);
+}
+
+static unsigned char *put_bytes(unsigned char *at, unsigned field, const void *data, size_t size)
+{
+    if (size == 0)
+        return at;
+    at = put_length(at, field, size);
+    memcpy(at, data, size);
+    return at + size;
+}
+
+static uint64_t sign_extended(int32_t value)
+{
+    return (uint64_t)(int64_t)value;
+}
+
+/* OffsetEntry{GroupKey, OffsetValue} as one of OffsetTable.entries. */
+static void pack_entry(struct bytes *out, const char *group, size_t group_size, const struct entry *e)
+{
+    size_t metadata_size = e->metadata != NULL ? strlen(e->metadata) : 0;
+    size_t key = bytes_length(group_size) + bytes_length(TOPIC_ID_SIZE) + number_length(e->key.partition);
+    size_t value = number_length((uint64_t)e->offset) + number_length(sign_extended(e->leader_epoch)) +
+                   bytes_length(metadata_size) + number_length((uint64_t)e->commit_time_ms);
+    size_t entry = bytes_length(key) + 1 + varint_length(value) + value;
+    unsigned char *at = bytes_extend(out, bytes_length(entry));
+    at = put_length(at, 1, entry);
+    at = put_length(at, 1, key);
+    at = put_bytes(at, 1, group, group_size);
+    at = put_bytes(at, 2, e->key.topic_id, TOPIC_ID_SIZE);
+    at = put_number(at, 3, e->key.partition);
+    at = put_length(at, 2, value);
+    at = put_number(at, 1, (uint64_t)e->offset);
+    at = put_number(at, 2, sign_extended(e->leader_epoch));
+    at = put_bytes(at, 3, e->metadata, metadata_size);
+    put_number(at, 4, (uint64_t)e->commit_time_ms);
+}
+
+void offsets_table_pack(const struct offsets_table *t, struct bytes *out)
+{
+    for (const struct group_offsets *group = t->groups; group != NULL; group = group->hh.next) {
+        size_t group_size = strlen(group->name);
+        for (const struct entry *entry = group->entries; entry != NULL; entry = entry->hh.next)
+            pack_entry(out, group->name, group_size, entry);
     }
-}
-
-void packed_offsets_close(struct packed_offsets *p)
-{
-    free(p->entries);
-    free(p->backing);
 }
 
 int offsets_table_unpack(struct offsets_table *t, Flotilla__OffsetEntry *const *entries, size_t count)

@@ -37,14 +37,8 @@ bool offsets_table_has_group(const struct offsets_table *t, const char *group);
 void offsets_table_each_group(const struct offsets_table *t, void (*each)(void *data, const char *group),
                               void *data);
 
-/* The snapshot: the table's entries, which reference it; close after packing. */
-struct packed_offsets {
-    Flotilla__OffsetEntry **entries;
-    size_t count;
-    struct packed_offset *backing; /* private */
-};
-void offsets_table_pack(const struct offsets_table *t, struct packed_offsets *out);
-void packed_offsets_close(struct packed_offsets *p);
+/* The snapshot: appends the entries of a packed OffsetTable, whose other fields may follow. */
+void offsets_table_pack(const struct offsets_table *t, struct bytes *out);
 /* Replaces everything; ERR_CORRUPT leaves the table empty. */
 int offsets_table_unpack(struct offsets_table *t, Flotilla__OffsetEntry *const *entries, size_t count);
 
