@@ -92,7 +92,7 @@ struct reader {
 static inline void reader_init(struct reader *r, const void *data, size_t size)
 {
     r->at = (const unsigned char *)data;
-    r->end = r->at + size;
+    r->end = size > 0 ? r->at + size : r->at; /* to NULL not even 0 may be added */
     r->failed = false;
 }
 static inline size_t reader_left(const struct reader *r)
