@@ -273,8 +273,8 @@ static void start_over(struct catchup *u, const Flotilla__CatchupResponse *respo
         return;
     }
     catchup_abort(g, "the leader does not keep the range any more");
-    g->damaged = true;
-    g->damaged_sequence = journal_put_damaged(g->consensus->options.journal, g->id, true);
+    uint64_t last = raft_last_index(&g->raft);
+    repair_note_end(g, group_term_of(g, last), last);
     g->start_empty = true;
     g->reload_from = 1;
     group_wait_journal(g);

@@ -265,13 +265,16 @@ static void check_journal(struct group *g, const struct journal_group *state)
 {
     enum { BOOTSTRAP_TERM = 1 };
     uint64_t term = log_last_term(g->log);
-    if (g->damaged || term <= BOOTSTRAP_TERM || term <= state->term)
+    if (g->known_end_term > term)
+        term = g->known_end_term;
+    if ((g->damaged && g->known_end_index == 0) || term <= BOOTSTRAP_TERM || term <= state->term)
         return;
     LOG(g->consensus->options.logger, LOG_ERROR,
         "the journal is older than the replica's log: treated as damaged, because votes may be lost",
         "group=%s journal_term=%llu log_term=%llu", g->name, (unsigned long long)state->term,
         (unsigned long long)term);
     g->damaged = true;
+    g->known_end_index = 0;
     journal_put_damaged(g->consensus->options.journal, g->id, true);
 }
 
@@ -280,6 +283,8 @@ static void note_recovery(struct group *g, const struct log_recovery *recovery,
 {
     char quoted[300];
     g->damaged = state->damaged || recovery->damaged;
+    g->known_end_term = state->known_end_term;
+    g->known_end_index = state->damaged ? state->known_end_index : 0;
     if (!recovery->damaged)
         return;
     LOG(g->consensus->options.logger, LOG_ERROR, "the replica's log is damaged",

@@ -186,6 +186,8 @@ struct group {
 
     /* ---- repair ---- */
     bool damaged;
+    uint64_t known_end_term; /* of what it may have acknowledged; see journal.h */
+    uint64_t known_end_index;
     bool abstains_when_new;
     bool newcomer; /* knows nothing and was told nothing yet that would let it vote */
     bool joined;   /* a leader has been heard */
@@ -308,6 +310,8 @@ void transfer_cancel(struct group *g, int status);
 /* ---- repair.c ---- */
 
 void repair_note_newcomer(struct group *g, uint64_t term, bool has_snapshot);
+/* Entries up to this one are about to go, from a replica that is damaged from now on. */
+void repair_note_end(struct group *g, uint64_t term, uint64_t index);
 /* The core has started. */
 void repair_note_started(struct group *g);
 /* A damaged replica takes no part in elections, but for the other one of two. */

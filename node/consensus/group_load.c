@@ -136,8 +136,11 @@ static void plan_empty(struct group *g, struct load_plan *plan)
     g->apply_floor = 0;
     if (load_finds_nothing(g) && !g->start_empty)
         return; /* what has been fetched stays */
-    if (log_first_index(g->log) != 1 || log_last_index(g->log) != 0)
-        log_reset(g->log, 1, 0, 0);
+    if (log_first_index(g->log) == 1 && log_last_index(g->log) == 0)
+        return;
+    if (!g->start_empty && g->known_end_index != 0)
+        repair_note_end(g, log_last_term(g->log), log_last_index(g->log));
+    log_reset(g->log, 1, 0, 0);
 }
 
 /* ---- what a catch-up has fetched ----

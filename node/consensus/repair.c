@@ -4,6 +4,9 @@
  * forgets what this node had acknowledged when the link to its new process comes up (group_peer_restarted),
  * before it sends anything over it.
  *
+ * While it is known where its log had ended, it need not abstain: what it may have acknowledged is at or
+ * before that entry, so that it votes as it would have with all of its entries, for whoever has as much.
+ *
  * Of two replicas the other one has everything that was ever committed, unless it is damaged itself, and then
  * it does not campaign. So the damaged one of two votes for the other, and gives up what it has beyond it. */
 #include "node/consensus/configuration.h"
@@ -36,10 +39,23 @@ bool group_joined(const struct group *g, uint64_t *index)
     return g->joined;
 }
 
+void repair_note_end(struct group *g, uint64_t term, uint64_t index)
+{
+    struct journal *journal = g->consensus->options.journal;
+    struct journal_group on_record;
+    g->damaged = true;
+    g->damaged_sequence = journal_put_damaged_before(journal, g->id, term, index);
+    journal_get(journal, g->id, &on_record);
+    g->known_end_term = on_record.known_end_term;
+    g->known_end_index = on_record.known_end_index;
+    g->repair_term = 0;
+}
+
 /* Without the first entry the core knows no group, and would refuse its vote. */
 void repair_note_started(struct group *g)
 {
-    if (g->damaged && g->replica_count == 2 && g->raft.configuration.n == 0)
+    bool votes = g->replica_count == 2 || g->known_end_index != 0;
+    if (g->damaged && votes && g->raft.configuration.n == 0)
         configuration_of_voters(&g->raft.configuration, g->replicas, g->replica_count);
 }
 
@@ -71,6 +87,15 @@ static bool votes_for_the_other(struct group *g, const struct raft_request_vote 
     return false;
 }
 
+/* The vote that the replica would give if it still had everything. Its core adds what it has got since. */
+static bool has_all_of_it(const struct group *g, const struct raft_request_vote *vote)
+{
+    if (g->known_end_index == 0)
+        return false;
+    return vote->last_log_term > g->known_end_term ||
+           (vote->last_log_term == g->known_end_term && vote->last_log_index >= g->known_end_index);
+}
+
 bool repair_refuses(struct group *g, const struct message *message)
 {
     if (newcomer_refuses(g, message))
@@ -78,7 +103,8 @@ bool repair_refuses(struct group *g, const struct message *message)
     if (!g->damaged || env_sabotaged(group_env(g), SABOTAGE_DAMAGED_VOTES))
         return false;
     if (message->m.type == RAFT_IO_REQUEST_VOTE)
-        return !votes_for_the_other(g, &message->m.request_vote);
+        return !has_all_of_it(g, &message->m.request_vote) &&
+               !votes_for_the_other(g, &message->m.request_vote);
     return message->m.type == RAFT_IO_TIMEOUT_NOW;
 }
 
@@ -97,6 +123,16 @@ void repair_note(struct group *g, const struct message *message)
     g->repair_commit = message->commit;
 }
 
+/* A damaged replica has no ticks, with which the core would stop to believe in a leader that is silent, and
+ * refuses its vote as long as it does. */
+static void forget_silent_leader(struct group *g)
+{
+    struct raft *r = &g->raft;
+    if (r->state == RAFT_FOLLOWER && r->follower_state.current_leader.id != 0 &&
+        env_now_ms(group_env(g)) >= r->election_timer_start + r->follower_state.randomized_election_timeout)
+        r->follower_state.current_leader.id = 0;
+}
+
 /* Without a leader it waits for ever. That may be a majority in the same state, where only a person can help:
  * to go on with what is left would lose records that were acknowledged, without a word.
  */
@@ -104,6 +140,8 @@ void repair_tick(struct group *g)
 {
     enum { PATIENCE_MS = 5000, REPEAT_MS = 60000 };
     uint64_t now_ms = env_now_ms(group_env(g));
+    if (g->damaged)
+        forget_silent_leader(g);
     if (!g->damaged || group_leader(g) != 0) {
         g->repair_alarm_ms = 0;
     } else if (g->repair_alarm_ms == 0) {
@@ -142,6 +180,7 @@ void repair_advance(struct group *g)
     if (!g->damaged)
         return;
     g->damaged = false;
+    g->known_end_term = g->known_end_index = 0;
     journal_put_damaged(g->consensus->options.journal, g->id, false);
     LOG(g->consensus->options.logger, LOG_WARN, "replica is repaired", "group=%s term=%llu commit=%llu",
         g->name, (unsigned long long)g->raft.current_term, (unsigned long long)g->raft.commit_index);

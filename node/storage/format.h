@@ -12,6 +12,8 @@ enum {
     FORMAT_INDEX_HEADER_SIZE = 64,
     FORMAT_INDEX_ENTRY_SIZE = 40,
     FORMAT_INDEX_MAX_ENTRIES = 2048,
+    FORMAT_INDEX_MAX_SIZE =
+        2 * FORMAT_INDEX_HEADER_SIZE + FORMAT_INDEX_ENTRY_SIZE * (FORMAT_INDEX_MAX_ENTRIES + 1),
     FORMAT_MARKER_SIZE = 80,
     /* The bytes of one log that may be in flight to the disk at once, so the distance over which writes of
      * one round may reach the disk out of order: recovery's limit between a torn tail and damage. */

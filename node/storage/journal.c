@@ -319,7 +319,7 @@ static uint64_t journal_put_numbers(struct journal *j, enum journal_record_type 
 
     store_be64(payload, a);
     store_be64(payload + 8, b);
-    struct journal_record record = {type, group_id, payload, size, {a, b}};
+    struct journal_record record = {type, group_id, payload, size, {a, b, 0}};
     return journal_put(j, &record, lazy);
 }
 
@@ -341,15 +341,42 @@ void journal_put_floor_lazy(struct journal *j, uint64_t group_id, uint64_t floor
 uint64_t journal_put_damaged(struct journal *j, uint64_t group_id, bool damaged)
 {
     unsigned char payload = damaged ? 1 : 0;
-    struct journal_record record = {JOURNAL_DAMAGED, group_id, &payload, 1, {payload, 0}};
+    struct journal_record record = {
+        JOURNAL_DAMAGED, group_id, &payload, JOURNAL_DAMAGED_SIZE, {payload, 0, 0}};
 
+    return journal_put(j, &record, false);
+}
+
+static bool is_before(uint64_t term, uint64_t index, uint64_t other_term, uint64_t other_index)
+{
+    return term < other_term || (term == other_term && index < other_index);
+}
+
+uint64_t journal_put_damaged_before(struct journal *j, uint64_t group_id, uint64_t end_term,
+                                    uint64_t end_index)
+{
+    unsigned char payload[JOURNAL_KNOWN_END_SIZE] = {1};
+    struct journal_group on_record;
+
+    journal_get(j, group_id, &on_record);
+    if (end_index == 0 || (on_record.damaged && on_record.known_end_index == 0))
+        return journal_put_damaged(j, group_id, true);
+    if (on_record.damaged &&
+        is_before(end_term, end_index, on_record.known_end_term, on_record.known_end_index)) {
+        end_term = on_record.known_end_term;
+        end_index = on_record.known_end_index;
+    }
+    store_be64(payload + 1, end_term);
+    store_be64(payload + 9, end_index);
+    struct journal_record record = {
+        JOURNAL_DAMAGED, group_id, payload, sizeof(payload), {1, end_term, end_index}};
     return journal_put(j, &record, false);
 }
 
 static uint64_t journal_put_snapshot_record(struct journal *j, uint64_t group_id, struct slice snapshot,
                                             bool lazy)
 {
-    struct journal_record record = {JOURNAL_SNAPSHOT, group_id, snapshot.data, snapshot.size, {0, 0}};
+    struct journal_record record = {JOURNAL_SNAPSHOT, group_id, snapshot.data, snapshot.size, {0}};
 
     return journal_put(j, &record, lazy);
 }
@@ -371,7 +398,7 @@ uint64_t journal_put_fetched(struct journal *j, uint64_t group_id, uint64_t from
 
 uint64_t journal_forget(struct journal *j, uint64_t group_id)
 {
-    struct journal_record record = {JOURNAL_FORGET, group_id, NULL, 0, {0, 0}};
+    struct journal_record record = {JOURNAL_FORGET, group_id, NULL, 0, {0}};
 
     return journal_put(j, &record, false);
 }

@@ -43,6 +43,10 @@ struct journal_group {
     uint64_t floor_index;
     /* Set while the replica must not vote, because it may have lost entries that it had acknowledged. */
     bool damaged;
+    /* While damaged: the end of what it may have acknowledged, though parts before it are lost. Index 0: not
+     * known. */
+    uint64_t known_end_term;
+    uint64_t known_end_index;
     /* The log's entries from here on were fetched by a catch-up and are not the replica's own yet: never
      * acknowledged, and not to be loaded. 0: all are its own. And the term of the entry before. */
     uint64_t fetched_from;
@@ -60,7 +64,13 @@ uint64_t journal_put_hard_state(struct journal *j, uint64_t group_id, uint64_t t
 uint64_t journal_put_snapshot(struct journal *j, uint64_t group_id, struct slice snapshot);
 uint64_t journal_put_snapshot_lazy(struct journal *j, uint64_t group_id, struct slice snapshot);
 void journal_put_floor_lazy(struct journal *j, uint64_t group_id, uint64_t floor_index);
+/* Damaged: with an end that is not known. */
 uint64_t journal_put_damaged(struct journal *j, uint64_t group_id, bool damaged);
+/* Damaged, and all that was ever acknowledged is at or before this entry (index 0: not known). What is on
+ * record counts as well: an end that was lost stays lost until the replica is repaired, and of two ends the
+ * later one holds. */
+uint64_t journal_put_damaged_before(struct journal *j, uint64_t group_id, uint64_t end_term,
+                                    uint64_t end_index);
 uint64_t journal_put_fetched(struct journal *j, uint64_t group_id, uint64_t from, uint64_t after_term);
 uint64_t journal_forget(struct journal *j, uint64_t group_id); /* a deleted group */
 uint64_t journal_durable(const struct journal *j);

@@ -64,9 +64,11 @@ static int journal_record_numbers(struct journal_record *record)
         record->numbers[0] = load_be64(p);
         return 1;
     case JOURNAL_DAMAGED:
-        if (record->payload_size != 1)
+        if (record->payload_size != JOURNAL_DAMAGED_SIZE && record->payload_size != JOURNAL_KNOWN_END_SIZE)
             return ERR_CORRUPT;
         record->numbers[0] = p[0];
+        record->numbers[1] = record->payload_size == JOURNAL_KNOWN_END_SIZE ? load_be64(p + 1) : 0;
+        record->numbers[2] = record->payload_size == JOURNAL_KNOWN_END_SIZE ? load_be64(p + 9) : 0;
         return 1;
     case JOURNAL_SNAPSHOT:
     case JOURNAL_FORGET:

@@ -13,13 +13,15 @@ enum {
     JOURNAL_RECORD_HEADER_SIZE = 13,
 };
 
+enum { JOURNAL_DAMAGED_SIZE = 1, JOURNAL_KNOWN_END_SIZE = 1 + 16 }; /* of the payload */
+
 enum journal_record_type {
     JOURNAL_HARD_STATE = 1, /* term, vote */
     JOURNAL_SNAPSHOT = 2,   /* a packed SnapshotRecord */
     JOURNAL_FLOOR = 3,      /* index */
-    JOURNAL_DAMAGED = 4,    /* one byte, 0 or 1 */
-    JOURNAL_FORGET = 5,     /* nothing */
-    JOURNAL_FETCHED = 6,    /* index, term of the entry before; since version 2 */
+    JOURNAL_DAMAGED = 4, /* one byte, 0 or 1; since version 2, term and index of the known end may follow */
+    JOURNAL_FORGET = 5,  /* nothing */
+    JOURNAL_FETCHED = 6, /* index, term of the entry before; since version 2 */
 };
 
 struct journal_record {
@@ -27,7 +29,7 @@ struct journal_record {
     uint64_t group_id;
     const unsigned char *payload;
     size_t payload_size;
-    uint64_t numbers[2]; /* as they stand there */
+    uint64_t numbers[3]; /* as they stand there */
 };
 
 void journal_header_encode(struct bytes *out, uint64_t first_round);

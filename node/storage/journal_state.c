@@ -4,7 +4,7 @@
 
 /* What a group needs at most in a rewritten file, besides its snapshot: hard state, snapshot, floor, damaged,
  * fetched. */
-enum { GROUP_BYTES = JOURNAL_RECORD_HEADER_SIZE * 5 + 16 + 8 + 1 + 16 };
+enum { GROUP_BYTES = JOURNAL_RECORD_HEADER_SIZE * 5 + 16 + 8 + JOURNAL_KNOWN_END_SIZE + 16 };
 
 static struct journal_entry *journal_find(const struct journal *j, uint64_t group_id)
 {
@@ -62,6 +62,8 @@ void journal_apply(struct journal *j, const struct journal_record *record)
         break;
     case JOURNAL_DAMAGED:
         e->state.damaged = record->numbers[0] != 0;
+        e->state.known_end_term = record->numbers[1];
+        e->state.known_end_index = record->numbers[2];
         break;
     case JOURNAL_FETCHED:
         e->state.fetched_from = record->numbers[0];
@@ -75,7 +77,7 @@ void journal_apply(struct journal *j, const struct journal_record *record)
 
 static void encode_group(struct bytes *out, const struct journal_entry *e)
 {
-    unsigned char numbers[16];
+    unsigned char numbers[JOURNAL_KNOWN_END_SIZE];
 
     store_be64(numbers, e->state.term);
     store_be64(numbers + 8, e->state.vote);
@@ -86,8 +88,11 @@ static void encode_group(struct bytes *out, const struct journal_entry *e)
     store_be64(numbers, e->state.floor_index);
     journal_record_encode(out, JOURNAL_FLOOR, e->group_id, numbers, 8);
     numbers[0] = 1;
+    store_be64(numbers + 1, e->state.known_end_term);
+    store_be64(numbers + 9, e->state.known_end_index);
     if (e->state.damaged)
-        journal_record_encode(out, JOURNAL_DAMAGED, e->group_id, numbers, 1);
+        journal_record_encode(out, JOURNAL_DAMAGED, e->group_id, numbers,
+                              e->state.known_end_index != 0 ? JOURNAL_KNOWN_END_SIZE : JOURNAL_DAMAGED_SIZE);
     store_be64(numbers, e->state.fetched_from);
     store_be64(numbers + 8, e->state.fetched_after_term);
     if (e->state.fetched_from != 0)

@@ -67,6 +67,9 @@ struct log_recovery {
      * repaired. */
     bool damaged;
     uint64_t damaged_index;
+    /* The last entry that there was, intact behind the damage; index 0: not known. */
+    uint64_t known_end_term;
+    uint64_t known_end_index;
     char message[256];
 };
 

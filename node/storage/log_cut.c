@@ -121,7 +121,7 @@ void log_reset(struct log *log, uint64_t next_index, uint64_t previous_term, int
     ASSERT(next_index >= 1 && next_offset >= 0);
     if (log->status != 0)
         return;
-    uint64_t sequence = log_lower_floor(log, 0);
+    uint64_t sequence = log_clear_floor(log);
     log_cap_operations(log, NULL, 0, 0);
     while (log_active(log) != NULL)
         log_remove_segment(log, log_active(log), sequence);

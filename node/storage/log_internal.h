@@ -96,6 +96,7 @@ void log_abandon_operations(struct log *log, int status); /* fails what is queue
 void log_reject(struct log *log, struct log_append_req *req);
 void log_note_floor(struct log *log);
 uint64_t log_lower_floor(struct log *log, uint64_t index); /* returns the journal sequence to wait for */
+uint64_t log_clear_floor(struct log *log); /* likewise; all that was put before is durable then, too */
 
 /* log_file.c: what all jobs that read files share */
 /* `ready` is called later, from the loop: with 0 once the entries up to `index` are in the file or cut off.

@@ -116,7 +116,8 @@ static void opening_inspected(struct env_work *job)
     }
     /* On record before anything is cut: a crash in between must not turn the loss into a shorter,
      * healthy-looking log. */
-    uint64_t sequence = journal_put_damaged(journal, o->options.group_id, true);
+    uint64_t sequence = journal_put_damaged_before(
+        journal, o->options.group_id, o->recovery.report.known_end_term, o->recovery.report.known_end_index);
     journal_wait(journal, &o->wait, sequence, opening_damage_recorded);
 }
 

@@ -258,6 +258,13 @@ void log_note_floor(struct log *log)
         env_timer_start(log->options.env, &log->floor_timer, floor_ns, log_floor_due);
 }
 
+uint64_t log_clear_floor(struct log *log)
+{
+    log->floor_index = 0;
+    return log->options.journal != NULL ? journal_put_floor(log->options.journal, log->options.group_id, 0)
+                                        : 0;
+}
+
 uint64_t log_lower_floor(struct log *log, uint64_t index)
 {
     if (log->options.journal == NULL || log->floor_index <= index)

@@ -154,16 +154,13 @@ static void candidate_read_body(struct candidate *c, const struct bytes *content
 static void candidate_read_index(struct recovery *r, struct candidate *c, uint64_t base_index,
                                  const struct place *at)
 {
-    enum {
-        MAX_SIZE = 2 * FORMAT_INDEX_HEADER_SIZE + FORMAT_INDEX_ENTRY_SIZE * (FORMAT_INDEX_MAX_ENTRIES + 1)
-    };
     char path[FORMAT_PATH_MAX];
     struct segment_header header;
     struct bytes content;
 
     bytes_init(&content);
     format_segment_path(path, r->directory, base_index, ".idx");
-    bool valid = segment_read_file(r->env, path, MAX_SIZE, &content) == 0 &&
+    bool valid = segment_read_file(r->env, path, FORMAT_INDEX_MAX_SIZE, &content) == 0 &&
                  format_index_header_decode(content.data, content.size, &header) == 0;
     c->foreign = valid && header.group_id != r->group_id;
     c->header_ok = valid && !c->foreign && header.base_index == base_index &&
@@ -416,6 +413,7 @@ void recovery_inspect(struct recovery *r)
     recovery_drop_nameless(r);
     recovery_check_floor(r);
     if (r->report.damaged) {
+        recovery_find_end(r);
         r->report.clean = false;
         r->marker_valid = false;
     }

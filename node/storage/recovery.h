@@ -49,6 +49,9 @@ void recovery_inspect(struct recovery *r);
  * newest entries may be in the page cache only. [worker] */
 void recovery_repair(struct recovery *r);
 
+/* recovery_end.c: fills in report.known_end_* when the end of a damaged log is certain. [worker] */
+void recovery_find_end(struct recovery *r);
+
 /* recovery_tail.c: what stands behind the last valid batch of the last segment. */
 struct recovery_tail {
     uint64_t garbage;      /* bytes up to the last one that is not zero; 0: nothing there */
@@ -58,5 +61,8 @@ struct recovery_tail {
 /* [worker] */
 int recovery_tail_inspect(struct env_file *file, const struct place *at, size_t max_batch_bytes,
                           struct recovery_tail *tail);
+/* The first whole valid batch in [from, end) that could follow `at`. [worker] */
+bool recovery_tail_search(struct env_file *file, const struct place *at, uint64_t from, uint64_t end,
+                          size_t max_batch_bytes, uint64_t *position);
 
 #endif

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TAIL_CHUNK = 1024 * 1024 };
+enum { TAIL_CHUNK = 1024 * 1024, SEARCH_PATIENCE = 64 * 1024 * 1024 };
 
 /* ---- the last byte that is not zero ---- */
 
@@ -56,11 +56,15 @@ struct tail_search {
     const struct place *at;
     size_t max_batch_bytes;
     unsigned char *batch;
+    uint64_t patience_bytes; /* of what looks like a batch and is none */
 };
 
 static int tail_check_candidate(struct tail_search *s, uint64_t position, const struct batch_header *header,
                                 bool *valid)
 {
+    if (header->size > s->patience_bytes)
+        return ERR_TOO_LARGE;
+    s->patience_bytes -= header->size;
     if (s->batch == NULL)
         s->batch = memory_alloc(s->max_batch_bytes);
     ssize_t n = env_file_read(s->file, s->batch, header->size, position);
@@ -101,10 +105,22 @@ static int tail_find_batch(struct tail_search *s, uint64_t from, uint64_t end, s
     return status;
 }
 
+bool recovery_tail_search(struct env_file *file, const struct place *at, uint64_t from, uint64_t end,
+                          size_t max_batch_bytes, uint64_t *position)
+{
+    struct tail_search search = {file, at, max_batch_bytes, NULL, SEARCH_PATIENCE};
+    struct recovery_tail tail = {0};
+
+    int status = tail_find_batch(&search, from, end, &tail);
+    free(search.batch);
+    *position = tail.valid_position;
+    return status == 0 && tail.valid_far_behind;
+}
+
 int recovery_tail_inspect(struct env_file *file, const struct place *at, size_t max_batch_bytes,
                           struct recovery_tail *tail)
 {
-    struct tail_search search = {file, at, max_batch_bytes, NULL};
+    struct tail_search search = {file, at, max_batch_bytes, NULL, UINT64_MAX};
     uint64_t reach = max_batch_bytes > FORMAT_ROUND_MAX_BYTES ? max_batch_bytes : FORMAT_ROUND_MAX_BYTES;
     uint64_t size;
 

@@ -59,6 +59,41 @@ static void stopped_node(void **state)
     scene_end(s);
 }
 
+/* Two of three at once. The third one has everything, each of the two knows how much that is, and they elect
+ * it. */
+static void two_of_three(void **state)
+{
+    (void)state;
+    struct scene *s = scene_start_files("two-harmed", 12000, 12000);
+    unsigned whole = scene_random(s, 3) + 1;
+    struct damage_files files;
+    long from[4];
+    scene_judge(s);
+    scene_wait_settled(s);
+    for (unsigned node = 1; node <= 3; node++) {
+        from[node] = scene_log_size(s, node);
+        scene_kill(s, node);
+    }
+    for (unsigned node = 1; node <= 3; node++) {
+        scene_find_files(s, node, &files);
+        if (node != whole) {
+            assert_true((node % 2 == 0 ? harm_truncate_sealed : harm_delete_sealed)(&files));
+        }
+        scene_start_node(s, node);
+    }
+    scene_wait_settled(s);
+    for (unsigned node = 1; node <= 3; node++) {
+        if (node != whole) {
+            scene_wait_log(s, node, from[node], "replica is repaired");
+        }
+    }
+    scene_audit(s);
+    scene_kill(s, whole);
+    scene_audit(s);
+    scene_start_node(s, whole);
+    scene_end(s);
+}
+
 /* ---- while it runs ---- */
 
 /* The leader's own files rot under it: the read that finds it is answered from a healthy replica, and the
@@ -88,7 +123,8 @@ static void running_leader(void **state)
 }
 
 /* A node that lost a part of its log, again and again, under load. Always the same one: what nobody reads is
- * found late, and with another node harmed meanwhile it would be a majority. */
+ * found late, and with another node harmed before that is repaired, what is written meanwhile has no
+ * majority. */
 static void harm_under_load(void **state)
 {
     (void)state;
@@ -118,6 +154,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stopped_node),
+        cmocka_unit_test(two_of_three),
         cmocka_unit_test(running_leader),
         cmocka_unit_test(harm_under_load),
     };

@@ -1,10 +1,11 @@
 #include "tests/sim/nemesis.h"
 #include "node/base/assert.h"
 #include "node/storage/journal_internal.h"
+#include "tests/sim/nemesis_pair.h"
 #include <inttypes.h>
 #include <string.h>
 
-enum { MS = 1000000, WHOLE_AGAIN_MS = 3000 };
+enum { MS = 1000000, WHOLE_AGAIN_MS = 3000, PAIR_PATIENCE_MS = 3500 };
 
 static const struct {
     const char *name;
@@ -264,6 +265,7 @@ static void choose_old_bytes(struct nemesis *n, struct sim_node *node, enum sim_
                                     .damage = damage,
                                     .index = log_last_index(log),
                                     .size = log_size_bytes(log) / 2 + 1,
+                                    .in_pair = draw(n, 3) == 0,
                                     .since_ns = sim_now_ns(n->sim)};
 }
 
@@ -364,8 +366,8 @@ static void look_for_damage(void *data, struct sim_node *node, struct group *g, 
         *(bool *)data = true;
 }
 
-/* A replica counts as damaged while it starts over, because retention has overtaken it, too: a second one of
- * three would be a majority. */
+/* A replica counts as damaged while it starts over, because retention has overtaken it, too: with a second
+ * one harmed only the third has everything, and an ambush leaves that behind. */
 static bool all_whole(const struct nemesis *n)
 {
     bool damaged = false;
@@ -441,8 +443,18 @@ static void wipe(struct nemesis *n, struct sim_node *v)
         begin_ambush(n, v, true);
 }
 
+/* With a second replica harmed, the third one's disk and what is under repair must be left alone. */
 static void damage_old_bytes(struct nemesis *n)
 {
+    if (n->pair_harmed && (!all_work(n) || !all_whole(n)))
+        return;
+    n->pair_harmed = false;
+    if (n->old.in_pair && sim_now_ns(n->sim) < n->old.since_ns + PAIR_PATIENCE_MS * (uint64_t)MS) {
+        n->pair_harmed = n->swapped[0] == NULL && all_whole(n) && nemesis_harm_pair(n->cluster, n->old.node);
+        if (n->pair_harmed)
+            n->old.node = NULL;
+        return;
+    }
     if (draw(n, 2) == 0 && begin_ambush(n, n->old.node, false))
         return;
     if (n->old.damage == SIM_CUT_FILE)

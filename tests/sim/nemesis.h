@@ -60,7 +60,8 @@ struct old_bytes {
     uint64_t index;
     uint64_t size; /* some of the beginning: a shorter log may have grown again */
     uint64_t since_ns;
-    unsigned life;             /* of the node, in which its journal has said so */
+    bool in_pair;  /* if that can be had: with another replica's, while the third has everything */
+    unsigned life; /* of the node, in which its journal has said so */
     uint64_t journal_sequence; /* that must be durable for it; 0: it does not say so yet */
 };
 
@@ -87,6 +88,7 @@ struct nemesis {
     unsigned rolling;             /* nodes that a rolling restart has before it */
     struct sim_node *faulty_disk; /* at most one has failing syncs or rot; NULL: none yet */
     struct old_bytes old;
+    bool pair_harmed; /* and, for all that is known, not whole again */
     struct ambush ambush;
     struct sim_node *swapped[2]; /* NULL: none */
     uint64_t swap_end_ns;

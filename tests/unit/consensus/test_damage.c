@@ -1,5 +1,5 @@
-/* A replica whose files were damaged neither votes nor campaigns until a leader has made it whole. On
- * simulated disks. */
+/* A replica whose files were damaged does not campaign until a leader has made it whole, and votes for
+ * nobody, or, if it is known where its log had ended, for who has as much. On simulated disks. */
 #include "helper_simulated.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-enum { NODES = 3, POSITION = 3000 };
+enum { NODES = 3, GROUP_ID = 1, POSITION = 3000 };
 
 static struct simulated simulated;
 static struct test_cluster *const cluster = &simulated.cluster;
@@ -73,29 +73,219 @@ static bool opened(void *data)
     return node_is_open(&cluster->nodes[*(unsigned *)data]);
 }
 
-static void test_does_not_vote(void **state)
+static void fill(void)
+{
+    simulated_propose(&simulated, 500, 1000);
+    simulated_settle(&simulated);
+    sim_run_for(simulated.sim, 3000ull * MS); /* the durability floor is written lazily */
+}
+
+static bool is_led(void *data)
+{
+    (void)data;
+    return cluster_leader(cluster, 0) != NULL;
+}
+
+static bool is_led_and_repaired(void *data)
+{
+    return is_led(NULL) && !simulated_is_damaged(&simulated, *(unsigned *)data);
+}
+
+static bool end_is_known(unsigned node)
+{
+    struct journal_group state;
+    journal_get(cluster->nodes[node].journal, GROUP_ID, &state);
+    return state.known_end_index != 0;
+}
+
+/* The harmed one and one that lags behind are a majority by number, but not of memories. */
+static void test_does_not_elect_a_laggard(void **state)
 {
     (void)state;
-    simulated_propose(&simulated, 500, 1000);
-    sim_run_for(simulated.sim, 3000ull * MS);
+    fill();
     unsigned victim = a_follower();
-    unsigned leader = cluster_leader(cluster, 0)->id - 1;
+    unsigned whole = cluster_leader(cluster, 0)->id - 1;
+    unsigned laggard = NODES - victim - whole;
+    simulated_kill(&simulated, laggard);
+    simulated_propose(&simulated, 5, 1000);
+    sim_run_for(simulated.sim, 3000ull * MS);
     simulated_kill_all(&simulated);
     simulated_damage(&simulated, victim, POSITION);
-    /* The damaged one and the other follower: a majority by number, but not of memories. */
-    for (unsigned i = 0; i < NODES; i++)
-        if (i != leader)
-            simulated_start(&simulated, i);
+    simulated_start(&simulated, victim);
+    simulated_start(&simulated, laggard);
     assert_true(simulated_run_until(&simulated, 5000, opened, &victim));
     assert_true(simulated_is_damaged(&simulated, victim));
+    assert_true(end_is_known(victim));
     sim_run_for(simulated.sim, 5000ull * MS);
     assert_null(cluster_leader(cluster, 0));
     /* With the third one there is a leader, and a repair. */
-    simulated_start(&simulated, leader);
+    simulated_start(&simulated, whole);
     assert_true(simulated_run_until(&simulated, 20000, is_repaired, &victim));
     /* From then on it counts again. */
     simulated_kill(&simulated, cluster_leader(cluster, 0)->id - 1);
     simulated_settle(&simulated);
+}
+
+static void test_does_not_vote_without_a_known_end(void **state)
+{
+    (void)state;
+    fill();
+    unsigned victim = a_follower(), leader = cluster_leader(cluster, 0)->id - 1;
+    simulated_kill_all(&simulated);
+    cluster->distrusted = victim + 1;
+    for (unsigned i = 0; i < NODES; i++)
+        if (i != leader)
+            simulated_start(&simulated, i);
+    sim_run_for(simulated.sim, 5000ull * MS);
+    assert_null(cluster_leader(cluster, 0));
+    assert_true(simulated_is_damaged(&simulated, victim));
+    simulated_start(&simulated, leader);
+    assert_true(simulated_run_until(&simulated, 20000, is_repaired, &victim));
+}
+
+/* A journal from before the last terms: for whom it has voted in them is not known. What is left of the log
+ * does not tell, but where it had ended does. */
+static void test_does_not_vote_with_an_old_journal(void **state)
+{
+    (void)state;
+    struct journal_group before;
+    fill();
+    unsigned victim = a_follower(), first = cluster_leader(cluster, 0)->id - 1;
+    journal_get(cluster->nodes[victim].journal, GROUP_ID, &before);
+    simulated_kill(&simulated, first);
+    simulated_propose(&simulated, 5, 1000);
+    simulated_start(&simulated, first);
+    simulated_settle(&simulated);
+    sim_run_for(simulated.sim, 3000ull * MS);
+    unsigned leader = cluster_leader(cluster, 0)->id - 1;
+    if (leader == victim)
+        victim = first;
+    journal_put_hard_state(cluster->nodes[victim].journal, GROUP_ID, before.term, 0);
+    sim_run_for(simulated.sim, 50ull * MS);
+    simulated_kill_all(&simulated);
+    simulated_damage(&simulated, victim, POSITION);
+    for (unsigned i = 0; i < NODES; i++)
+        if (i != leader)
+            simulated_start(&simulated, i);
+    sim_run_for(simulated.sim, 5000ull * MS);
+    assert_null(cluster_leader(cluster, 0));
+    simulated_start(&simulated, leader);
+    assert_true(simulated_run_until(&simulated, 20000, is_repaired, &victim));
+}
+
+/* Nothing is lost: the third one has it all, and each of the two knows how much that must be. */
+static void test_two_of_three_harmed_elect_the_third(void **state)
+{
+    (void)state;
+    fill();
+    unsigned whole = a_follower();
+    simulated_kill_all(&simulated);
+    for (unsigned i = 0; i < NODES; i++)
+        if (i != whole)
+            simulated_damage(&simulated, i, POSITION + 1000 * i);
+    simulated_start_all(&simulated);
+    assert_true(simulated_run_until(&simulated, 20000, is_led, NULL));
+    assert_int_equal(cluster_leader(cluster, 0)->id, whole + 1);
+    for (unsigned i = 0; i < NODES; i++)
+        assert_true(simulated_run_until(&simulated, 20000, is_repaired, &i));
+    simulated_kill(&simulated, whole);
+    simulated_propose(&simulated, 50, 1000);
+}
+
+/* One of the two is enough, and it is repaired as well when it has lost its leader meanwhile. */
+static void test_a_harmed_one_loses_its_leader(void **state)
+{
+    (void)state;
+    fill();
+    unsigned victim = a_follower(), leader = cluster_leader(cluster, 0)->id - 1;
+    simulated_kill_all(&simulated);
+    simulated_damage(&simulated, victim, POSITION);
+    for (unsigned i = 0; i < NODES; i++)
+        if (i != leader)
+            simulated_start(&simulated, i);
+    for (int round = 0; round < 3; round++) {
+        assert_true(simulated_run_until(&simulated, 20000, is_led, NULL));
+        unsigned first = cluster_leader(cluster, 0)->id - 1;
+        if (simulated_is_damaged(&simulated, victim))
+            assert_true(first != victim);
+        if (first == victim)
+            break;
+        simulated_kill(&simulated, first);
+        simulated_start(&simulated, first);
+    }
+    assert_true(simulated_run_until(&simulated, 20000, is_led_and_repaired, &victim));
+    simulated_start(&simulated, leader);
+    simulated_settle(&simulated);
+}
+
+/* ---- starting over ---- */
+
+static void trim_all(void)
+{
+    for (unsigned i = 0; i < NODES; i++)
+        if (cluster->nodes[i].up)
+            group_trim(cluster->nodes[i].groups[0].group, INT64_MAX);
+}
+
+static bool is_damaged(void *data)
+{
+    unsigned node = *(unsigned *)data;
+    return node_is_open(&cluster->nodes[node]) && simulated_is_damaged(&simulated, node);
+}
+
+/* Retention has overtaken it; in the middle of what it is sent instead, its leader dies. */
+static unsigned begin_to_start_over(void)
+{
+    fill();
+    unsigned victim = a_follower();
+    simulated_kill(&simulated, victim);
+    for (int i = 0; i < 4; i++)
+        simulated_propose(&simulated, 30, 20000);
+    sim_run_for(simulated.sim, 3000ull * MS); /* snapshots reach the journal lazily */
+    simulated_propose(&simulated, 1, 100);
+    trim_all();
+    simulated_start(&simulated, victim);
+    assert_true(simulated_run_until(&simulated, 20000, is_damaged, &victim));
+    return victim;
+}
+
+static void test_one_that_starts_over_votes(void **state)
+{
+    (void)state;
+    if (cluster->entry_memory_bytes == 0)
+        return; /* no snapshots, nothing to be overtaken by */
+    unsigned victim = begin_to_start_over();
+    unsigned leader = cluster_leader(cluster, 0)->id - 1, other = NODES - victim - leader;
+    sim_run_for(simulated.sim, 5ull * MS);
+    simulated_kill(&simulated, leader);
+    simulated_kill(&simulated, victim);
+    simulated_start(&simulated, victim);
+    assert_true(simulated_run_until(&simulated, 5000, opened, &victim));
+    assert_true(end_is_known(victim)); /* the record has outlived it */
+    assert_true(simulated_run_until(&simulated, 20000, is_led, NULL));
+    assert_int_equal(cluster_leader(cluster, 0)->id, other + 1);
+    assert_true(simulated_run_until(&simulated, 20000, is_led_and_repaired, &victim));
+    simulated_propose(&simulated, 20, 1000);
+    simulated_start(&simulated, leader);
+    simulated_settle(&simulated);
+}
+
+/* One starts over, another one is harmed: nothing is lost either. */
+static void test_one_starts_over_and_one_is_harmed(void **state)
+{
+    (void)state;
+    if (cluster->entry_memory_bytes == 0)
+        return;
+    unsigned victim = begin_to_start_over();
+    unsigned leader = cluster_leader(cluster, 0)->id - 1, other = NODES - victim - leader;
+    sim_run_for(simulated.sim, 5ull * MS);
+    simulated_kill_all(&simulated);
+    simulated_damage(&simulated, leader, POSITION);
+    simulated_start_all(&simulated);
+    assert_true(simulated_run_until(&simulated, 20000, is_led, NULL));
+    assert_int_equal(cluster_leader(cluster, 0)->id, other + 1);
+    assert_true(simulated_run_until(&simulated, 20000, is_repaired, &leader));
+    assert_true(simulated_run_until(&simulated, 20000, is_repaired, &victim));
 }
 
 static bool has_joined(void *data)
@@ -207,7 +397,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(name, set_up_snapshots, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_is_repaired_from_the_leader),
-        TEST(test_does_not_vote),
+        TEST(test_does_not_elect_a_laggard),
+        TEST(test_does_not_vote_without_a_known_end),
+        TEST(test_does_not_vote_with_an_old_journal),
+        TEST(test_two_of_three_harmed_elect_the_third),
+        TEST(test_a_harmed_one_loses_its_leader),
+        TEST(test_one_that_starts_over_votes),
+        TEST(test_one_starts_over_and_one_is_harmed),
         TEST(test_a_newcomer_believes_ready_leaders_only),
         TEST(test_a_newcomer_that_leads_at_once_knows_what_was_there),
         TEST(test_one_that_has_lost_everything_waits_for_a_leader),

@@ -104,6 +104,48 @@ static void what_was_fetched_survives(void **state)
     expect_fetched(f, 0, 0);
 }
 
+static void expect_end(struct fixture *f, bool damaged, uint64_t term, uint64_t index)
+{
+    struct journal_group g;
+
+    journal_get(f->journal, 7, &g);
+    assert_int_equal(g.damaged, damaged);
+    assert_int_equal(g.known_end_term, term);
+    assert_int_equal(g.known_end_index, index);
+}
+
+static void put_end(struct fixture *f, uint64_t term, uint64_t index)
+{
+    wait_durable(f, journal_put_damaged_before(f->journal, 7, term, index));
+}
+
+/* It never goes back, and what is not known any more stays so until the replica is repaired. */
+static void a_known_end_survives(void **state)
+{
+    struct fixture *f = *state;
+
+    put_end(f, 3, 100);
+    reopen(f);
+    expect_end(f, true, 3, 100);
+    put_end(f, 3, 99);
+    put_end(f, 2, 200);
+    expect_end(f, true, 3, 100);
+    put_end(f, 4, 50);
+    reopen(f);
+    expect_end(f, true, 4, 50);
+    put_end(f, 4, 0);
+    expect_end(f, true, 0, 0);
+    put_end(f, 5, 60);
+    reopen(f);
+    expect_end(f, true, 0, 0);
+    wait_durable(f, journal_put_damaged(f->journal, 7, false));
+    expect_end(f, false, 0, 0);
+    put_end(f, 3, 100);
+    wait_durable(f, journal_put_damaged(f->journal, 7, true));
+    reopen(f);
+    expect_end(f, true, 0, 0);
+}
+
 static uint32_t file_version(struct fixture *f)
 {
     unsigned char header[JOURNAL_HEADER_SIZE];
@@ -352,6 +394,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(state_survives),
         TEST(what_was_fetched_survives),
+        TEST(a_known_end_survives),
         TEST(an_older_version_s_file_is_rewritten_first),
         TEST(a_snapshot_may_be_put_back),
         TEST(a_thousand_groups_cost_a_few_syncs),

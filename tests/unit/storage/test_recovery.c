@@ -115,6 +115,16 @@ static void garbage_behind_the_end_is_cut(void **state)
 
 /* ---- damage ---- */
 
+static uint64_t known_end(struct fixture *f)
+{
+    struct journal_group state;
+
+    journal_get(f->journal, f->options.group_id, &state);
+    assert_int_equal(state.known_end_index, f->recovery.known_end_index);
+    assert_int_equal(state.known_end_term, f->recovery.known_end_term);
+    return state.known_end_index;
+}
+
 static void expect_damage_at(struct fixture *f, uint64_t index)
 {
     fixture_open(f);
@@ -145,6 +155,7 @@ static void flips_below_the_floor_are_damage(void **state)
     fclose(in);
     struct model whole = f->model;
     struct model_entry *copy = malloc(whole.n * sizeof(*copy));
+    size_t known = 0;
     for (size_t i = 0; i < size; i++) {
         put_floor(f, last_index);
         journal_put_damaged(f->journal, f->options.group_id, false);
@@ -156,13 +167,64 @@ static void flips_below_the_floor_are_damage(void **state)
         f->model = whole;
         f->model.entries = copy;
         expect_damage_at(f, 4);
+        /* No entry too early, whatever the bit says; and most bits say nothing of where the next batch
+         * begins. */
+        uint64_t end_index = known_end(f);
+        assert_true(end_index == 0 || (end_index == last_index && f->recovery.known_end_term == 1));
+        known += end_index != 0;
         model_truncate(&f->model, 1);
         fixture_close(f, false);
         assert_int_equal(fixture_count_files(f, ".damaged"), 1);
     }
+    assert_true(known > size / 2);
     free(copy);
     free(content);
     f->model = whole;
+}
+
+/* Offsets go on where a damaged size leads to, although an entry is passed over. */
+static void a_wrong_size_hides_no_entry(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+    unsigned char length[4];
+
+    small_log(f, 3, 30);
+    uint64_t at = log_size_bytes(f->log);
+    fixture_data(f, 2, 30);
+    size_t size = f->model.entries[f->model.n - 1].entry.bytes.size;
+    fixture_sync(f);
+    uint64_t before = log_size_bytes(f->log);
+    fixture_barrier(f, 2);
+    fixture_sync(f);
+    size_t barrier = log_size_bytes(f->log) - before;
+    fixture_data(f, 2, 30);
+    fixture_sync(f);
+    put_floor(f, log_last_index(f->log));
+    fixture_crash(f);
+    fixture_segment_path(f, 1, ".log", path);
+    store_be32(length, (uint32_t)(size + barrier - 12));
+    helper_fill(path, at + 8, length, sizeof(length));
+    expect_damage_at(f, 5);
+    assert_int_equal(known_end(f), 0);
+}
+
+/* A flip, and the end of the file is gone: what remains behind the flip is not all. */
+static void an_end_below_the_floor_is_not_known(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+
+    small_log(f, 9, 100);
+    size_t size = f->model.entries[1].entry.bytes.size;
+    uint64_t end = log_size_bytes(f->log);
+    put_floor(f, log_last_index(f->log));
+    fixture_crash(f);
+    fixture_segment_path(f, 1, ".log", path);
+    helper_flip(path, end - 5 * size + 100, 4);
+    helper_truncate(path, end - size);
+    expect_damage_at(f, 6);
+    assert_int_equal(known_end(f), 0);
 }
 
 static void flips_of_a_control_batch_are_damage(void **state)
@@ -196,6 +258,7 @@ static void zeros_in_place_of_synced_entries_are_damage(void **state)
     fixture_segment_path(f, 1, ".log", path);
     helper_fill(path, end - 3 * size, zeros, 3 * size);
     expect_damage_at(f, 9);
+    assert_int_equal(known_end(f), 0);
     /* Once on record, and cut, the next start goes on from there. */
     fixture_reopen(f, false);
     assert_false(f->recovery.damaged);
@@ -284,10 +347,13 @@ static void a_missing_segment_is_damage(void **state)
 
     several_segments(f);
     inner_segments(f, &second, &third);
+    uint64_t last = log_last_index(f->log);
     fixture_crash(f);
     fixture_segment_path(f, second, ".log", path);
     remove(path);
     expect_damage_at(f, second);
+    assert_int_equal(known_end(f), last);
+    assert_int_equal(f->recovery.known_end_term, 1);
     assert_non_null(strstr(f->recovery.message, "missing"));
     assert_true(fixture_count_files(f, ".damaged") >= 3);
     fixture_random(f, 10);
@@ -527,6 +593,8 @@ int main(void)
         TEST(a_file_cut_at_any_byte_loses_only_the_last_batch),
         TEST(garbage_behind_the_end_is_cut),
         TEST(flips_below_the_floor_are_damage),
+        TEST(a_wrong_size_hides_no_entry),
+        TEST(an_end_below_the_floor_is_not_known),
         TEST(flips_of_a_control_batch_are_damage),
         TEST(zeros_in_place_of_synced_entries_are_damage),
         TEST(a_cut_for_damage_unfinishes_the_index),
