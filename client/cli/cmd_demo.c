@@ -125,8 +125,7 @@ static void tell_recovery(struct demo *d)
     double recovery_ms = fleet_first_recovery_ms(&d->fleet);
     if (!d->recovery_told && recovery_ms >= 0) {
         d->recovery_told = true;
-        demo_view_say(&d->view, "its partitions' records are acknowledged again, %.1f ms after the kill",
-                      recovery_ms);
+        demo_view_say(&d->view, "its records are acknowledged again, %.1f ms after the kill", recovery_ms);
     }
 }
 

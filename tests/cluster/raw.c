@@ -80,14 +80,19 @@ bool raw_receive(int fd, struct raw_frame *frame, int timeout_ms)
     frame->payload_size = frame_payload_size(&frame->head);
     frame->header = malloc(frame->head.header_length + 1);
     frame->payload = malloc(frame->payload_size + 1);
-    return receive_bytes(fd, frame->header, frame->head.header_length, timeout_ms) &&
-           receive_bytes(fd, frame->payload, frame->payload_size, timeout_ms);
+    bool ok = receive_bytes(fd, frame->header, frame->head.header_length, timeout_ms) &&
+              receive_bytes(fd, frame->payload, frame->payload_size, timeout_ms);
+    if (!ok) {
+        raw_frame_free(frame);
+    }
+    return ok;
 }
 
 void raw_frame_free(struct raw_frame *frame)
 {
     free(frame->header);
     free(frame->payload);
+    frame->header = frame->payload = NULL;
 }
 
 bool raw_closed(int fd, int timeout_ms)
@@ -112,12 +117,11 @@ bool raw_hello(int fd)
     hello.max_version = FRAME_PROTOCOL_MAX;
     hello.client_id = "raw";
     hello.software = "test";
-    bool ok = raw_request(fd, FRAME_HELLO, &hello.base, NULL, 0) && raw_receive(fd, &answer, 5000) &&
-              answer.head.type == FRAME_HELLO;
-    if (ok) {
-        raw_frame_free(&answer);
+    if (!raw_request(fd, FRAME_HELLO, &hello.base, NULL, 0) || !raw_receive(fd, &answer, 5000)) {
+        return false;
     }
-    return ok;
+    raw_frame_free(&answer);
+    return answer.head.type == FRAME_HELLO;
 }
 
 int raw_produce(int fd, const uint8_t topic_id[16], uint32_t partition, const char *value, int timeout_ms)

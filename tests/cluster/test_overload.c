@@ -6,6 +6,7 @@
 
 #include "client/cli/demo_source.h"
 #include "proto/bytes.h"
+#include "proto/kafka/codec.h"
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <setjmp.h>
@@ -21,6 +22,11 @@
 
 #include <cmocka.h>
 
+#ifdef __SANITIZE_ADDRESS__ /* its shadow, red zones and quarantine are not the node's */
+enum { SANITIZERS_SHARE = 8 };
+#else
+enum { SANITIZERS_SHARE = 1 };
+#endif
 enum { MIB = 1024 * 1024, CLIENTS_BYTES = 128 * MIB, SAMPLES = 1000 };
 
 /* Elections are not what this is about: a busy machine must not cause any. */
@@ -111,7 +117,7 @@ static uint64_t grown(const struct siege *s)
 static void during(struct siege *s, const char *what, uint64_t rss_limit)
 {
     innocent_measure(&s->innocent, SAMPLES);
-    uint64_t more = grown(s);
+    uint64_t more = grown(s) / SANITIZERS_SHARE;
     print_message(
         "%s: p99 %.2f ms before, %.2f ms during (p50 %.2f, most %.2f); RSS %.1f MiB, grown by %.1f, "
         "limit %.1f\n",
@@ -329,6 +335,101 @@ static void slow_readers(void **state)
     crowd_close(&crowd);
 }
 
+/* ---- Kafka clients ---- */
+
+/* A whole frame. It waits for a minute and a half while there is nothing. */
+static void encode_kafka_fetch(struct bytes *out, const char *name, unsigned index, int32_t max_bytes)
+{
+    struct kafka_request_header header = {.api_key = KAFKA_API_FETCH, .api_version = 11};
+    struct kafka_fetch_request_partition partition = kafka_fetch_request_partition_default;
+    struct kafka_fetch_request_topic topic = kafka_fetch_request_topic_default;
+    struct kafka_fetch_request request = kafka_fetch_request_default;
+    partition.partition = (int32_t)index;
+    partition.partition_max_bytes = request.max_bytes = max_bytes;
+    topic.topic = kafka_string_of(name);
+    topic.partitions.items = &partition;
+    request.topics.items = &topic;
+    topic.partitions.count = request.topics.count = 1;
+    request.max_wait_ms = 90000;
+    request.min_bytes = 1;
+    bytes_init(out);
+    bytes_append_be32(out, 0);
+    kafka_request_header_encode(&header, out);
+    assert_int_equal(kafka_encode(KAFKA_REQUEST, KAFKA_API_FETCH, 11, &request, out), 0);
+    store_be32(out->data, (uint32_t)(out->size - 4));
+}
+
+static size_t answered(const struct crowd *c)
+{
+    size_t count = 0;
+    char byte;
+    for (size_t i = 0; i < c->count; i++)
+        count += recv(c->sockets[i], &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    return count;
+}
+
+static bool all_answered(void *data)
+{
+    const struct crowd *crowd = data;
+    return answered(crowd) == crowd->count;
+}
+
+/* Partition of the topic that this node leads. */
+static unsigned find_led(struct siege *s, const char *topic, uint8_t topic_id[16])
+{
+    const struct flotilla_topic_info *info = NULL;
+    unsigned index = 0;
+    assert_int_equal(flotilla_topic_describe(s->client, topic, 10000, &info, NULL, 0), 0);
+    while (index < info->partition_count && info->partitions[index]->leader_id != s->leader)
+        index++;
+    assert_true(index < info->partition_count);
+    memcpy(topic_id, info->id, 16);
+    flotilla_result_free(info);
+    return index;
+}
+
+/* As many consumers as a fleet of services has, all of them waiting; then there is a record. */
+static void kafka_consumers(void **state)
+{
+    (void)state;
+    struct siege *s = current;
+    struct crowd crowd;
+    struct bytes fetch;
+    uint8_t topic_id[16];
+    assert_int_equal(flotilla_topic_create(s->client, "quiet", 12, 3, NULL, 0, 20000, NULL, 0), 0);
+    before(s);
+    unsigned index = find_led(s, "quiet", topic_id);
+    encode_kafka_fetch(&fetch, "quiet", index, MIB);
+    crowd_open(&crowd, s->cluster.nodes[s->leader - 1].kafka_port, affordable(5000));
+    assert_int_equal(crowd.count, affordable(5000));
+    crowd_send(&crowd, fetch.data, fetch.size);
+    during(s, "Kafka consumers that wait", crowd.count * 12288 + 8 * MIB);
+    assert_int_equal(answered(&crowd), 0);
+    int fd = raw_connect(s->innocent.port);
+    assert_true(raw_hello(fd));
+    assert_int_equal(raw_produce(fd, topic_id, index, "news", 30000), 0);
+    close(fd);
+    wait_until(all_answered, &crowd, 30000, "every consumer has the record");
+    crowd_close(&crowd);
+    bytes_close(&fetch);
+}
+
+static void kafka_slow_readers(void **state)
+{
+    (void)state;
+    struct siege *s = current;
+    struct crowd crowd;
+    struct bytes fetch;
+    before(s);
+    encode_kafka_fetch(&fetch, "siege", 0, 4 * MIB);
+    crowd_open(&crowd, s->cluster.nodes[s->leader - 1].kafka_port, 300);
+    for (unsigned i = 0; i < 32; i++)
+        crowd_send(&crowd, fetch.data, fetch.size);
+    during(s, "slow Kafka readers", (uint64_t)2 * CLIENTS_BYTES);
+    crowd_close(&crowd);
+    bytes_close(&fetch);
+}
+
 /* ---- producers ---- */
 
 enum { PRODUCERS = 3, FLOOD = 150000 };
@@ -400,7 +501,8 @@ int main(void)
         cmocka_unit_test(idle_connections), cmocka_unit_test(silent_strangers),
         cmocka_unit_test(half_open),        cmocka_unit_test(one_byte_at_a_time),
         cmocka_unit_test(huge_lengths),     cmocka_unit_test(frames_without_end),
-        cmocka_unit_test(slow_readers),     cmocka_unit_test(producers_beyond_capacity),
+        cmocka_unit_test(slow_readers),     cmocka_unit_test(kafka_slow_readers),
+        cmocka_unit_test(kafka_consumers),  cmocka_unit_test(producers_beyond_capacity),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
