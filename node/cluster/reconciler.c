@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 enum {
-    STARTING_MAX = 32,
+    STARTING_MAX = 4, /* fewer than worker threads: who writes must not wait for what is being opened */
     STOPPING_MAX = 64,
 };
 static const uint64_t retry_pause_ns = UINT64_C(5000) * NS_PER_MS;

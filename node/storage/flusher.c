@@ -8,7 +8,8 @@ struct flusher {
     unsigned max_parallel;
     unsigned running;
     struct queue waiting;
-    struct queue patient; /* started one at a time */
+    struct queue newcomers; /* start when nobody waits who has had a turn before */
+    struct queue patient;   /* started one at a time */
     bool patient_runs;
     struct env_task task;
     struct flusher_stats stats;
@@ -21,13 +22,14 @@ struct flusher *flusher_create(struct env *env, unsigned max_parallel)
     f->env = env;
     f->max_parallel = max_parallel > 0 ? max_parallel : 1;
     queue_init(&f->waiting);
+    queue_init(&f->newcomers);
     queue_init(&f->patient);
     return f;
 }
 
 void flusher_destroy(struct flusher *f)
 {
-    ASSERT(f->running == 0 && queue_empty(&f->waiting));
+    ASSERT(f->running == 0 && queue_empty(&f->waiting) && queue_empty(&f->newcomers));
     ASSERT(!f->patient_runs && queue_empty(&f->patient));
     env_task_cancel(f->env, &f->task);
     free(f);
@@ -43,16 +45,27 @@ static void flusher_start_first(struct queue *clients)
     struct flusher_client *client = QUEUE_ENTRY(queue_first(clients), struct flusher_client, node);
 
     queue_remove(&client->node);
+    client->had_a_turn = true;
     client->start(client);
+}
+
+/* A topic of a thousand partitions that is being created must not make those wait that are written to: it
+ * gets half of the turns, and only while nobody else wants one. */
+static struct queue *flusher_next(struct flusher *f)
+{
+    if (!queue_empty(&f->waiting))
+        return f->running < f->max_parallel ? &f->waiting : NULL;
+    return !queue_empty(&f->newcomers) && f->running < (f->max_parallel + 1) / 2 ? &f->newcomers : NULL;
 }
 
 static void flusher_start_rounds(struct env_task *task)
 {
     struct flusher *f = container_of(task, struct flusher, task);
+    struct queue *next;
 
-    while (f->running < f->max_parallel && !queue_empty(&f->waiting)) {
+    while ((next = flusher_next(f)) != NULL) {
         f->running++;
-        flusher_start_first(&f->waiting);
+        flusher_start_first(next);
     }
     if (!f->patient_runs && !queue_empty(&f->patient)) {
         f->patient_runs = true;
@@ -63,6 +76,7 @@ static void flusher_start_rounds(struct env_task *task)
 void flusher_client_init(struct flusher_client *client, void (*start)(struct flusher_client *client))
 {
     queue_init(&client->node);
+    client->had_a_turn = false;
     client->start = start;
 }
 
@@ -70,7 +84,7 @@ void flusher_submit(struct flusher *f, struct flusher_client *client)
 {
     if (!queue_empty(&client->node))
         return;
-    queue_push(&f->waiting, &client->node);
+    queue_push(client->had_a_turn ? &f->waiting : &f->newcomers, &client->node);
     env_defer(f->env, &f->task, flusher_start_rounds);
 }
 
@@ -110,6 +124,6 @@ void flusher_finished(struct flusher *f, const struct flusher_round *result)
     f->running--;
     if (result != NULL)
         flusher_count(&f->stats, result);
-    if (!queue_empty(&f->waiting))
+    if (flusher_next(f) != NULL)
         env_defer(f->env, &f->task, flusher_start_rounds);
 }
