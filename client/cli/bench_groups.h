@@ -14,4 +14,7 @@ bool bench_groups_idle(struct bench_cluster *b, struct bench_report *r, unsigned
 /* Commits of one partition each, as fast as they go. */
 bool bench_groups_commits(struct bench_cluster *b, struct bench_report *r, unsigned members, double seconds);
 
+/* All of them, or the one that `part` names: client, churn, commits, crowd, idle. */
+bool bench_groups(struct bench_cluster *b, struct bench_report *r, const char *part, unsigned rounds);
+
 #endif

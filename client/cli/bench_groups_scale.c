@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLIENTS = 10, TIMEOUT_MS = 60000, IDLE_SECONDS = 6, STABLE_EVERY_MS = 2, MEMBERS_MAX = 4096 };
+enum { CLIENTS = 10, TIMEOUT_MS = 60000, IDLE_SECONDS = 4, STABLE_EVERY_MS = 2, MEMBERS_MAX = 4096 };
 
 /* Members that read nothing: their application does not poll. */
 struct crowd {

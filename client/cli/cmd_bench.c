@@ -1,5 +1,6 @@
 /* flotilla bench ... */
 #include "client/cli/bench.h"
+#include "client/cli/bench_groups.h"
 #include "client/cli/commands.h"
 
 #include <stdlib.h>
@@ -406,6 +407,12 @@ static bool sale_only(struct bench_cluster *b, const struct bench_options *o, st
     return bench_flash_sale(b, r, &load, SALE_SECONDS);
 }
 
+static bool groups_only(struct bench_cluster *b, const struct bench_options *o, struct bench_report *r)
+{
+    (void)o;
+    return bench_groups(b, r, NULL, 1);
+}
+
 static bool start_only(struct bench_cluster *b, const struct bench_options *o, struct bench_report *r)
 {
     struct bench_load load = load_of(o);
@@ -448,6 +455,7 @@ static int bench_all(const struct cli_command *self, int argc, char **argv)
                                  {"flash sale", sale_only},
                                  {"catch-up, old data and a large topic beside an open loop", disturb_only},
                                  {"a thousand partitions", scale_only},
+                                 {"the client, and consumer groups", groups_only},
                                  {"start with much data", start_only}};
     return status >= 0 ? status
                        : measure_each(self, &o, steps, scratch ? sizeof(steps) / sizeof(steps[0]) : 1);

@@ -19,12 +19,14 @@ static bool wants(const char *part, const char *name)
 
 static bool is_part(const char *part)
 {
-    return wants(part, "churn") || wants(part, "commits") || wants(part, "crowd") || wants(part, "idle");
+    return wants(part, "churn") || wants(part, "commits") || wants(part, "crowd") || wants(part, "idle") ||
+           wants(part, "client");
 }
 
-static bool measure(struct bench_cluster *b, struct bench_report *r, const char *part, unsigned rounds)
+bool bench_groups(struct bench_cluster *b, struct bench_report *r, const char *part, unsigned rounds)
 {
-    bool ok = !wants(part, "churn") || bench_groups_churn(b, r, rounds);
+    bool ok = !wants(part, "client") || bench_client_cost(b, r);
+    ok = ok && (!wants(part, "churn") || bench_groups_churn(b, r, rounds));
     ok = ok && (!wants(part, "commits") || bench_groups_commits(b, r, CROWD_MEMBERS, COMMIT_SECONDS));
     ok = ok && (!wants(part, "crowd") || bench_groups_crowd(b, r, CROWD_MEMBERS, CROWD_PARTITIONS));
     return ok && (!wants(part, "idle") || bench_groups_idle(b, r, IDLE_GROUPS, IDLE_MEMBERS));
@@ -37,7 +39,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
     const char *part = NULL;
     struct cli_option options[] = {
         {"rounds", 'n', CLI_NUMBER, &rounds, "N", "how often the members come and go", 1, 1000},
-        {"part", 'p', CLI_TEXT, &part, "NAME", "only churn, commits, crowd or idle", 0, 0},
+        {"part", 'p', CLI_TEXT, &part, "NAME", "only churn, commits, crowd, idle or client", 0, 0},
         CLI_TARGET_OPTIONS(target),
     };
     char **rest = NULL;
@@ -47,12 +49,12 @@ static int run(const struct cli_command *self, int argc, char **argv)
         return status;
     }
     if (!is_part(part)) {
-        cli_error(self, "--part takes churn, commits, crowd or idle, not \"%s\"", part);
+        cli_error(self, "--part takes churn, commits, crowd, idle or client, not \"%s\"", part);
         return CLI_USAGE;
     }
     struct bench_cluster b;
     struct bench_report report = {.count = 0};
-    bool ok = bench_cluster_open(&b, self, &target) && measure(&b, &report, part, (unsigned)rounds);
+    bool ok = bench_cluster_open(&b, self, &target) && bench_groups(&b, &report, part, (unsigned)rounds);
     bench_cluster_close(&b);
     bench_print(&report, target.json);
     return ok ? CLI_OK : CLI_FAILED;
