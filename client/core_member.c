@@ -34,6 +34,8 @@ void core_member_begin(struct core_member *m)
     member_choose_id(m);
     m->state = MEMBER_JOINING;
     m->epoch = 0;
+    m->target_count = 0; /* what it was given before it left */
+    m->has_news = m->is_stable = false;
     m->failing_since_ns = m->retry_ns = 0;
     m->polled_ns = core_of(m)->now;
 }

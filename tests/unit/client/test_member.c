@@ -405,6 +405,40 @@ static void leaving_commits_and_says_so(void **state)
     teardown(f);
 }
 
+/* What it had before it left is somebody else's. */
+static void one_that_joins_again_owns_nothing_yet(void **state)
+{
+    static const char *const topics[] = {"orders"};
+    struct core_join join = {.topics = topics, .topic_count = 1, .tells = true};
+    struct fixture *f = setup(NULL, true);
+    int status = 1;
+    struct core_leave leave = {.timeout_ns = 1000 * MS, .cb = on_left, .data = &status};
+    struct core_commit commit = {.timeout_ns = 1000 * MS};
+
+    (void)state;
+    append(f, 0, 10);
+    run(f, 20);
+    broker_member_push(&f->n.broker, member(f), 0x1);
+    run(f, 20);
+    core_consumer_commit(f->n.consumer, &commit); /* so that nothing is left to do when it leaves */
+    run(f, 20);
+    core_consumer_leave(f->n.consumer, &leave);
+    run(f, 50);
+    assert_int_equal(status, 0);
+    unsigned assigned = f->events[FLOTILLA_ASSIGNED];
+    core_consumer_join(f->n.consumer, &join);
+    append(f, 0, 10);
+    run(f, 50);
+    assert_int_equal(f->n.broker.member_count, 2); /* as somebody new */
+    assert_int_equal(f->events[FLOTILLA_ASSIGNED], assigned);
+    assert_false(core_consumer_owns(f->n.consumer, "orders", 0));
+    assert_int_equal(f->count, 10);
+    broker_member_push(&f->n.broker, &f->n.broker.members[1], 0x1);
+    run(f, 50);
+    assert_int_equal(f->count, 20);
+    teardown(f);
+}
+
 /* Two threads may leave, or one leave and another destroy: nobody waits for ever. */
 static void each_of_two_leaves_ends(void **state)
 {
@@ -526,6 +560,7 @@ int main(void)
         cmocka_unit_test(a_replaced_static_member_stops),
         cmocka_unit_test(an_application_that_does_not_poll_is_replaced),
         cmocka_unit_test(leaving_commits_and_says_so),
+        cmocka_unit_test(one_that_joins_again_owns_nothing_yet),
         cmocka_unit_test(each_of_two_leaves_ends),
         cmocka_unit_test(the_lease_ends_by_itself),
         cmocka_unit_test(topics_of_a_pattern_are_found_by_their_ids),
