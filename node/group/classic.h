@@ -28,6 +28,7 @@ struct classic_settings {
     uint32_t initial_delay_ms; /* that an empty group waits for more members */
     uint32_t session_min_ms, session_max_ms;
     uint32_t members_max; /* of one group */
+    uint32_t groups_max;  /* 0: no bound */
 };
 
 struct classic_bytes {

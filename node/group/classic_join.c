@@ -231,6 +231,9 @@ static int16_t check(const struct joining *j)
         return KAFKA_ERR_INVALID_SESSION_TIMEOUT;
     if (j->group == NULL && join->member_id[0] != '\0')
         return KAFKA_ERR_UNKNOWN_MEMBER_ID;
+    if (j->group == NULL && settings->groups_max != 0 &&
+        HASH_COUNT(j->classic->groups) >= settings->groups_max)
+        return KAFKA_ERR_POLICY_VIOLATION;
     if (!classic_group_accepts(j->group, join))
         return KAFKA_ERR_INCONSISTENT_GROUP_PROTOCOL;
     bool known = j->group != NULL && classic_group_member(j->group, join->member_id) != NULL;

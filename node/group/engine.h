@@ -30,6 +30,7 @@ struct engine_settings {
     uint32_t grace_ms;
     uint32_t revocation_timeout_ms;
     uint32_t members_max; /* of one group */
+    uint32_t groups_max;  /* 0: no bound */
 };
 
 struct engine_time {

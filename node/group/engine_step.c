@@ -150,6 +150,11 @@ static bool other_protocol(const struct draft *d)
     return d->was != NULL && d->was->members != NULL && strcmp(d->was->protocol, ENGINE_PROTOCOL) != 0;
 }
 
+static bool engine_is_full(const struct engine *e)
+{
+    return e->settings.groups_max != 0 && HASH_COUNT(e->table->groups) >= e->settings.groups_max;
+}
+
 static void on_join(struct draft *d, struct event *event)
 {
     struct draft_member *m = draft_find(d, event->member_id);
@@ -162,6 +167,8 @@ static void on_join(struct draft *d, struct event *event)
         refuse(event, ERR_UNKNOWN_MEMBER, NULL);
     } else if (same_instance != NULL) {
         take_place(d, same_instance, event);
+    } else if (d->was == NULL && engine_is_full(d->group->engine)) {
+        refuse(event, ERR_INVALID_GROUP, GROUPS_FULL_MESSAGE);
     } else if (d->count >= d->group->engine->settings.members_max) {
         refuse(event, ERR_GROUP_FULL, NULL);
     } else {

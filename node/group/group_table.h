@@ -14,6 +14,9 @@
 #include "proto/group.pb-c.h"
 #include <uthash.h>
 
+/* Of a group that would be one too many. */
+#define GROUPS_FULL_MESSAGE "its coordinator has as many groups as it may have (max-groups)"
+
 enum {
     GROUP_NAME_MAX = 255,     /* bytes */
     GROUP_MEMBER_ID_MAX = 64, /* bytes */

@@ -3,7 +3,7 @@
 
 #include "node/base/memory.h"
 #include "node/env/sabotage.h"
-#include "node/group/state.h"
+#include "node/group/coordinator_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +44,17 @@ static int check(const char *group, const struct offset_commit *commits, size_t 
     for (size_t i = 0; i < count && status == 0; i++)
         status = check_offset(&commits[i], message, message_size);
     return status;
+}
+
+/* A name that has no offsets yet is one more. */
+static int check_room(const struct group_state *state, const char *group, char *message, size_t message_size)
+{
+    uint32_t max = state->service != NULL ? state->service->options.engine.groups_max : 0;
+    if (max == 0 || offsets_table_group_count(state->offsets) < max ||
+        offsets_table_has_group(state->offsets, group))
+        return 0;
+    snprintf(message, message_size, "%s", GROUPS_FULL_MESSAGE);
+    return ERR_INVALID_GROUP;
 }
 
 /* ---- its records ---- */
@@ -157,6 +168,8 @@ void offsets_commit_as(struct partition *coordinator, struct offsets_commit_req 
     req->group = memory_strdup(group);
     req->member_id = memory_strdup(member_id);
     int status = check(group, commits, count, req->message, sizeof(req->message));
+    if (status == 0)
+        status = check_room(partition_state(coordinator), group, req->message, sizeof(req->message));
     if (status == 0)
         status = encode(req, group, commits, count);
     if (status != 0)

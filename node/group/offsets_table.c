@@ -171,6 +171,11 @@ void offsets_table_each(const struct offsets_table *t, const char *group_name,
     }
 }
 
+size_t offsets_table_group_count(const struct offsets_table *t)
+{
+    return HASH_COUNT(t->groups);
+}
+
 bool offsets_table_has_group(const struct offsets_table *t, const char *group)
 {
     return group_find(t, group) != NULL;

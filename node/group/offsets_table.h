@@ -33,6 +33,7 @@ struct offsets_entry {
 void offsets_table_each(const struct offsets_table *t, const char *group,
                         void (*each)(void *data, const struct offsets_entry *entry), void *data);
 
+size_t offsets_table_group_count(const struct offsets_table *t);
 bool offsets_table_has_group(const struct offsets_table *t, const char *group);
 void offsets_table_each_group(const struct offsets_table *t, void (*each)(void *data, const char *group),
                               void *data);

@@ -56,6 +56,7 @@ struct node_config {
     uint64_t group_grace_ms;
     uint64_t group_revocation_timeout_ms;
     uint32_t group_max_members;
+    uint32_t max_groups;
     uint64_t offsets_retention_ms;
     uint64_t shutdown_timeout_ms;
     uint32_t flush_threads;

@@ -106,6 +106,10 @@ static const struct setting table[] = {
      "its own."},
     {"group-max-members", SETTING_NUMBER, FIELD(group_max_members), 1, 10000, "1000", NULL,
      "Members that a group may have."},
+    {"max-groups", SETTING_NUMBER, FIELD(max_groups), 1, 1000000, "10000", NULL,
+     "Groups that a partition of __consumer_offsets may hold: with members, with committed offsets, and of "
+     "Kafka's "
+     "classic protocol, so many of each. One more is refused."},
     {"offsets-retention", SETTING_DURATION, FIELD(offsets_retention_ms), SECOND, 365 * DAY, "168h", NULL,
      "How long the committed offsets of a group without members are kept."},
     {"shutdown-timeout", SETTING_DURATION, FIELD(shutdown_timeout_ms), 0, 10 * MINUTE, "10s", NULL,

@@ -91,7 +91,7 @@ static void new_id(void *data, const char *prefix, char *out, size_t size)
 }
 
 static const struct classic_effects effects = {replicate, joined, synced, note, new_id};
-static const struct classic_settings settings = {DELAY_MS, 6000, 1800000, 5};
+static const struct classic_settings settings = {DELAY_MS, 6000, 1800000, 5, 3};
 
 /* ---- the world ---- */
 

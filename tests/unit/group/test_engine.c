@@ -549,6 +549,33 @@ static void test_group_full(void **state)
     assert_int_equal(c->status, ERR_GROUP_FULL);
 }
 
+static struct client *join_group(struct world *w, unsigned number, const char *group)
+{
+    struct client *c = world_client(w, number, group);
+    client_subscribe(c, "orders");
+    client_join(c);
+    w->time.now_ms += 10;
+    world_run(w);
+    world_commit(w, 0);
+    client_read(c, true);
+    return c;
+}
+
+static void test_one_group_too_many(void **state)
+{
+    struct world *w = *state;
+    engine_destroy(w->engine);
+    w->engine = NULL;
+    group_table_clear(&w->table);
+    world_open(w);
+    world_add_topic(w, "orders", 12);
+    w->settings.groups_max = 1;
+    world_fail_over(w, 0);
+    assert_int_equal(join_group(w, 0, GROUP)->status, 0);
+    assert_int_equal(join_group(w, 1, GROUP)->status, 0);
+    assert_int_equal(join_group(w, 2, "another")->status, ERR_INVALID_GROUP);
+}
+
 static void on_wait_over(struct engine_waiter *waiter)
 {
     waiter->cb = NULL;
@@ -641,6 +668,7 @@ int main(void)
         TEST(test_commits_wait_for_a_step),
         TEST(test_refusals),
         TEST(test_group_full),
+        TEST(test_one_group_too_many),
         TEST(test_commits_of_others_partitions_are_refused),
         TEST(test_assignor_of_the_oldest_counts),
     };
