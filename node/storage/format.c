@@ -55,7 +55,7 @@ void format_index_header_encode(struct bytes *out, const struct segment_header *
     size_t from = out->size;
 
     bytes_put_u32(out, INDEX_MAGIC);
-    bytes_put_u32(out, FORMAT_VERSION);
+    bytes_put_u32(out, FORMAT_INDEX_VERSION);
     bytes_put_u64(out, header->base_index);
     bytes_put_u64(out, (uint64_t)header->base_offset);
     bytes_put_u64(out, header->previous_term);
@@ -72,7 +72,10 @@ int format_index_header_decode(const void *data, size_t size, struct segment_hea
     if (size < FORMAT_INDEX_HEADER_SIZE || !crc_matches(data, FORMAT_INDEX_HEADER_SIZE))
         return ERR_CORRUPT;
     reader_init(&r, data, FORMAT_INDEX_HEADER_SIZE);
-    if (reader_u32(&r) != INDEX_MAGIC || reader_u32(&r) != FORMAT_VERSION)
+    if (reader_u32(&r) != INDEX_MAGIC)
+        return ERR_CORRUPT;
+    header->version = reader_u32(&r);
+    if (header->version < 1 || header->version > FORMAT_INDEX_VERSION)
         return ERR_CORRUPT;
     header->base_index = reader_u64(&r);
     header->base_offset = (int64_t)reader_u64(&r);
@@ -103,20 +106,43 @@ static struct place read_place(struct reader *r)
     return p;
 }
 
-void format_index_body_encode(struct bytes *out, const struct place *end, const struct place *entries,
-                              unsigned n)
+enum { KNOWS_FIRST = 1, KNOWS_LAST = 2 };
+
+static void put_witness(struct bytes *out, const struct segment_witness *w)
+{
+    bytes_put_u32(out, (w->knows_first ? KNOWS_FIRST : 0u) | (w->knows_last ? KNOWS_LAST : 0u));
+    bytes_put_u32(out, w->first_crc);
+    bytes_put_u64(out, w->last_position);
+    bytes_put_u32(out, w->last_crc);
+}
+
+static struct segment_witness read_witness(struct reader *r)
+{
+    uint32_t knows = reader_u32(r);
+    struct segment_witness w = {.knows_first = (knows & KNOWS_FIRST) != 0,
+                                .knows_last = (knows & KNOWS_LAST) != 0};
+
+    w.first_crc = reader_u32(r);
+    w.last_position = reader_u64(r);
+    w.last_crc = reader_u32(r);
+    return w;
+}
+
+void format_index_body_encode(struct bytes *out, const struct place *end,
+                              const struct segment_witness *witness, const struct place *entries, unsigned n)
 {
     size_t from = out->size;
 
     put_place(out, end);
     bytes_put_u32(out, n);
+    put_witness(out, witness);
     for (unsigned i = 0; i < n; i++)
         put_place(out, &entries[i]);
     put_crc(out, from);
 }
 
-int format_index_body_decode(const void *data, size_t size, struct place *end, struct place *entries,
-                             unsigned *n)
+int format_index_body_decode(const void *data, size_t size, uint32_t version, struct place *end,
+                             struct segment_witness *witness, struct place *entries, unsigned *n)
 {
     struct reader r;
 
@@ -125,7 +151,8 @@ int format_index_body_decode(const void *data, size_t size, struct place *end, s
     reader_init(&r, data, size - 4);
     *end = read_place(&r);
     *n = reader_u32(&r);
-    if (*n > FORMAT_INDEX_MAX_ENTRIES || reader_left(&r) != (size_t)*n * FORMAT_INDEX_ENTRY_SIZE)
+    *witness = version >= 2 ? read_witness(&r) : (struct segment_witness){.knows_first = false};
+    if (*n > FORMAT_INDEX_MAX_ENTRIES || r.failed || reader_left(&r) != (size_t)*n * FORMAT_INDEX_ENTRY_SIZE)
         return ERR_CORRUPT;
     for (unsigned i = 0; i < *n; i++)
         entries[i] = read_place(&r);

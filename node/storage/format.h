@@ -7,13 +7,15 @@
 
 enum {
     FORMAT_VERSION = 1,
+    FORMAT_INDEX_VERSION = 2,   /* of index files; 1 is read as well */
     FORMAT_PATH_MAX = 1024,     /* of any path that the room builds, with its NUL */
     FORMAT_DIRECTORY_MAX = 960, /* of a directory given to it */
     FORMAT_INDEX_HEADER_SIZE = 64,
     FORMAT_INDEX_ENTRY_SIZE = 40,
+    FORMAT_INDEX_WITNESS_SIZE = 20,
     FORMAT_INDEX_MAX_ENTRIES = 2048,
-    FORMAT_INDEX_MAX_SIZE =
-        2 * FORMAT_INDEX_HEADER_SIZE + FORMAT_INDEX_ENTRY_SIZE * (FORMAT_INDEX_MAX_ENTRIES + 1),
+    FORMAT_INDEX_MAX_SIZE = 2 * FORMAT_INDEX_HEADER_SIZE + FORMAT_INDEX_WITNESS_SIZE +
+                            FORMAT_INDEX_ENTRY_SIZE * (FORMAT_INDEX_MAX_ENTRIES + 1),
     FORMAT_MARKER_SIZE = 80,
     /* The bytes of one log that may be in flight to the disk at once, so the distance over which writes of
      * one round may reach the disk out of order: recovery's limit between a torn tail and damage. */
@@ -40,17 +42,28 @@ struct segment_header {
     uint64_t previous_term; /* of the entry before base_index; 0: none */
     int64_t created_ms;
     uint64_t group_id; /* whose log this is: a file of another one that got here is noticed */
+    uint32_t version;  /* of the file that it was read from */
 };
 
 void format_index_header_encode(struct bytes *out, const struct segment_header *header);
 /* 0 or ERR_CORRUPT. */
 int format_index_header_decode(const void *data, size_t size, struct segment_header *header);
-/* What makes an index final: the place after the last batch covered, then the entries, then a CRC. */
-void format_index_body_encode(struct bytes *out, const struct place *end, const struct place *entries,
-                              unsigned n);
-/* `entries` has room for FORMAT_INDEX_MAX_ENTRIES. */
-int format_index_body_decode(const void *data, size_t size, struct place *end, struct place *entries,
-                             unsigned *n);
+/* The checksums of a segment's first and last batch: a file of other batches that took its place is noticed,
+ * though these may be valid. */
+struct segment_witness {
+    bool knows_first;
+    bool knows_last;
+    uint32_t first_crc;
+    uint32_t last_crc;
+    uint64_t last_position;
+};
+/* What makes an index final: the place after the last batch covered, the witness, then the entries, then a
+ * CRC. */
+void format_index_body_encode(struct bytes *out, const struct place *end,
+                              const struct segment_witness *witness, const struct place *entries, unsigned n);
+/* `version` of the header before it. `entries` has room for FORMAT_INDEX_MAX_ENTRIES. */
+int format_index_body_decode(const void *data, size_t size, uint32_t version, struct place *end,
+                             struct segment_witness *witness, struct place *entries, unsigned *n);
 
 /* ---- marker of a clean shutdown ---- */
 

@@ -20,6 +20,8 @@ static int index_file_read(struct inspect *in, const char *path, struct index_fi
 {
     struct bytes content;
 
+    struct segment_witness witness;
+
     *ix = (struct index_file){0};
     bytes_init(&content);
     int status = segment_read_file(in->env, path, 1 << 20, &content);
@@ -27,8 +29,8 @@ static int index_file_read(struct inspect *in, const char *path, struct index_fi
         ix->present = true;
         ix->entries = memory_alloc(FORMAT_INDEX_MAX_ENTRIES * sizeof(*ix->entries));
         ix->final = format_index_body_decode(content.data + FORMAT_INDEX_HEADER_SIZE,
-                                             content.size - FORMAT_INDEX_HEADER_SIZE, &ix->end, ix->entries,
-                                             &ix->n) == 0;
+                                             content.size - FORMAT_INDEX_HEADER_SIZE, ix->header.version,
+                                             &ix->end, &witness, ix->entries, &ix->n) == 0;
     }
     if (status == 0 && (!ix->present || (!ix->final && content.size > FORMAT_INDEX_HEADER_SIZE)))
         inspect_problem(in, INSPECT_NOTE, path, 0, "the index is damaged; the node will rebuild it");

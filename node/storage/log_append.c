@@ -100,7 +100,7 @@ static void log_add_batch(struct log *log, struct operation *op, struct slice ba
     /* Checked from two sides: here before the write, and again whenever it is read back. */
     int result = place_step(&s->end, batch.data, batch.size, log->max_batch_bytes, false, &header);
     ASSERT(result == PLACE_BATCH && header.size == batch.size);
-    segment_index_note(&s->index, &before);
+    segment_note_batch(s, &before, &header);
     log->end = s->end;
     op->slices[op->n++] = slice_ref(batch);
     op->bytes += batch.size;

@@ -106,7 +106,7 @@ void log_truncate_suffix(struct log *log, uint64_t index)
     log_cap_operations(log, s, index - 1, at.position);
     s->end = at;
     s->written = s->written < at.position ? s->written : at.position;
-    segment_index_truncate(&s->index, at.position);
+    segment_note_cut(s, at.position);
     tail_truncate(&log->tail, index);
     log->end = at;
     log->generation++;

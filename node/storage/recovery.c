@@ -122,7 +122,7 @@ struct candidate {
     struct env_file *file;
     uint64_t size;
     bool header_ok;
-    bool foreign; /* the index file says that they belong to another log */
+    bool foreign; /* the index file belongs to another log, or to another file than this */
     bool final;   /* the index covers the file up to `covered` */
     struct place covered;
 };
@@ -142,10 +142,10 @@ static void candidate_read_body(struct candidate *c, const struct bytes *content
     struct place *entries = memory_alloc(FORMAT_INDEX_MAX_ENTRIES * sizeof(*entries));
     unsigned n;
 
-    c->final =
-        format_index_body_decode(content->data + FORMAT_INDEX_HEADER_SIZE,
-                                 content->size - FORMAT_INDEX_HEADER_SIZE, &c->covered, entries, &n) == 0 &&
-        index_body_usable(c, entries, n) && segment_index_load(&c->segment->index, entries, n);
+    c->final = format_index_body_decode(content->data + FORMAT_INDEX_HEADER_SIZE,
+                                        content->size - FORMAT_INDEX_HEADER_SIZE, c->segment->header.version,
+                                        &c->covered, &c->segment->witness, entries, &n) == 0 &&
+               index_body_usable(c, entries, n) && segment_index_load(&c->segment->index, entries, n);
     free(entries);
 }
 
@@ -222,9 +222,13 @@ static int candidate_open(struct recovery *r, struct candidate *c, uint64_t base
     candidate_read_index(r, c, base_index, at);
     if (!c->header_ok)
         candidate_derive_header(c, at);
-    if (c->final && (r->distrust || !candidate_first_batch_fits(r, c))) {
+    enum recovery_fit fit = c->final && c->covered.position > 0
+                                ? recovery_judge_file(r, c->file, &c->segment->witness)
+                                : RECOVERY_FITS;
+    c->foreign = c->foreign || fit == RECOVERY_FOREIGN;
+    if (c->final && (fit != RECOVERY_FITS || r->distrust || !candidate_first_batch_fits(r, c))) {
         c->final = false;
-        segment_index_truncate(&c->segment->index, 0);
+        segment_note_cut(c->segment, 0);
     }
     if (c->final)
         c->segment->end = c->covered;
@@ -246,7 +250,7 @@ static int candidate_scan(struct recovery *r, struct candidate *c)
         result = walker_next(&w, &header, NULL);
         if (result != 1)
             break;
-        segment_index_note(&s->index, &before);
+        segment_note_batch(s, &before, &header);
         r->report.scanned_bytes += header.size;
     }
     s->end = w.at;
@@ -341,8 +345,9 @@ static int recovery_sealed(struct recovery *r, struct candidate *c, uint64_t nex
 static void recovery_refuse_foreign(struct recovery *r, struct candidate *c)
 {
     recovery_damage(r, r->end.index);
-    recovery_say(r, "segment %020" PRIu64 ".log belongs to another partition's log",
-                 c->segment->header.base_index);
+    recovery_say(
+        r, "segment %020" PRIu64 ".log belongs to another partition's log, or to another time of this one",
+        c->segment->header.base_index);
     queue_remove(&c->segment->node);
     segment_unref(c->segment);
 }

@@ -49,6 +49,15 @@ void recovery_inspect(struct recovery *r);
  * newest entries may be in the page cache only. [worker] */
 void recovery_repair(struct recovery *r);
 
+/* recovery_witness.c: whether the file is the one that a finished index was made for. Foreign: an intact
+ * batch stands where the witness has another one. [worker] */
+enum recovery_fit { RECOVERY_FITS, RECOVERY_DAMAGED, RECOVERY_FOREIGN };
+enum recovery_fit recovery_judge_file(const struct recovery *r, struct env_file *file,
+                                      const struct segment_witness *witness);
+/* False: none that could be one. [worker] */
+bool recovery_read_header(const struct recovery *r, struct env_file *file, uint64_t position,
+                          struct batch_header *header);
+
 /* recovery_end.c: fills in report.known_end_* when the end of a damaged log is certain. [worker] */
 void recovery_find_end(struct recovery *r);
 

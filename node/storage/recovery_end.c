@@ -7,6 +7,7 @@
 #include "node/base/memory.h"
 #include "node/storage/recovery.h"
 #include "node/storage/walker.h"
+#include <stdlib.h>
 
 enum { HOLES_MAX = 16 };
 
@@ -17,14 +18,6 @@ struct end_search {
     struct place at;
 };
 
-static bool read_header(const struct end_search *s, uint64_t position, struct batch_header *header)
-{
-    unsigned char bytes[BATCH_HEADER_SIZE];
-
-    return env_file_read(s->file, bytes, sizeof(bytes), position) == (ssize_t)sizeof(bytes) &&
-           batch_header_decode(bytes, sizeof(bytes), s->recovery->max_batch_bytes, header) == 0;
-}
-
 /* A size that is wrong may point at a batch as well, behind others: these are searched for. And the bad batch
  * must be damaged, not merely in a place that is not its own. */
 static bool next_begins_at(const struct end_search *s, uint64_t position, struct batch_header *next)
@@ -33,14 +26,14 @@ static bool next_begins_at(const struct end_search *s, uint64_t position, struct
 
     return recovery_tail_search(s->file, &s->at, s->at.position, position + BATCH_HEADER_SIZE,
                                 s->recovery->max_batch_bytes, &first) &&
-           first == position && read_header(s, position, next);
+           first == position && recovery_read_header(s->recovery, s->file, position, next);
 }
 
 static bool pass_bad_batch(struct end_search *s)
 {
     struct batch_header bad, next;
 
-    if (!read_header(s, s->at.position, &bad) || bad.last_offset_delta < -1 ||
+    if (!recovery_read_header(s->recovery, s->file, s->at.position, &bad) || bad.last_offset_delta < -1 ||
         !next_begins_at(s, s->at.position + bad.size, &next) ||
         next.base_offset != s->at.offset + bad.last_offset_delta + 1)
         return false;
@@ -84,6 +77,23 @@ static bool search_end(struct end_search *s)
     return false;
 }
 
+/* The last file may be another one than its index was made for. */
+static bool is_foreign(const struct end_search *s, const struct bytes *index, uint32_t version)
+{
+    struct place *entries = memory_alloc(FORMAT_INDEX_MAX_ENTRIES * sizeof(*entries));
+    struct segment_witness witness;
+    struct place covered;
+    unsigned n;
+
+    bool foreign = format_index_body_decode(index->data + FORMAT_INDEX_HEADER_SIZE,
+                                            index->size - FORMAT_INDEX_HEADER_SIZE, version, &covered,
+                                            &witness, entries, &n) == 0 &&
+                   covered.position > 0 &&
+                   recovery_judge_file(s->recovery, s->file, &witness) == RECOVERY_FOREIGN;
+    free(entries);
+    return foreign;
+}
+
 /* Where to begin in the last file: where the log was found to end, if that is in it, or what its header says.
  */
 static bool begin_search(struct end_search *s, uint64_t base_index)
@@ -101,7 +111,8 @@ static bool begin_search(struct end_search *s, uint64_t base_index)
     format_segment_path(path, r->directory, base_index, ".idx");
     bool valid = segment_read_file(r->env, path, FORMAT_INDEX_MAX_SIZE, &content) == 0 &&
                  format_index_header_decode(content.data, content.size, &header) == 0 &&
-                 header.group_id == r->group_id && header.base_index == base_index;
+                 header.group_id == r->group_id && header.base_index == base_index &&
+                 !is_foreign(s, &content, header.version);
     bytes_close(&content);
     if (valid)
         s->at = (struct place){.index = header.base_index,

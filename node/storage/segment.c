@@ -60,10 +60,33 @@ struct place segment_begin(const struct segment *s)
                           .max_timestamp_ms = -1};
 }
 
+void segment_note_batch(struct segment *s, const struct place *before, const struct batch_header *header)
+{
+    struct segment_witness *w = &s->witness;
+
+    segment_index_note(&s->index, before);
+    if (before->position == 0) {
+        w->knows_first = true;
+        w->first_crc = header->crc;
+    }
+    w->knows_last = true;
+    w->last_position = before->position;
+    w->last_crc = header->crc;
+}
+
+void segment_note_cut(struct segment *s, uint64_t position)
+{
+    struct segment_witness *w = &s->witness;
+
+    segment_index_truncate(&s->index, position);
+    w->knows_first = w->knows_first && position > 0;
+    w->knows_last = w->knows_last && position > w->last_position;
+}
+
 void segment_index_image(const struct segment *s, struct bytes *image)
 {
     format_index_header_encode(image, &s->header);
-    format_index_body_encode(image, &s->end, s->index.entries, s->index.n);
+    format_index_body_encode(image, &s->end, &s->witness, s->index.entries, s->index.n);
 }
 
 /* ---- files ---- */

@@ -22,6 +22,7 @@ struct segment {
     struct segment_header header; /* fixed */
     struct place end;             /* after the last batch submitted */
     struct segment_index index;
+    struct segment_witness witness;
     uint64_t written;           /* bytes that are in the file */
     struct env_file *read_file; /* opened by the first read that needs it */
     unsigned readers;           /* reads that use read_file now */
@@ -35,6 +36,10 @@ struct segment *segment_create(struct env *env, const struct segment_header *hea
 struct segment *segment_ref(struct segment *s);
 void segment_unref(struct segment *s); /* closes its files with the last one */
 struct place segment_begin(const struct segment *s);
+/* For its index and its witness: a batch that begins at `before`, in order. */
+void segment_note_batch(struct segment *s, const struct place *before, const struct batch_header *header);
+/* The batches from `position` on are gone. */
+void segment_note_cut(struct segment *s, uint64_t position);
 static inline bool segment_is_empty(const struct segment *s)
 {
     return s->end.position == 0;
