@@ -151,7 +151,8 @@ bool bench_flash_sale(struct bench_cluster *b, struct bench_report *r, const str
 /* A node with so many bytes of data is started after kill -9 and after a clean stop. */
 bool bench_start(struct bench_cluster *b, struct bench_report *r, const struct bench_load *load,
                  uint64_t bytes);
-/* Sends the signal (0: it has been) and starts the node when it is gone: how long until all is ready. */
+/* Sends the signal (0: it has been) and starts the node when it is gone: how long until all is ready and in
+ * sync. */
 bool bench_stop_and_start(struct bench_cluster *b, unsigned node, int signal, double *ms);
 
 /* Processor time of this process when it sends 100,000 small records/s. */

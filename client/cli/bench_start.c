@@ -5,6 +5,26 @@
 
 enum { TIMEOUT_MS = 60000, FILL_SECONDS = 1200, AFTER_KILL_MS = 2000, AFTER_STOP_MS = 500 };
 
+/* The node's replicas are open and have what the others have: a cluster that can do without it is not enough.
+ */
+static bool wait_in_sync(struct bench_cluster *b)
+{
+    uint64_t deadline = cli_now_ns() + TIMEOUT_MS * 1000000ull;
+    while (cli_now_ns() < deadline) {
+        const struct flotilla_cluster_info *info = NULL;
+        if (flotilla_cluster_status(b->client, 1000, &info, NULL, 0) == 0) {
+            bool in_sync = info->leaderless == 0 && info->under_replicated == 0;
+            flotilla_result_free(info);
+            if (in_sync) {
+                return true;
+            }
+        }
+        cli_sleep_ms(2);
+    }
+    snprintf(b->local.error, sizeof(b->local.error), "not all replicas were in sync after %d ms", TIMEOUT_MS);
+    return false;
+}
+
 bool bench_stop_and_start(struct bench_cluster *b, unsigned node, int signal, double *ms)
 {
     if ((signal != 0 && !local_signal(&b->local, node, signal)) ||
@@ -12,7 +32,7 @@ bool bench_stop_and_start(struct bench_cluster *b, unsigned node, int signal, do
         return false;
     }
     uint64_t began = cli_now_ns();
-    bool ok = local_start_node(&b->local, node) && local_wait_ready(&b->local, TIMEOUT_MS);
+    bool ok = local_start_node(&b->local, node) && local_wait_ready(&b->local, TIMEOUT_MS) && wait_in_sync(b);
     *ms = (double)(cli_now_ns() - began) / 1e6;
     return ok;
 }
