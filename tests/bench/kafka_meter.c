@@ -1,10 +1,14 @@
 /* What a Kafka client gets: throughput and latency through librdkafka, of one cluster or of two in turns, so
  * that the ratio says something although the machine's figures vary.
  *
- *   kafka_meter BOOTSTRAP [--against BOOTSTRAP] [--seconds N]
+ *   kafka_meter BOOTSTRAP [OF IT...] [--against BOOTSTRAP [OF IT...]] [--seconds N]
+ *   of a cluster:  --pids P,P,P    its processes: memory and processor time
+ *                  --kill COMMAND --revive COMMAND    how to kill node {} and to start it again
+ *                  --kills N                          so often, for the time until the next ack
  *
  * Each measurement runs on one cluster, then on the other, with the same client and settings (acks=all, three
- * replicas). */
+ * replicas). Reading counts from the first record to the last, and leaves the client's connecting out. */
+#include "kafka_meter_host.h"
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,6 +28,10 @@ struct meter {
     double *latencies_ms;
     size_t latency_count, latency_capacity;
     double measure_from;
+    double killed_at, next_ack_at; /* of a record that was sent after the kill; 0: not yet */
+    struct host_processes processes;
+    const char *kill, *revive;
+    unsigned kills;
 };
 
 struct figure {
@@ -76,6 +84,8 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void 
     }
     double intended = (double)(uintptr_t)message->_private * 1e-6;
     m->acked++;
+    if (m->killed_at > 0 && intended > m->killed_at && m->next_ack_at == 0)
+        m->next_ack_at = now_s();
     if (intended >= m->measure_from)
         add_latency(m, (now_s() - intended) * 1e3);
 }
@@ -85,6 +95,7 @@ static rd_kafka_t *open_client(struct meter *m, rd_kafka_type_t type, const char
     char reason[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     set(conf, "bootstrap.servers", m->bootstrap);
+    set(conf, "log_level", "2"); /* nodes die on purpose */
     rd_kafka_conf_set_opaque(conf, m);
     if (type == RD_KAFKA_PRODUCER) {
         set(conf, "acks", "all");
@@ -231,7 +242,7 @@ static double consume(struct meter *m, const char *topic)
 {
     rd_kafka_t *client = open_client(m, RD_KAFKA_CONSUMER, NULL);
     rd_kafka_topic_partition_list_t *list = whole_topic(topic);
-    double start = now_s(), bytes = 0;
+    double start = now_s(), first = 0, last = 0, bytes = 0;
     int ended = 0;
     rd_kafka_poll_set_consumer(client);
     rd_kafka_assign(client, list);
@@ -240,16 +251,86 @@ static double consume(struct meter *m, const char *topic)
         rd_kafka_message_t *message = rd_kafka_consumer_poll(client, POLL_MS);
         if (message == NULL)
             continue;
-        if (message->err == 0)
+        if (message->err == 0) {
             bytes += (double)message->len;
-        else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+            last = now_s();
+            first = first > 0 ? first : last;
+        } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
             ended++;
         rd_kafka_message_destroy(message);
     }
-    double mb_per_s = bytes / 1e6 / (now_s() - start);
+    double mb_per_s = last > first ? bytes / 1e6 / (last - first) : 0;
     rd_kafka_consumer_close(client);
     rd_kafka_destroy(client);
     return mb_per_s;
+}
+
+/* ---- failover ---- */
+
+/* Of partition 0, once as many nodes as replicas are there; -1: not yet. */
+static int find_leader(rd_kafka_t *client, const char *name)
+{
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(client, name, NULL);
+    int leader = -1;
+    if (rd_kafka_metadata(client, 0, topic, &metadata, 5000) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (metadata->broker_cnt == REPLICAS && metadata->topics[0].partition_cnt > 0 &&
+            metadata->topics[0].partitions[0].isr_cnt == REPLICAS)
+            leader = metadata->topics[0].partitions[0].leader;
+        rd_kafka_metadata_destroy(metadata);
+    }
+    rd_kafka_topic_destroy(topic);
+    return leader;
+}
+
+static void send_one(struct meter *m, rd_kafka_t *client, const char *topic, const char *value)
+{
+    uint64_t before = m->acked + m->failed;
+    send_record(client, topic, value, 1024, now_s());
+    while (m->acked + m->failed == before)
+        rd_kafka_poll(client, 10);
+}
+
+/* Milliseconds from before the kill to the next ack of a record that was sent after it. */
+static double time_kill(struct meter *m, rd_kafka_t *client, const char *topic, const char *value)
+{
+    int leader = -1;
+    for (double end = now_s() + 60; leader < 0 && now_s() < end; usleep(100000))
+        leader = find_leader(client, topic);
+    if (leader < 0)
+        die("failover", "the cluster does not become whole");
+    for (double end = now_s() + WARM_UP_S; now_s() < end;)
+        send_one(m, client, topic, value);
+    m->killed_at = now_s();
+    m->next_ack_at = 0;
+    if (!host_run(m->kill, leader))
+        die("kill", m->kill);
+    while (m->next_ack_at == 0)
+        send_one(m, client, topic, value);
+    double ms = (m->next_ack_at - m->killed_at) * 1e3;
+    m->killed_at = 0;
+    if (m->revive != NULL && !host_run(m->revive, leader))
+        die("revive", m->revive);
+    return ms;
+}
+
+/* Leaves the times as the meter's latencies. */
+static void fail_over(struct meter *m)
+{
+    char topic[TOPIC_SIZE];
+    create_topic(m, topic, 1);
+    rd_kafka_t *client = open_client(m, RD_KAFKA_PRODUCER, "0");
+    char *value = random_value(1024);
+    double times_ms[100];
+    unsigned count = m->kills < 100 ? m->kills : 100;
+    begin(m);
+    for (unsigned i = 0; i < count; i++)
+        times_ms[i] = time_kill(m, client, topic, value);
+    m->latency_count = 0;
+    for (unsigned i = 0; i < count; i++)
+        add_latency(m, times_ms[i]);
+    rd_kafka_destroy(client);
+    free(value);
 }
 
 /* ---- the report ---- */
@@ -268,68 +349,154 @@ static double quantile(struct meter *m, double q)
     return m->latencies_ms[(size_t)((double)(m->latency_count - 1) * q)];
 }
 
-static struct figure figures[] = {
-    {"produce 1 KiB, 12 partitions", "MB/s", false, {0}},
-    {"produce 100 B, 12 partitions", "records/s", false, {0}},
-    {"consume what was just produced", "MB/s", false, {0}},
-    {"10,000 records/s, p50", "ms", true, {0}},
-    {"10,000 records/s, p99", "ms", true, {0}},
-    {"one in flight, p50", "ms", true, {0}},
-    {"one in flight, p99", "ms", true, {0}},
+enum figure_id {
+    PRODUCE_1K,
+    CPU,
+    RESIDENT,
+    CONSUME_WARM,
+    CONSUME_COLD,
+    PRODUCE_100,
+    RATE_P50,
+    RATE_P99,
+    SINGLE_P50,
+    SINGLE_P99,
+    KILL_P50,
+    KILL_P99,
+    FIGURES
 };
-enum { FIGURES = sizeof(figures) / sizeof(figures[0]) };
 
-static void print_figure(const struct figure *f, bool both)
+static struct figure figures[FIGURES] = {
+    [PRODUCE_1K] = {"produce 1 KiB, 12 partitions", "MB/s", false, {0}},
+    [CPU] = {"processor time of the nodes", "s/GB", true, {0}},
+    [RESIDENT] = {"memory of the nodes under load", "MiB", true, {0}},
+    [CONSUME_WARM] = {"consume what was just produced", "MB/s", false, {0}},
+    [CONSUME_COLD] = {"consume, nothing in the page cache", "MB/s", false, {0}},
+    [PRODUCE_100] = {"produce 100 B, 12 partitions", "records/s", false, {0}},
+    [RATE_P50] = {"10,000 records/s, p50", "ms", true, {0}},
+    [RATE_P99] = {"10,000 records/s, p99", "ms", true, {0}},
+    [SINGLE_P50] = {"one in flight, p50", "ms", true, {0}},
+    [SINGLE_P99] = {"one in flight, p99", "ms", true, {0}},
+    [KILL_P50] = {"kill -9 of the leader to the next ack, p50", "ms", true, {0}},
+    [KILL_P99] = {"kill -9 of the leader to the next ack, p99", "ms", true, {0}},
+};
+
+static void print_figure(enum figure_id id, bool both)
 {
-    printf("%-32s %12.2f %s", f->name, f->value[0], f->unit);
-    if (both)
-        printf(", the other %.2f: ratio %.2f (%s is better)", f->value[1],
-               f->value[1] > 0 ? f->value[0] / f->value[1] : 0, f->less_is_better ? "less" : "more");
+    const struct figure *f = &figures[id];
+    if (f->value[0] == 0 && f->value[1] == 0) {
+        printf("%-42s   not measured\n", f->name);
+        return;
+    }
+    printf("%-42s %12.2f %s", f->name, f->value[0], f->unit);
+    if (both && f->value[1] > 0)
+        printf(", the other %.2f: ratio %.2f (%s is better)", f->value[1], f->value[0] / f->value[1],
+               f->less_is_better ? "less" : "more");
     printf("\n");
     fflush(stdout);
 }
 
-static void measure(struct meter *meters, unsigned count)
+/* Produce, then read what was produced: memory is looked at after each. */
+static void load(struct meter *m, unsigned i)
 {
     char topic[TOPIC_SIZE];
-    for (unsigned i = 0; i < count; i++) {
-        double rate = produce(&meters[i], 1024, topic);
-        figures[0].value[i] = rate * 1024 / 1e6;
-        figures[2].value[i] = consume(&meters[i], topic);
-    }
+    double cpu_s = host_cpu_s(&m->processes);
+    double rate = produce(m, 1024, topic);
+    double gigabytes = (double)m->acked * 1024 / 1e9;
+    figures[PRODUCE_1K].value[i] = rate * 1024 / 1e6;
+    figures[CPU].value[i] = (host_cpu_s(&m->processes) - cpu_s) / gigabytes;
+    double resident_mib = host_resident_mib(&m->processes);
+    figures[CONSUME_WARM].value[i] = consume(m, topic);
+    double after_mib = host_resident_mib(&m->processes);
+    figures[RESIDENT].value[i] = after_mib > resident_mib ? after_mib : resident_mib;
+    if (host_drop_caches())
+        figures[CONSUME_COLD].value[i] = consume(m, topic);
+}
+
+static void keep_quantiles(struct meter *m, unsigned i, enum figure_id p50, enum figure_id p99)
+{
+    figures[p50].value[i] = quantile(m, 0.5);
+    figures[p99].value[i] = quantile(m, 0.99);
+}
+
+/* One kind of load after the other, each on every cluster, and what came of it at once. */
+static void measure(struct meter *meters, unsigned count)
+{
+    static const enum figure_id last_of_load = CONSUME_COLD;
+    char topic[TOPIC_SIZE];
+    bool both = count == 2;
     for (unsigned i = 0; i < count; i++)
-        figures[1].value[i] = produce(&meters[i], 100, topic);
-    for (unsigned i = 0; i < count; i++) {
-        produce_at_rate(&meters[i]);
-        figures[3].value[i] = quantile(&meters[i], 0.5);
-        figures[4].value[i] = quantile(&meters[i], 0.99);
-    }
+        load(&meters[i], i);
+    for (unsigned id = 0; id <= last_of_load; id++)
+        print_figure((enum figure_id)id, both);
+    for (unsigned i = 0; i < count; i++)
+        figures[PRODUCE_100].value[i] = produce(&meters[i], 100, topic);
+    print_figure(PRODUCE_100, both);
     for (unsigned i = 0; i < count; i++) {
         one_in_flight(&meters[i]);
-        figures[5].value[i] = quantile(&meters[i], 0.5);
-        figures[6].value[i] = quantile(&meters[i], 0.99);
+        keep_quantiles(&meters[i], i, SINGLE_P50, SINGLE_P99);
     }
+    print_figure(SINGLE_P50, both);
+    print_figure(SINGLE_P99, both);
+    for (unsigned i = 0; i < count; i++) {
+        produce_at_rate(&meters[i]);
+        keep_quantiles(&meters[i], i, RATE_P50, RATE_P99);
+    }
+    print_figure(RATE_P50, both);
+    print_figure(RATE_P99, both);
+    for (unsigned i = 0; i < count; i++) {
+        if (meters[i].kill == NULL)
+            continue;
+        fail_over(&meters[i]);
+        keep_quantiles(&meters[i], i, KILL_P50, KILL_P99);
+    }
+    print_figure(KILL_P50, both);
+    print_figure(KILL_P99, both);
+}
+
+/* ---- arguments ---- */
+
+static const char usage[] =
+    "usage: kafka_meter BOOTSTRAP [--pids P,P,P] [--kill COMMAND --revive COMMAND] [--kills N]\n"
+    "                   [--against BOOTSTRAP [the same of it]] [--seconds N]";
+
+/* False: it is none of a cluster's. */
+static bool set_option(struct meter *m, const char *name, const char *value)
+{
+    if (strcmp(name, "--pids") == 0)
+        return host_processes_parse(&m->processes, value);
+    if (strcmp(name, "--kill") == 0)
+        m->kill = value;
+    else if (strcmp(name, "--revive") == 0)
+        m->revive = value;
+    else if (strcmp(name, "--kills") == 0)
+        m->kills = (unsigned)atoi(value);
+    else
+        return false;
+    return true;
 }
 
 int main(int argc, char **argv)
 {
-    struct meter meters[2] = {{.seconds = 5}, {.seconds = 5}};
+    struct meter meters[2] = {{.seconds = 5, .kills = 5}, {.seconds = 5, .kills = 2}};
     unsigned count = 0;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--against") == 0 && i + 1 < argc && count == 1)
-            meters[count++].bootstrap = argv[++i];
-        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
-            meters[0].seconds = meters[1].seconds = atof(argv[++i]);
-        else if (argv[i][0] != '-' && count == 0)
+        bool has_value = i + 1 < argc;
+        if (argv[i][0] != '-' && count == 0)
             meters[count++].bootstrap = argv[i];
+        else if (!has_value || count == 0)
+            die(argv[i], usage);
+        else if (strcmp(argv[i], "--against") == 0 && count == 1)
+            meters[count++].bootstrap = argv[++i];
+        else if (strcmp(argv[i], "--seconds") == 0)
+            meters[0].seconds = meters[1].seconds = atof(argv[++i]);
+        else if (set_option(&meters[count - 1], argv[i], argv[i + 1]))
+            i++;
         else
-            die(argv[i], "usage: kafka_meter BOOTSTRAP [--against BOOTSTRAP] [--seconds N]");
+            die(argv[i], usage);
     }
     if (count == 0 || meters[0].seconds <= 0)
-        die("arguments", "usage: kafka_meter BOOTSTRAP [--against BOOTSTRAP] [--seconds N]");
+        die("arguments", usage);
     measure(meters, count);
-    for (unsigned i = 0; i < FIGURES; i++)
-        print_figure(&figures[i], count == 2);
     free(meters[0].latencies_ms);
     free(meters[1].latencies_ms);
     return 0;
