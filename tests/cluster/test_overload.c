@@ -353,7 +353,7 @@ static void encode_kafka_fetch(struct bytes *out, const char *name, unsigned ind
     request.max_wait_ms = 90000;
     request.min_bytes = 1;
     bytes_init(out);
-    bytes_append_be32(out, 0);
+    bytes_append(out, "\0\0\0\0", 4);
     kafka_request_header_encode(&header, out);
     assert_int_equal(kafka_encode(KAFKA_REQUEST, KAFKA_API_FETCH, 11, &request, out), 0);
     store_be32(out->data, (uint32_t)(out->size - 4));

@@ -15,7 +15,7 @@ import urllib.request
 
 BOOTSTRAP = os.environ["KAFKA_BOOTSTRAP"]
 SPANS = 300
-WAIT_S = 90
+WAIT_S = 180  # a busy machine takes its time to start a server
 
 
 def free_port():
