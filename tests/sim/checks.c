@@ -17,6 +17,7 @@ struct checked_group {
     uint64_t id;
     char name[TOPIC_NAME_MAX + 16];
     bool is_coordinator; /* of consumer groups */
+    int topic;           /* of the history; -1: none of them */
     uint32_t *leaders;   /* by term; 0: none seen */
     uint64_t terms;
     uint64_t ready_term;    /* of the newest ready leader seen */
@@ -51,6 +52,7 @@ static struct checked_group *checked_get(struct checks *c, uint64_t id, const st
         snprintf(k->name, sizeof(k->name), "group 0");
     else
         snprintf(k->name, sizeof(k->name), "%s/%u", partition_topic(p), partition_index(p));
+    k->topic = p != NULL ? history_topic_index(partition_topic(p)) : -1;
     k->is_coordinator = p != NULL && strcmp(partition_topic(p), OFFSETS_TOPIC) == 0;
     HASH_ADD(hh, c->groups, id, sizeof(k->id), k);
     return k;
@@ -168,11 +170,9 @@ static void check_node_bounds(struct checks *c, const struct sim_node *n)
 }
 
 /* Retention leaves at least what the topic's limit says, but for a suffix that was cut away since. */
-static void check_retention(struct checks *c, const struct checked_group *k, const struct group *g,
-                            const struct partition *p)
+static void check_retention(struct checks *c, const struct checked_group *k, const struct group *g)
 {
-    int topic = p != NULL ? history_topic_index(partition_topic(p)) : -1;
-    if (topic != HISTORY_RETAINED || !group_is_ready_leader(g) || log_start_offset(group_log(g)) == 0)
+    if (k->topic != HISTORY_RETAINED || !group_is_ready_leader(g) || log_start_offset(group_log(g)) == 0)
         return;
     counters_add(c->history->counters, "retained_partitions_checked", 1);
     if (log_size_bytes(group_log(g)) < HISTORY_RETENTION_BYTES / 4)
@@ -189,7 +189,7 @@ static void check_group(void *data, struct sim_node *n, struct group *g, struct 
     count_truncation(c, k, n, g);
     check_applied(c, k, n, g);
     check_bounds(c, k, n, g);
-    check_retention(c, k, g, p);
+    check_retention(c, k, g);
     if (group_role(g) != GROUP_LEADER)
         return;
     check_leader(c, k, group_term(g), n->id);

@@ -55,6 +55,15 @@ void counters_merge(struct counters *into, const struct counters *run)
     }
 }
 
+void counters_add_all(struct counters *into, const struct counters *runs)
+{
+    for (unsigned i = 0; i < runs->count; i++) {
+        struct counter *counter = find_or_add(into, runs->all[i].name);
+        counter->value += runs->all[i].value;
+        counter->runs += runs->all[i].runs;
+    }
+}
+
 void counters_print(const struct counters *c, FILE *out)
 {
     for (unsigned i = 0; i < c->count; i++)

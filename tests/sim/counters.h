@@ -24,6 +24,8 @@ void counters_add(struct counters *c, const char *name, uint64_t value);
 uint64_t counters_get(const struct counters *c, const char *name);
 /* Adds those of one run. */
 void counters_merge(struct counters *into, const struct counters *run);
+/* Adds those of many. */
+void counters_add_all(struct counters *into, const struct counters *runs);
 void counters_print(const struct counters *c, FILE *out);
 
 #endif

@@ -26,9 +26,11 @@ static const char help[] =
     "  --break LIST      breaks promises on purpose (--break help lists them); --guards-off MASK the core's "
     "guards\n"
     "  --profile N       1: calm, 2: slow disks, 3: slow networks; instead of what the seed says\n"
+    "  --plot NAME       a kind of plot instead of what the seed says (--plot help lists them)\n"
     "  --ci              fixed seeds twice each, fresh ones, and what they must have met with\n"
     "  --sabotage        each promise broken until that is noticed [--only NAME] [--tries N] [--runs N, at "
-    "most]\n";
+    "most]\n"
+    "  --rates           with --sabotage: how many of --runs seeds notice each\n";
 
 struct command {
     struct suite_options suite;
@@ -82,6 +84,8 @@ static bool parse_value(struct command *c, const char *name, const char *value)
 {
     if (strcmp(name, "--faults") == 0)
         return faults_parse(value, &c->suite.run.faults);
+    if (strcmp(name, "--plot") == 0)
+        return plot_parse(value, &c->suite.run.plot);
     if (strcmp(name, "--break") == 0)
         return sabotages_parse(value, &c->suite.run.sabotage);
     if (strcmp(name, "--seeds") == 0)
@@ -105,6 +109,7 @@ static bool parse_switch(struct command *c, const char *name)
                   : strcmp(name, "--ci") == 0       ? &c->ci
                   : strcmp(name, "--sabotage") == 0 ? &c->sabotage
                   : strcmp(name, "--reduce") == 0   ? &c->reduce
+                  : strcmp(name, "--rates") == 0    ? &o->rates
                                                     : NULL;
     if (field != NULL)
         *field = true;

@@ -250,6 +250,28 @@ static void choose(void *data, struct sim_node *node, struct group *g, struct pa
         c->group = g;
 }
 
+static bool is_noted(const struct nemesis *n, uint64_t group)
+{
+    for (unsigned i = 0; i < n->old_log_count; i++)
+        if (n->old_logs[i].group_id == group)
+            return true;
+    return false;
+}
+
+/* Without group 0: the others would not even begin while that is damaged. */
+static void note_old_log(void *data, struct sim_node *node, struct group *g, struct partition *p)
+{
+    struct nemesis *n = data;
+    const struct log *log = group_log(g);
+    unsigned replicas;
+    (void)node;
+    group_replicas(g, &replicas);
+    if (p != NULL && n->old_log_count < OLD_LOGS_MAX && replicas >= 3 && group_role(g) != GROUP_FAILED &&
+        log_durable_index(log) == log_last_index(log) && !is_noted(n, group_id(g)))
+        n->old_logs[n->old_log_count++] = (struct old_log){
+            .group_id = group_id(g), .index = log_last_index(log), .end = log_size_bytes(log)};
+}
+
 static void choose_old_bytes(struct nemesis *n, struct sim_node *node, enum sim_damage damage)
 {
     struct choice c = {.nemesis = n};
@@ -267,6 +289,25 @@ static void choose_old_bytes(struct nemesis *n, struct sim_node *node, enum sim_
                                     .size = log_size_bytes(log) / 2 + 1,
                                     .in_pair = draw(n, 3) == 0,
                                     .since_ns = sim_now_ns(n->sim)};
+    n->old_log_count = 0;
+}
+
+/* All logs of which everything happens to be durable, while the chosen one waits to be old. */
+static void note_old_logs(struct nemesis *n)
+{
+    struct old_bytes *o = &n->old;
+    if (o->node != NULL && o->damage == SIM_CUT_FILE && o->journal_sequence == 0 &&
+        cluster_node_works(o->node))
+        cluster_each_group(o->node, note_old_log, n);
+}
+
+static void note_floored(struct nemesis *n, const struct journal *journal)
+{
+    for (unsigned i = 0; i < n->old_log_count; i++) {
+        struct journal_group state = {0};
+        journal_get(journal, n->old_logs[i].group_id, &state);
+        n->old_logs[i].floored = state.floor_index > n->old_logs[i].index;
+    }
 }
 
 /* Once the journal says so, on disk. */
@@ -308,6 +349,20 @@ static void damage_file(struct nemesis *n)
     o->node = NULL;
 }
 
+/* Mostly where a batch ends: only the journal knows that there was more. */
+static void cut_logs(struct nemesis *n)
+{
+    char path[128];
+    for (unsigned i = 0; i < n->old_log_count; i++) {
+        const struct old_log *o = &n->old_logs[i];
+        snprintf(path, sizeof(path), "/data/groups/%016" PRIx64 "/%020d.log", o->group_id, 1);
+        uint64_t end = draw(n, 4) != 0 ? o->end : draw(n, o->end);
+        if (o->floored && sim_disk_damage(n->old.node->host, path, end, SIM_CUT_FILE) == 0)
+            counters_add(n->counters, "logs_shortened", 1);
+    }
+    n->old.node = NULL;
+}
+
 /* ---- ambush: a disk fails when it hurts most ---- */
 
 static void look_for_any_leader(void *data, struct sim_node *n, struct group *g, struct partition *p)
@@ -333,15 +388,13 @@ static bool lagging_lead(const struct nemesis *n)
     return leads;
 }
 
-static bool all_work(const struct nemesis *n)
+bool nemesis_all_work(const struct nemesis *n)
 {
     for (unsigned i = 0; i < n->cluster->count; i++)
         if (!cluster_node_works(&n->cluster->nodes[i]))
             return false;
     return true;
 }
-
-static void heal_everything(struct nemesis *n);
 
 /* Fewer than a majority are left behind. */
 static void leave_behind(struct nemesis *n, const struct sim_node *victim)
@@ -377,13 +430,17 @@ static bool all_whole(const struct nemesis *n)
     return !damaged;
 }
 
-static bool begin_ambush(struct nemesis *n, struct sim_node *victim, bool wipes)
+static bool begin_ambush(struct nemesis *n, struct sim_node *victim, enum ambush_kind kind)
 {
-    if (n->swapped[0] != NULL || n->rolling > 0 || !all_work(n) || !all_whole(n))
+    if (n->swapped[0] != NULL || n->rolling > 0 || !nemesis_all_work(n) || !all_whole(n))
         return false;
-    heal_everything(n);
+    nemesis_mend(n);
     n->faulty_disk = victim;
-    n->ambush = (struct ambush){.node = victim, .wipes = wipes};
+    n->ambush = (struct ambush){.node = victim, .kind = kind};
+    if (kind == AMBUSH_DAMAGES) { /* a little later more logs are old, and the journal must say so again */
+        note_floored(n, victim->node->journal);
+        n->old.journal_sequence = victim->node->journal->sequence;
+    }
     leave_behind(n, victim);
     uint64_t leads_at_most_ms = 3 * victim->config.election_timeout_ms;
     n->ambush.due_ns = sim_now_ns(n->sim) + (leads_at_most_ms + draw(n, 400)) * MS;
@@ -392,10 +449,14 @@ static bool begin_ambush(struct nemesis *n, struct sim_node *victim, bool wipes)
 
 static void damage_now(struct nemesis *n)
 {
-    if (n->ambush.wipes) {
+    if (n->ambush.kind == AMBUSH_FAILS_SYNCS) {
+        heal_disk(n, n->ambush.node);
+    } else if (n->ambush.kind == AMBUSH_WIPES) {
         sim_disk_wipe(n->ambush.node->host);
         heal_disk(n, n->ambush.node);
         counters_add(n->counters, "disks_wiped", 1);
+    } else if (n->old.damage == SIM_CUT_FILE) {
+        cut_logs(n);
     } else {
         damage_file(n);
     }
@@ -403,6 +464,9 @@ static void damage_now(struct nemesis *n)
 
 static void spring_ambush(struct nemesis *n)
 {
+    if (n->verbose)
+        fprintf(stderr, "[%7" PRIu64 " ms] ambush, node %u; left behind: 0x%x\n", sim_now_ns(n->sim) / MS,
+                n->ambush.node->id, n->ambush.lagging);
     calm_network(n);
     for (unsigned i = 0; i < n->cluster->count; i++) {
         struct sim_node *node = &n->cluster->nodes[i];
@@ -419,17 +483,21 @@ static void step_ambush(struct nemesis *n)
 {
     uint64_t now_ns = sim_now_ns(n->sim);
     struct ambush *a = &n->ambush;
-    if (a->sprung && !all_work(n))
+    if (a->sprung && !nemesis_all_work(n))
         a->due_ns = now_ns + WHOLE_AGAIN_MS * (uint64_t)MS;
     if (now_ns < a->due_ns)
         return;
     if (a->sprung) {
         *a = (struct ambush){0};
-    } else if (!cluster_node_works(a->node) || !all_whole(n) || (!a->wipes && !old_bytes_are_old(n))) {
+    } else if (!cluster_node_works(a->node) || !all_whole(n)) {
         calm_network(n);
         *a = (struct ambush){0};
-    } else if (lagging_lead(n)) {
+    } else if (lagging_lead(n) || (a->kind == AMBUSH_DAMAGES && !old_bytes_are_old(n))) {
         a->due_ns = now_ns + 100 * MS;
+    } else if (a->kind == AMBUSH_FAILS_SYNCS && !a->failing) {
+        sim_disk_fail_syncs(a->node->host, 500000);
+        a->failing = true;
+        a->due_ns = now_ns + (50 + draw(n, 200)) * MS;
     } else {
         spring_ambush(n);
         a->due_ns = now_ns + WHOLE_AGAIN_MS * (uint64_t)MS;
@@ -440,13 +508,14 @@ static void step_ambush(struct nemesis *n)
 static void wipe(struct nemesis *n, struct sim_node *v)
 {
     if (n->faulty_disk == NULL || n->faulty_disk == v)
-        begin_ambush(n, v, true);
+        begin_ambush(n, v, AMBUSH_WIPES);
 }
 
 /* With a second replica harmed, the third one's disk and what is under repair must be left alone. */
 static void damage_old_bytes(struct nemesis *n)
 {
-    if (n->pair_harmed && (!all_work(n) || !all_whole(n)))
+    bool ends = n->old.damage == SIM_CUT_FILE;
+    if (n->pair_harmed && (!nemesis_all_work(n) || !all_whole(n)))
         return;
     n->pair_harmed = false;
     if (n->old.in_pair && sim_now_ns(n->sim) < n->old.since_ns + PAIR_PATIENCE_MS * (uint64_t)MS) {
@@ -455,11 +524,18 @@ static void damage_old_bytes(struct nemesis *n)
             n->old.node = NULL;
         return;
     }
-    if (draw(n, 2) == 0 && begin_ambush(n, n->old.node, false))
+    if (draw(n, 4) < (ends ? 3 : 2) && begin_ambush(n, n->old.node, AMBUSH_DAMAGES))
         return;
-    if (n->old.damage == SIM_CUT_FILE)
+    if (ends)
         cluster_kill(n->old.node, draw_down_ns(n));
     damage_file(n);
+}
+
+static void fail_syncs(struct nemesis *n, struct sim_node *v)
+{
+    if (draw(n, 2) == 0 && begin_ambush(n, faulty_disk(n, v), AMBUSH_FAILS_SYNCS))
+        return;
+    break_syncs(n, v);
 }
 
 /* ---- disks swapped ---- */
@@ -524,7 +600,7 @@ static void drift(struct nemesis *n, struct sim_node *v)
     sim_host_drift(v->host, (int32_t)draw(n, 200001) - 100000); /* 10 % either way */
 }
 
-static void heal_everything(struct nemesis *n)
+void nemesis_mend(struct nemesis *n)
 {
     calm_network(n);
     for (unsigned i = 0; i < n->cluster->count; i++) {
@@ -578,7 +654,7 @@ static void strike(struct nemesis *n, enum fault f, struct sim_node *v)
         fill_disk(n, v);
         break;
     case FAULT_SYNC_ERROR:
-        break_syncs(n, v);
+        fail_syncs(n, v);
         break;
     case FAULT_READ_ERROR:
         break_reads(n, v);
@@ -678,8 +754,11 @@ void nemesis_step(struct nemesis *n)
         step_ambush(n);
         return;
     }
+    if (n->plot.next_ns != 0 && n->swapped[0] == NULL && plot_step(n))
+        return;
     if (n->rolling > 0)
         roll_next(n);
+    note_old_logs(n);
     if (old_bytes_are_old(n))
         damage_old_bytes(n);
     if (n->swapped[0] != NULL && sim_now_ns(n->sim) >= n->swap_end_ns)
@@ -698,8 +777,9 @@ void nemesis_heal(struct nemesis *n)
     n->rolling = 0;
     n->profile = &profiles[0];
     n->ambush.node = NULL;
+    n->plot = (struct plot){.kind = NO_PLOT};
     end_swap(n);
-    heal_everything(n);
+    nemesis_mend(n);
     workload_calm_clients(n->workload);
     if (n->draining != 0)
         workload_drain(n->workload, n->draining, false);
@@ -708,11 +788,13 @@ void nemesis_heal(struct nemesis *n)
 
 /* Some runs have everything; most have a few kinds of faults, which then come in a row. */
 void nemesis_init(struct nemesis *n, struct sim_cluster *cluster, struct workload *workload, unsigned allowed,
-                  unsigned profile)
+                  unsigned profile, enum plot_kind plot)
 {
-    *n = (struct nemesis){
-        .sim = cluster->sim, .cluster = cluster, .workload = workload, .counters = cluster->counters};
-    n->faults = allowed;
+    *n = (struct nemesis){.sim = cluster->sim,
+                          .cluster = cluster,
+                          .workload = workload,
+                          .counters = cluster->counters,
+                          .faults = allowed};
     if (draw(n, 4) != 0)
         for (unsigned f = 0; f < FAULTS; f++)
             if (draw(n, 2) == 0)
@@ -726,4 +808,5 @@ void nemesis_init(struct nemesis *n, struct sim_cluster *cluster, struct workloa
     for (unsigned i = 0; i < cluster->count; i++)
         heal_disk(n, &cluster->nodes[i]);
     n->next_ns = sim_now_ns(n->sim) + n->gap_ms * (uint64_t)MS;
+    plot_init(n, plot);
 }

@@ -3,6 +3,7 @@
 #define SIM_NEMESIS_H
 
 #include "tests/sim/cluster.h"
+#include "tests/sim/plot.h"
 #include "tests/sim/workload.h"
 
 /* X(NAME, "name", weight): the weight among all faults in a run that has them. */
@@ -46,7 +47,7 @@ enum fault {
         FAULTS
 };
 
-enum { NEMESIS_PROFILES = 3 };
+enum { NEMESIS_PROFILES = 3, OLD_LOGS_MAX = 32 };
 static const unsigned FAULTS_ALL = (unsigned)((UINT64_C(1) << FAULTS) - 1);
 
 struct nemesis_profile;
@@ -65,12 +66,21 @@ struct old_bytes {
     uint64_t journal_sequence; /* that must be durable for it; 0: it does not say so yet */
 };
 
+/* A log that stood at `index` and so many bytes, and is longer by now. */
+struct old_log {
+    uint64_t group_id, index, end;
+    bool floored; /* the journal says that it is longer */
+};
+
+enum ambush_kind { AMBUSH_DAMAGES, AMBUSH_WIPES, AMBUSH_FAILS_SYNCS };
+
 /* A disk that fails when it hurts most: a minority of the nodes is left behind, and at the moment at which it
  * is back, all others lose power, one of them its disk or a part of it, and that one is the first to come
  * back. No other fault until it is whole again: decision 15 says what is not promised until then. */
 struct ambush {
     struct sim_node *node; /* NULL: none under way */
-    bool wipes;            /* else damages what `old` says */
+    enum ambush_kind kind; /* of damage: what `old` says; a log's end is lost together with those of others */
+    bool failing;          /* syncs do, for a moment before it is sprung */
     bool sprung;
     uint64_t due_ns;  /* of the next step */
     unsigned lagging; /* a mask of 1 << (id - 1) */
@@ -88,8 +98,11 @@ struct nemesis {
     unsigned rolling;             /* nodes that a rolling restart has before it */
     struct sim_node *faulty_disk; /* at most one has failing syncs or rot; NULL: none yet */
     struct old_bytes old;
-    bool pair_harmed; /* and, for all that is known, not whole again */
+    bool pair_harmed;                      /* and, for all that is known, not whole again */
+    struct old_log old_logs[OLD_LOGS_MAX]; /* of the same node, at the same moment */
+    unsigned old_log_count;
     struct ambush ambush;
+    struct plot plot;
     struct sim_node *swapped[2]; /* NULL: none */
     uint64_t swap_end_ns;
     uint32_t draining; /* node; 0: none */
@@ -102,10 +115,16 @@ bool faults_parse(const char *text, unsigned *mask);
 
 /* Chooses what this run has of `allowed`. `profile`: see struct run_options. */
 void nemesis_init(struct nemesis *n, struct sim_cluster *cluster, struct workload *workload, unsigned allowed,
-                  unsigned profile);
+                  unsigned profile, enum plot_kind plot);
 /* Between events. */
 void nemesis_step(struct nemesis *n);
 /* Ends all faults, and starts all nodes. */
 void nemesis_heal(struct nemesis *n);
+
+/* ---- for plots ---- */
+
+bool nemesis_all_work(const struct nemesis *n);
+/* All that is wrong with links, disks, clocks and frozen processes ends; what is down stays down. */
+void nemesis_mend(struct nemesis *n);
 
 #endif

@@ -109,6 +109,11 @@ struct sim_producer *producer_create(struct sim_client *client, struct history *
     return p;
 }
 
+const struct sim_producer_options *producer_options(const struct sim_producer *p)
+{
+    return &p->options;
+}
+
 void producer_pause(struct sim_producer *p)
 {
     p->paused = true;

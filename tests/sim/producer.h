@@ -20,6 +20,7 @@ struct sim_producer_options {
 
 struct sim_producer *producer_create(struct sim_client *client, struct history *history,
                                      const struct sim_producer_options *options);
+const struct sim_producer_options *producer_options(const struct sim_producer *p);
 /* Makes no more records; what was accepted is still delivered. */
 void producer_pause(struct sim_producer *p);
 uint64_t producer_pending(const struct sim_producer *p);

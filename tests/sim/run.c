@@ -26,6 +26,7 @@ struct run {
     struct workload workload;
     struct members members;
     struct nemesis nemesis;
+    enum plot_kind plot;
     struct checks checks;
 };
 
@@ -83,10 +84,14 @@ static void set_up(struct run *r, struct run_result *result)
         uint64_t heartbeat_ms, election_timeout_ms;
     } paces[] = {{100, 500}, {30, 200}, {20, 100}};
     uint64_t pace = sim_random(r->sim, 3);
+    r->plot = plot_choose(r->sim, r->options->faults, (enum plot_kind)r->options->plot);
+    unsigned memory = (unsigned)sim_random(r->sim, 8);
+    if (r->plot == PLOT_AMNESIA)
+        memory = 0; /* it waits for snapshots */
     const struct sim_cluster_options options = {.count = r->options->nodes != 0 ? r->options->nodes : count,
                                                 .heartbeat_ms = paces[pace].heartbeat_ms,
                                                 .election_timeout_ms = paces[pace].election_timeout_ms,
-                                                .entry_memory_bytes = (16 * 1024u) << sim_random(r->sim, 8),
+                                                .entry_memory_bytes = (16 * 1024u) << memory,
                                                 .cache_bytes =
                                                     sim_random(r->sim, 2) == 0 ? 64 * 1024 : 1024 * 1024,
                                                 .inflight_bytes = (16 * 1024u) << sim_random(r->sim, 6),
@@ -117,7 +122,7 @@ static void run_faults(struct run *r)
     uint64_t end_ms = now_ms(r) + duration_ms;
     workload_start(&r->workload);
     members_start(&r->members);
-    nemesis_init(&r->nemesis, &r->cluster, &r->workload, r->options->faults, r->options->profile);
+    nemesis_init(&r->nemesis, &r->cluster, &r->workload, r->options->faults, r->options->profile, r->plot);
     r->nemesis.verbose = r->options->verbose;
     while (now_ms(r) < end_ms && step(r))
         nemesis_step(&r->nemesis);

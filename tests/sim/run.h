@@ -15,6 +15,7 @@ struct run_options {
     unsigned clients;     /* machines; 0: all */
     unsigned members;     /* of groups; 0: the seed decides, else one more than their number */
     unsigned profile;     /* of the nemesis; 0: the seed decides, else one more than its number */
+    unsigned plot;        /* an enum plot_kind */
     uint64_t duration_ms; /* of the time with faults; 0: the seed decides */
     bool verbose;         /* a time line of everything on stderr */
 };

@@ -75,7 +75,7 @@ bool sabotages_parse(const char *text, unsigned *mask)
 
 #define F(name) (1u << FAULT_##name)
 
-enum { CALM = 1, SLOW_DISKS = 2, SLOW_NETWORK = 3 };
+enum { CALM = 1, SLOW_DISKS = 2, SLOW_NETWORK = 3, LONG_MS = 8000 };
 
 static const unsigned power = F(CRASH) | F(CRASH_ALL) | F(CRASH_SOME);
 static const unsigned cuts = F(ISOLATE) | F(CUT) | F(SPLIT);
@@ -84,6 +84,8 @@ struct proof {
     enum sabotage sabotage;
     unsigned faults;
     unsigned profile; /* 0: the seed decides */
+    enum plot_kind plot;
+    uint64_t duration_ms; /* 0: the seed decides; for what takes its time */
 };
 
 static unsigned seeds_until_caught(const struct suite_options *o, const struct run_options *run,
@@ -92,10 +94,13 @@ static unsigned seeds_until_caught(const struct suite_options *o, const struct r
     struct suite_result *r = memory_alloc(sizeof(*r));
     struct suite_options own = *o;
     own.run = *run;
-    own.quiet = own.stop_at_first = true;
+    own.quiet = true;
+    own.stop_at_first = !o->rates;
     own.twice = false;
     suite_run(&own, r);
     unsigned seeds = r->failed > 0 ? (unsigned)(r->first_failed - run->seed) + 1 : 0;
+    if (o->rates)
+        printf("%" PRIu64 " of %" PRIu64 " seeds: ", r->failed, r->done);
     snprintf(violation, VIOLATION_SIZE, "%s", r->violation);
     free(r);
     return seeds;
@@ -115,6 +120,8 @@ static double prove(const struct suite_options *o, const struct proof *p, unsign
         struct run_options run = {.seed = o->run.seed + t * 100000,
                                   .faults = p->faults,
                                   .profile = p->profile,
+                                  .plot = p->plot,
+                                  .duration_ms = p->duration_ms,
                                   .members = 1 + members_for(p->sabotage),
                                   .sabotage = 1u << p->sabotage};
         unsigned seeds = seeds_until_caught(o, &run, violation);
@@ -128,23 +135,25 @@ static double prove(const struct suite_options *o, const struct proof *p, unsign
 int suite_sabotage(const struct suite_options *o, unsigned tries, const char *only)
 {
     const struct proof proofs[] = {
-        {SABOTAGE_ACK_BEFORE_SYNC, power, 0},
-        {SABOTAGE_SYNC_ERROR_IGNORED, F(SYNC_ERROR) | F(CRASH), 0},
-        {SABOTAGE_DIRECTORY_NOT_SYNCED, power | F(CHURN) | F(GROW), 0},
-        {SABOTAGE_TORN_TAIL_ACCEPTED, F(CRASH_ALL) | F(CRASH_SOME), SLOW_DISKS},
-        {SABOTAGE_DAMAGE_CUT_AWAY, F(ROT) | F(LOST_WRITE) | F(MISDIRECTED), 0},
-        {SABOTAGE_SHORT_LOG_SERVED, F(SHORTEN), 0},
-        {SABOTAGE_ACK_BEFORE_QUORUM, power | cuts, 0},
-        {SABOTAGE_VOTE_FORGOTTEN, power | cuts, 0},
-        {SABOTAGE_DAMAGED_VOTES, F(ROT) | F(LOST_WRITE) | F(SHORTEN), 0},
-        {SABOTAGE_NEWCOMER_VOTES, F(WIPE), 0},
-        {SABOTAGE_UNCOMMITTED_SERVED, cuts, 0},
-        {SABOTAGE_RETRY_ACCEPTED, F(RESET) | F(ISOLATE) | F(CUT), 0},
-        {SABOTAGE_COMMIT_IN_MEMORY, F(ISOLATE) | F(CRASH) | F(CLIENT), 0},
-        {SABOTAGE_OWNER_IGNORED, F(KILL), 0},
-        {SABOTAGE_IDENTITY_IGNORED, F(SWAP), 0},
-        {SABOTAGE_NO_BACK_PRESSURE, F(DISK) | F(ISOLATE), SLOW_DISKS},
-        {SABOTAGE_RETENTION_TOO_EARLY, F(CLIENT), 0},
+        {SABOTAGE_ACK_BEFORE_SYNC, power, 0, NO_PLOT, 0},
+        {SABOTAGE_SYNC_ERROR_IGNORED, F(SYNC_ERROR) | F(CRASH), 0, NO_PLOT, LONG_MS},
+        {SABOTAGE_DIRECTORY_NOT_SYNCED, power | F(CHURN) | F(GROW), 0, NO_PLOT, 0},
+        {SABOTAGE_TORN_TAIL_ACCEPTED, F(CRASH_ALL) | F(CRASH_SOME), SLOW_DISKS, NO_PLOT, 0},
+        {SABOTAGE_DAMAGE_CUT_AWAY, F(ROT) | F(LOST_WRITE) | F(MISDIRECTED), 0, NO_PLOT, 0},
+        {SABOTAGE_SHORT_LOG_SERVED, F(SHORTEN), 0, NO_PLOT, LONG_MS},
+        {SABOTAGE_ACK_BEFORE_QUORUM, power | cuts, 0, NO_PLOT, 0},
+        {SABOTAGE_VOTE_FORGOTTEN, F(CRASH) | F(SPLIT), SLOW_DISKS, PLOT_BETRAYED, 0},
+        {SABOTAGE_DAMAGED_VOTES, F(SHORTEN), 0, NO_PLOT, LONG_MS},
+        {SABOTAGE_NEWCOMER_VOTES, F(WIPE), 0, NO_PLOT, 0},
+        {SABOTAGE_STALE_LEADER_READS, F(ISOLATE), CALM, PLOT_DEPOSED, 0},
+        {SABOTAGE_PRODUCERS_FORGOTTEN, F(CUT) | F(KILL), CALM, PLOT_AMNESIA, 0},
+        {SABOTAGE_UNCOMMITTED_SERVED, cuts, 0, NO_PLOT, 0},
+        {SABOTAGE_RETRY_ACCEPTED, F(RESET) | F(ISOLATE) | F(CUT), 0, NO_PLOT, 0},
+        {SABOTAGE_COMMIT_IN_MEMORY, F(ISOLATE) | F(CLIENT), CALM, PLOT_DEPOSED, 0},
+        {SABOTAGE_OWNER_IGNORED, F(KILL), 0, NO_PLOT, 0},
+        {SABOTAGE_IDENTITY_IGNORED, F(SWAP), 0, NO_PLOT, 0},
+        {SABOTAGE_NO_BACK_PRESSURE, F(DISK) | F(ISOLATE), SLOW_DISKS, NO_PLOT, 0},
+        {SABOTAGE_RETENTION_TOO_EARLY, F(CLIENT), 0, NO_PLOT, 0},
     };
     unsigned missed = 0;
     for (size_t i = 0; i < sizeof(proofs) / sizeof(proofs[0]); i++) {

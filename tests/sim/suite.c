@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -179,6 +181,8 @@ void suite_print_replay(const struct run_options *o)
         printf(" --members %u", o->members - 1);
     if (o->profile != 0)
         printf(" --profile %u", o->profile);
+    if (o->plot != PLOT_OF_SEED)
+        printf(" --plot %s", plot_name((enum plot_kind)o->plot));
     if (o->duration_ms != 0)
         printf(" --duration-ms %" PRIu64, o->duration_ms);
     if (o->guards_off != 0)
@@ -253,10 +257,17 @@ static void job_end(struct suite *s, struct job *job, int status)
     say_progress(s);
 }
 
+static double seconds(struct timeval t)
+{
+    return (double)t.tv_sec + (double)t.tv_usec / 1e6;
+}
+
 static void wait_for_one(struct suite *s)
 {
     int status;
-    pid_t pid = wait(&status);
+    struct rusage used;
+    pid_t pid = wait4(-1, &status, 0, &used);
+    s->result->cpu_s += seconds(used.ru_utime) + seconds(used.ru_stime);
     for (unsigned i = 0; i < s->options->jobs; i++)
         if (s->jobs[i].pid == pid && pid > 0)
             job_end(s, &s->jobs[i], status);
@@ -311,10 +322,11 @@ int suite_sweep(const struct suite_options *o)
     suite_run(o, r);
     if (o->counters)
         counters_print(&r->counters, stdout);
-    printf("%" PRIu64 " of %" PRIu64
-           " runs failed; %.0f simulated seconds in %.1f s: %.1f per second, %.2f runs per second\n",
-           r->failed, r->done, (double)r->simulated_ms / 1000, r->took_s,
-           (double)r->simulated_ms / 1000 / r->took_s, (double)r->done / r->took_s);
+    printf(
+        "%" PRIu64 " of %" PRIu64
+        " runs failed; %.0f simulated seconds in %.1f s: %.1f per second of a core, %.2f runs per second\n",
+        r->failed, r->done, (double)r->simulated_ms / 1000, r->took_s,
+        (double)r->simulated_ms / 1000 / r->cpu_s, (double)r->done / r->took_s);
     bool failed = r->failed > 0;
     struct run_options first = o->run;
     first.seed = r->first_failed;

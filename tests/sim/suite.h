@@ -22,6 +22,7 @@ struct suite_options {
     bool counters;      /* print the table */
     bool list;          /* a line for each seed, also for those that are fine */
     bool quiet;         /* say nothing */
+    bool rates;         /* of sabotages: all seeds, also after the first that notices */
     bool stop_at_first; /* no new runs once one has failed */
 };
 
@@ -29,7 +30,7 @@ struct suite_result {
     struct counters counters;
     uint64_t simulated_ms;
     uint64_t done, failed; /* runs */
-    double took_s;
+    double took_s, cpu_s;
     uint64_t first_failed; /* the lowest seed that failed; of any use when failed > 0 */
     char violation[VIOLATION_SIZE];
 };

@@ -118,6 +118,11 @@ static void ask_end(struct workload *w, struct sim_client *client, unsigned topi
     client_call(client, &call);
 }
 
+void workload_ask_end(struct workload *w, unsigned topic, unsigned partition)
+{
+    ask_end(w, w->admin, topic, partition);
+}
+
 static void on_ask_timer(struct env_timer *timer)
 {
     struct workload *w = container_of(timer, struct workload, ask_timer);
@@ -339,7 +344,12 @@ void workload_start(struct workload *w)
 
 void workload_kill_client(struct workload *w)
 {
-    struct workload_machine *m = &w->machines[sim_random(w->sim, w->machine_count)];
+    workload_kill_machine(w, (unsigned)sim_random(w->sim, w->machine_count));
+}
+
+void workload_kill_machine(struct workload *w, unsigned machine)
+{
+    struct workload_machine *m = &w->machines[machine];
     if (m->client == NULL)
         return;
     sim_host_kill(m->host);

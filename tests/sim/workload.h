@@ -63,6 +63,9 @@ bool workload_is_idle(const struct workload *w);
 /* ---- for the nemesis ---- */
 
 void workload_kill_client(struct workload *w);
+void workload_kill_machine(struct workload *w, unsigned machine);
+/* A question of the administrator. */
+void workload_ask_end(struct workload *w, unsigned topic, unsigned partition);
 void workload_stop_client(struct workload *w);
 void workload_slow_client(struct workload *w);
 void workload_calm_clients(struct workload *w);
