@@ -554,7 +554,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (argc > 1 && strcmp(argv[1], "sabotage") == 0)
-        return sabotage_all(100);
+        return sabotage_all(500);
     unsigned runs = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 20;
     uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
     unsigned guards = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 0) : GUARD_ALL;
