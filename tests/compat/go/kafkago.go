@@ -12,15 +12,41 @@ import (
 
 type kafkaGo struct{}
 
-func kafkaGoClient() *kafka.Client { return &kafka.Client{Addr: kafka.TCP(bootstrap...), Timeout: 20 * time.Second} }
+func kafkaGoClient() *kafka.Client {
+	return &kafka.Client{Addr: kafka.TCP(bootstrap...), Timeout: 20 * time.Second}
+}
 
 func (kafkaGo) create(topic string, partitions int32) error {
 	answer, err := kafkaGoClient().CreateTopics(within(20*time.Second), &kafka.CreateTopicsRequest{
 		Topics: []kafka.TopicConfig{{Topic: topic, NumPartitions: int(partitions), ReplicationFactor: 3}}})
-	if err != nil {
-		return err
+	if err == nil {
+		err = answer.Errors[topic]
 	}
-	return answer.Errors[topic]
+	for _, node := range bootstrap {
+		for end := time.Now().Add(20 * time.Second); err == nil && !knowsLeaders(node, topic, int(partitions)); {
+			if time.Now().After(end) {
+				err = fmt.Errorf("%s does not know the leaders of %s", node, topic)
+			}
+		}
+	}
+	return err
+}
+
+// Its writer gives up at once when the node it asks has not heard of a new topic's leaders yet.
+func knowsLeaders(node, topic string, partitions int) bool {
+	conn, err := kafka.Dial("tcp", node)
+	if err != nil {
+		return true // one that is down is not asked either
+	}
+	defer conn.Close()
+	known, err := conn.ReadPartitions(topic)
+	for _, p := range known {
+		partitions--
+		if p.Leader.Host == "" || p.Error != nil {
+			return false
+		}
+	}
+	return err == nil && partitions == 0
 }
 
 // It keeps what it knows of leaders for six seconds by default, wrong or not.
@@ -81,7 +107,8 @@ func (kafkaGo) read(topic string, partition int32, from place) ([]message, error
 	if end == 0 {
 		return nil, nil
 	}
-	r := kafka.NewReader(kafka.ReaderConfig{Brokers: bootstrap, Topic: topic, Partition: int(partition), MaxBytes: 1 << 20})
+	r := kafka.NewReader(kafka.ReaderConfig{Brokers: bootstrap, Topic: topic, Partition: int(partition), MaxBytes: 1 << 20,
+		MaxWait: 500 * time.Millisecond})
 	defer r.Close()
 	ctx := within(20 * time.Second)
 	if from.time.IsZero() {
@@ -138,7 +165,8 @@ func (m *kafkaGoMember) begin(gen *kafka.Generation, topic string) {
 	m.now, m.parts = gen, len(gen.Assignments[topic])
 	for _, a := range gen.Assignments[topic] {
 		gen.Start(func(ctx context.Context) {
-			r := kafka.NewReader(kafka.ReaderConfig{Brokers: bootstrap, Topic: topic, Partition: a.ID, MaxBytes: 1 << 20})
+			r := kafka.NewReader(kafka.ReaderConfig{Brokers: bootstrap, Topic: topic, Partition: a.ID, MaxBytes: 1 << 20,
+				MaxWait: 500 * time.Millisecond})
 			defer r.Close()
 			r.SetOffset(a.Offset)
 			for {
