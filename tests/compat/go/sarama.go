@@ -112,6 +112,7 @@ func (saramaClient) read(topic string, partition int32, from place) ([]message, 
 }
 
 type saramaMember struct {
+	name  string
 	group sarama.ConsumerGroup
 	lock  sync.Mutex
 	got   []message
@@ -149,7 +150,7 @@ func (saramaClient) member(topic, group string) (member, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	m := &saramaMember{group: g, stop: stop, done: make(chan struct{})}
+	m := &saramaMember{name: group, group: g, stop: stop, done: make(chan struct{})}
 	go func() {
 		defer close(m.done)
 		for ctx.Err() == nil {
@@ -177,7 +178,28 @@ func (m *saramaMember) commit() error {
 	if m.now.Context().Err() != nil {
 		return m.now.Context().Err() // between two generations
 	}
-	m.now.Commit()
+	m.now.Commit() // its errors are lost
+	cl, err := sarama.NewClusterAdmin(bootstrap, saramaConfig())
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	offsets, err := cl.ListConsumerGroupOffsets(m.name, nil)
+	if err != nil {
+		return err
+	}
+	for _, parts := range offsets.Blocks {
+		for p, block := range parts {
+			for _, r := range m.got {
+				if r.partition == p && r.offset >= block.Offset {
+					return fmt.Errorf("partition %d is committed up to %d", p, block.Offset)
+				}
+			}
+		}
+	}
+	if len(offsets.Blocks) == 0 {
+		return fmt.Errorf("nothing is committed")
+	}
 	return nil
 }
 
