@@ -306,7 +306,7 @@ static void the_same_within_reach_of_a_round_is_a_torn_tail(void **state)
     helper_flip(path, end - 10 * size + 200, 4);
     fixture_open(f);
     assert_false(f->recovery.damaged);
-    assert_int_equal(f->recovery.torn_bytes, 10 * size - 1); /* it ends in a zero */
+    assert_in_range(f->recovery.torn_bytes, 10 * size - 8, 10 * size - 1); /* it ends in a zero, or several */
     model_truncate(&f->model, 32);
     fixture_check(f);
 }
