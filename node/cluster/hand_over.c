@@ -59,7 +59,8 @@ static void visit(struct hand_over_round *round, struct group *group, struct led
         return;
     }
     round->leads++;
-    if (!has_live_peer(c, group)) {
+    bool came_back = led->was_moved; /* from one that is stopping as well: it would only go round */
+    if (came_back || !has_live_peer(c, group)) {
         return;
     }
     round->movable++;
@@ -123,9 +124,20 @@ void hand_over_step(struct cluster *c)
     h->cb(h->data, round.leads);
 }
 
+static void forget_moves(struct cluster *c)
+{
+    struct replica *replica;
+    struct replica *next;
+    HASH_ITER (hh, c->reconciler.replicas, replica, next) {
+        replica->led.was_moved = false;
+    }
+    c->leadership.group0.was_moved = false;
+}
+
 void cluster_hand_over(struct cluster *c, uint64_t timeout_ms, void (*cb)(void *data, unsigned still_leads),
                        void *data)
 {
+    forget_moves(c);
     c->leadership.hand_over = (struct hand_over){
         .is_active = true,
         .deadline_ns = env_now_ns(c->env) + timeout_ms * NS_PER_MS,

@@ -142,6 +142,23 @@ static void hand_over_does_not_wait_for_ever(void **state)
     assert_int_equal(still_leads, 0);
 }
 
+/* None of them knows of the others that they are stopping, too. */
+static void nodes_that_stop_together_do_not_pass_leaderships_round(void **state)
+{
+    struct fixture *f = *state;
+    unsigned still_lead[NODES] = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    assert_int_equal(create_on(f, 1, "t", 30, 3), 0);
+    fake_world_run(&f->world, 5000);
+    uint64_t begin = f->world.env.now_ns;
+    for (uint32_t id = 1; id <= NODES; id++) {
+        cluster_hand_over(cluster_of(f, id), 10000, on_handed_over, &still_lead[id - 1]);
+    }
+    for (uint32_t id = 1; id <= NODES; id++) {
+        RUN_UNTIL(f, still_lead[id - 1] != UINT32_MAX);
+    }
+    assert_true(f->world.env.now_ns - begin < 2000000000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +168,7 @@ int main(void)
         WITH_CLUSTER(hand_over_leaves_nothing_behind),
         WITH_CLUSTER(hand_over_waits_until_the_new_leaders_serve),
         WITH_CLUSTER(hand_over_does_not_wait_for_ever),
+        WITH_CLUSTER(nodes_that_stop_together_do_not_pass_leaderships_round),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
