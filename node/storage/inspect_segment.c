@@ -12,6 +12,7 @@ struct index_file {
     bool final;   /* and a valid body */
     struct segment_header header;
     struct place end;
+    struct segment_witness witness;
     unsigned n;
     struct place *entries;
 };
@@ -19,8 +20,6 @@ struct index_file {
 static int index_file_read(struct inspect *in, const char *path, struct index_file *ix)
 {
     struct bytes content;
-
-    struct segment_witness witness;
 
     *ix = (struct index_file){0};
     bytes_init(&content);
@@ -30,7 +29,7 @@ static int index_file_read(struct inspect *in, const char *path, struct index_fi
         ix->entries = memory_alloc(FORMAT_INDEX_MAX_ENTRIES * sizeof(*ix->entries));
         ix->final = format_index_body_decode(content.data + FORMAT_INDEX_HEADER_SIZE,
                                              content.size - FORMAT_INDEX_HEADER_SIZE, ix->header.version,
-                                             &ix->end, &witness, ix->entries, &ix->n) == 0;
+                                             &ix->end, &ix->witness, ix->entries, &ix->n) == 0;
     }
     if (status == 0 && (!ix->present || (!ix->final && content.size > FORMAT_INDEX_HEADER_SIZE)))
         inspect_problem(in, INSPECT_NOTE, path, 0, "the index is damaged; the node will rebuild it");
@@ -122,6 +121,22 @@ static void walk_check_entry(struct segment_walk *s, const struct place *at)
     }
 }
 
+/* Another partition's file, or an older copy of this one, may be intact and fit in every other way. */
+static void walk_check_witness(struct segment_walk *s, const struct place *at,
+                               const struct batch_header *header)
+{
+    const struct segment_witness *w = &s->index.witness;
+    bool is_another = (w->knows_first && at->position == 0 && header->crc != w->first_crc) ||
+                      (w->knows_last && at->position == w->last_position && header->crc != w->last_crc);
+
+    if (s->index.final && is_another)
+        inspect_problem(s->in, INSPECT_DAMAGE, s->segment.path, at->position,
+                        "entry %" PRIu64
+                        " is intact, but not the one that the index was made for: the file is "
+                        "another partition's, or an older copy",
+                        at->index);
+}
+
 static int walk_batches(struct segment_walk *s, struct place *at)
 {
     struct batch_header header;
@@ -136,6 +151,7 @@ static int walk_batches(struct segment_walk *s, struct place *at)
         result = walker_next(&w, &header, &bytes);
         if (result != 1)
             break;
+        walk_check_witness(s, at, &header);
         walk_batch(s, at, &w.at, &header, bytes);
     }
     walker_close(&w);

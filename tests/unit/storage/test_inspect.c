@@ -1,6 +1,7 @@
 /* The offline reader sees what the log holds, and the damage in it. */
 #include "node/storage/data_dir.h"
 #include "node/storage/inspect.h"
+#include "tests/unit/storage/helper_forge.h"
 #include "tests/unit/storage/helper_log.h"
 #include <stdio.h>
 #include <string.h>
@@ -178,6 +179,28 @@ static void a_missing_segment_is_damage(void **state)
     assert_non_null(strstr(seen.last_problem, "missing"));
 }
 
+static void a_fitting_file_of_another_log_is_damage(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+    struct seen seen;
+
+    fixture_open(f);
+    fixture_barrier(f, 1);
+    for (int i = 0; i < 20; i++)
+        fixture_data(f, 2, 100);
+    fixture_sync(f);
+    fixture_close(f, true);
+    fixture_segment_path(f, 1, ".log", path);
+    helper_forge(path, 5);
+    struct inspect_callbacks quiet = {.problem = on_problem};
+    struct inspect_summary s;
+    char message[256];
+    assert_int_equal(inspect_path(f->env, path, &quiet, &seen, &s, message, sizeof(message)), 0);
+    assert_int_equal(s.damages, 1);
+    assert_non_null(strstr(seen.last_problem, "older copy"));
+}
+
 static void a_torn_tail_is_a_note(void **state)
 {
     struct fixture *f = *state;
@@ -249,8 +272,10 @@ static void other_paths_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(shows_all_that_is_there), TEST(finds_damage_and_says_where),  TEST(a_missing_segment_is_damage),
-        TEST(a_torn_tail_is_a_note),   TEST(reads_a_whole_data_directory), TEST(other_paths_are_refused),
+        TEST(shows_all_that_is_there),     TEST(finds_damage_and_says_where),
+        TEST(a_missing_segment_is_damage), TEST(a_fitting_file_of_another_log_is_damage),
+        TEST(a_torn_tail_is_a_note),       TEST(reads_a_whole_data_directory),
+        TEST(other_paths_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* What recovery makes of files that are not as they were left: torn tails are cut, damage is never. */
 #include "proto/bytes.h"
-#include "proto/crc32c.h"
+#include "tests/unit/storage/helper_forge.h"
 #include "tests/unit/storage/helper_log.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -532,29 +532,6 @@ static void another_groups_files_are_damage(void **state)
     assert_true(fixture_count_files(f, ".damaged") >= 3);
 }
 
-/* Other records in batches of the same size, offsets and terms, from the `from`th on, each with a right
- * checksum: what another partition's file, or an older copy of this one, may look like. */
-static void forge(const char *path, unsigned from)
-{
-    uint64_t size = helper_file_size(path);
-    unsigned char *content = malloc(size);
-    FILE *in = fopen(path, "rb");
-    assert_int_equal(fread(content, 1, size, in), size);
-    fclose(in);
-    unsigned n = 0;
-    for (uint64_t at = 0; at + BATCH_HEADER_SIZE < size && load_be32(content + at + 8) != 0; n++) {
-        size_t batch = 12 + load_be32(content + at + 8);
-        if (n >= from) {
-            content[at + batch - 20] ^= 1;
-            store_be32(content + at + 17, crc32c(0, content + at + 21, batch - 21));
-        }
-        at += batch;
-    }
-    assert_true(n > from);
-    helper_fill(path, 0, content, size);
-    free(content);
-}
-
 static unsigned batches_in(uint64_t base_index, uint64_t next_base_index)
 {
     return (unsigned)(next_base_index - base_index);
@@ -577,7 +554,7 @@ static void a_fitting_file_of_another_log_is_damage(void **state)
     inner_segments(f, &second, &third);
     fixture_close(f, true);
     fixture_segment_path(f, second, ".log", path);
-    forge(path, 0);
+    helper_forge(path, 0);
     expect_another_file(f, second);
     assert_true(known_end(f) > third);
 }
@@ -593,7 +570,7 @@ static void an_older_copy_of_a_segment_is_damage(void **state)
     inner_segments(f, &second, &third);
     fixture_crash(f);
     fixture_segment_path(f, second, ".log", path);
-    forge(path, batches_in(second, third) / 2);
+    helper_forge(path, batches_in(second, third) / 2);
     expect_another_file(f, second);
 }
 
@@ -605,7 +582,7 @@ static void a_fitting_last_file_is_damage_and_no_end(void **state)
     small_log(f, 20, 100);
     fixture_close(f, true);
     fixture_segment_path(f, 1, ".log", path);
-    forge(path, 5);
+    helper_forge(path, 5);
     expect_another_file(f, 1);
     assert_int_equal(known_end(f), 0);
 }
