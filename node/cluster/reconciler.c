@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 enum {
-    STARTING_MAX = 4, /* fewer than worker threads: who writes must not wait for what is being opened */
+    OPENING_MAX = 32, /* when the node starts */
+    CREATING_MAX = 4, /* fewer than worker threads: who writes must not wait for what is being created */
     STOPPING_MAX = 64,
 };
 static const uint64_t retry_pause_ns = UINT64_C(5000) * NS_PER_MS;
@@ -173,8 +174,11 @@ static void start(struct cluster *c, struct replica *replica)
 static void start_next(struct cluster *c)
 {
     struct reconciler *r = &c->reconciler;
-    while (r->starting < STARTING_MAX && !queue_empty(&r->waiting)) {
+    while (!queue_empty(&r->waiting)) {
         struct replica *replica = QUEUE_ENTRY(queue_first(&r->waiting), struct replica, node);
+        if (r->starting >= (replica->was_there ? OPENING_MAX : CREATING_MAX)) {
+            break;
+        }
         queue_remove(&replica->node);
         start(c, replica);
     }
@@ -241,6 +245,7 @@ static void want(struct cluster *c, const struct topic_meta *topic, const struct
     struct replica *replica = find(r, partition->group_id);
     if (replica == NULL) {
         replica = add(r, partition->group_id);
+        replica->was_there = !r->orphans_checked;
         queue_push(&r->waiting, &replica->node);
     }
     replica->is_wanted = true;

@@ -3,12 +3,15 @@
 #include "node/base/memory.h"
 #include <stdlib.h>
 
+enum { OTHERS_PER_NEWCOMER = 4 };
+
 struct flusher {
     struct env *env;
     unsigned max_parallel;
     unsigned running;
     struct queue waiting;
-    struct queue newcomers; /* start when nobody waits who has had a turn before */
+    struct queue newcomers; /* have had no turn yet */
+    unsigned passed_over;   /* turns of others since the last one of a newcomer, while some wait */
     struct queue patient;   /* started one at a time */
     bool patient_runs;
     struct env_task task;
@@ -50,12 +53,23 @@ static void flusher_start_first(struct queue *clients)
 }
 
 /* A topic of a thousand partitions that is being created must not make those wait that are written to: it
- * gets half of the turns, and only while nobody else wants one. */
+ * gets half of the turns while nobody else wants one, and one in five while they all do. */
 static struct queue *flusher_next(struct flusher *f)
 {
-    if (!queue_empty(&f->waiting))
-        return f->running < f->max_parallel ? &f->waiting : NULL;
-    return !queue_empty(&f->newcomers) && f->running < (f->max_parallel + 1) / 2 ? &f->newcomers : NULL;
+    bool overdue = f->passed_over >= OTHERS_PER_NEWCOMER;
+
+    if (f->running >= f->max_parallel)
+        return NULL;
+    if (!queue_empty(&f->waiting) && (!overdue || queue_empty(&f->newcomers)))
+        return &f->waiting;
+    if (queue_empty(&f->newcomers))
+        return NULL;
+    return overdue || f->running < (f->max_parallel + 1) / 2 ? &f->newcomers : NULL;
+}
+
+static void flusher_count_turn(struct flusher *f, const struct queue *whose)
+{
+    f->passed_over = whose == &f->newcomers || queue_empty(&f->newcomers) ? 0 : f->passed_over + 1;
 }
 
 static void flusher_start_rounds(struct env_task *task)
@@ -65,6 +79,7 @@ static void flusher_start_rounds(struct env_task *task)
 
     while ((next = flusher_next(f)) != NULL) {
         f->running++;
+        flusher_count_turn(f, next);
         flusher_start_first(next);
     }
     if (!f->patient_runs && !queue_empty(&f->patient)) {

@@ -19,7 +19,7 @@ struct flusher_round {
 
 void flusher_client_init(struct flusher_client *client, void (*start)(struct flusher_client *client));
 /* `start` is called at the end of this loop turn, or later when enough rounds are running; the first time
- * after all that have had a turn before. No effect when it waits already. */
+ * mostly after those that have had a turn before. No effect when it waits already. */
 void flusher_submit(struct flusher *f, struct flusher_client *client);
 void flusher_withdraw(struct flusher_client *client);
 /* Ends the round that `start` began; `result` NULL when it began none. */

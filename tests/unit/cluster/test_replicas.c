@@ -13,12 +13,12 @@ static void starts_are_bounded_and_failures_are_tried_again(void **state)
     cluster_create_topic(cluster_of(f, 2), &o.op, "many", 100, 3, NULL, 0, 500, on_done);
     RUN_UNTIL(f, o.is_done);
     fake_world_run(&f->world, 1000);
-    assert_int_equal(n->held_count, 32);
+    assert_int_equal(n->held_count, 4);
     char reason[128];
     assert_false(cluster_ready(n->cluster, reason, sizeof reason));
     n->hold_starts = false;
     n->fail_starts = 3;
-    for (unsigned i = 0; i < 32; i++) {
+    for (unsigned i = 0; i < 4; i++) {
         cluster_replica_started(n->cluster, n->held[i], 0);
     }
     fake_world_run(&f->world, 1000);
@@ -213,6 +213,25 @@ static void only_files_of_deleted_groups_are_orphans(void **state)
     assert_int_equal(n->erased_count, 1);
 }
 
+/* When a node starts there is nobody yet who writes to it and would have to wait. */
+static void what_was_there_is_opened_faster_than_created(void **state)
+{
+    struct fixture *f = *state;
+    struct test_node *n = &f->nodes[0];
+    assert_int_equal(create_on(f, 1, "many", 100, 3), 0);
+    close_node(f, 1);
+    memset(n, 0, sizeof *n);
+    n->hold_starts = true;
+    start_node(f, 1);
+    fake_world_run(&f->world, 1000);
+    assert_int_equal(n->held_count, 32);
+    for (unsigned i = 0; i < n->held_count; i++) {
+        cluster_replica_started(n->cluster, n->held[i], 0);
+        fake_world_run(&f->world, 10);
+    }
+    assert_int_equal(n->running_count, OFFSETS_PARTITIONS + 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +245,7 @@ int main(void)
         WITH_CLUSTER(a_metadata_replica_whose_disk_failed_stays_closed),
         WITH_CLUSTER(a_node_closes_while_its_metadata_replica_is_opened_again),
         WITH_CLUSTER(only_files_of_deleted_groups_are_orphans),
+        WITH_CLUSTER(what_was_there_is_opened_faster_than_created),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,6 +109,35 @@ static void test_who_had_a_turn_is_no_newcomer(void **state)
     assert_int_equal(fresh[0].started, 2);
 }
 
+/* However much there is to do, a new leader's first write has its turn. */
+static void test_newcomers_are_not_starved(void **state)
+{
+    static struct client busy[2 * PARALLEL];
+    (void)state;
+    while (running > 0)
+        finish_one();
+    for (unsigned i = 0; i < 2 * PARALLEL; i++) {
+        busy[i] = (struct client){.started = 0};
+        flusher_client_init(&busy[i].base, on_start);
+        busy[i].base.had_a_turn = true;
+        submit(&busy[i]);
+    }
+    for (unsigned i = 0; i < NEWCOMERS; i++) {
+        fresh[i].base.had_a_turn = false;
+        submit(&fresh[i]);
+    }
+    turn();
+    unsigned before = newcomers_started();
+    for (unsigned i = 0; i < 100; i++) {
+        for (unsigned k = 0; k < 2 * PARALLEL; k++)
+            submit(&busy[k]);
+        finish_one();
+    }
+    assert_in_range(newcomers_started() - before, 15, 25);
+    for (unsigned k = 0; k < 2 * PARALLEL; k++)
+        flusher_withdraw(&busy[k].base);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -117,6 +146,7 @@ int main(void)
         TEST(test_newcomers_leave_turns_free),
         TEST(test_all_get_their_turn_once),
         TEST(test_who_had_a_turn_is_no_newcomer),
+        TEST(test_newcomers_are_not_starved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
