@@ -24,7 +24,7 @@ unsigned group_history_begin_tenure(struct group_history *g)
 }
 
 void group_history_first(struct group_history *g, const char *member, unsigned topic, unsigned partition,
-                         int64_t offset)
+                         int64_t offset, unsigned known_commits)
 {
     const struct group_history_partition *p = &g->partitions[topic][partition];
     counters_add(g->history->counters, "member_resumed", offset > 0);
@@ -33,7 +33,9 @@ void group_history_first(struct group_history *g, const char *member, unsigned t
                      "member %s of group %s begins at offset %" PRId64 " of topic%u/%u, but the group has "
                      "not processed offset %" PRId64,
                      member, g->name, offset, topic, partition, p->prefix);
-    if (offset < p->committed)
+    bool slept = p->committed_at > known_commits;
+    counters_add(g->history->counters, "member_begins_late", slept && offset < p->committed);
+    if (offset < p->committed && !slept)
         history_fail(g->history,
                      "member %s of group %s begins at offset %" PRId64 " of topic%u/%u, but the group had "
                      "committed %" PRId64,
@@ -69,6 +71,7 @@ void group_history_committed(struct group_history *g, const char *member, unsign
 {
     struct group_history_partition *p = &g->partitions[topic][partition];
     counters_add(g->history->counters, "member_commits", 1);
+    g->commits++;
     if (was_superseded)
         history_fail(g->history,
                      "group %s: a commit of topic%u/%u by member %s was accepted when a later owner had "
@@ -86,8 +89,10 @@ void group_history_committed(struct group_history *g, const char *member, unsign
                      g->name, topic, partition, p->committed, offset, member);
     if (tenure > p->committed_by)
         p->committed_by = tenure;
-    if (offset > p->committed)
-        p->committed = offset;
+    if (offset <= p->committed)
+        return;
+    p->committed = offset;
+    p->committed_at = g->commits;
 }
 
 int64_t group_history_prefix(const struct group_history *g, unsigned topic, unsigned partition)

@@ -19,9 +19,11 @@ struct group_history {
     char name[16];
     struct history *history; /* where violations and counters go */
     unsigned tenures;        /* so far */
+    unsigned commits;        /* acknowledged so far */
     struct group_history_partition {
         unsigned committed_by;    /* the latest tenure of which a commit was acknowledged; 0: none */
         int64_t committed;        /* the highest that was acknowledged */
+        unsigned committed_at;    /* `commits` then */
         unsigned char *processed; /* by offset */
         int64_t capacity;
         int64_t prefix; /* everything below it has been processed */
@@ -32,9 +34,10 @@ void group_history_init(struct group_history *g, const char *name, struct histor
 void group_history_close(struct group_history *g);
 
 unsigned group_history_begin_tenure(struct group_history *g);
-/* The first record that an owner gets. */
+/* The first record that an owner gets. `known_commits`: `commits` when it last looked for news before these.
+ * One that was frozen with a record before it looks at that first, and hears of its successor afterwards. */
 void group_history_first(struct group_history *g, const char *member, unsigned topic, unsigned partition,
-                         int64_t offset);
+                         int64_t offset, unsigned known_commits);
 void group_history_processed(struct group_history *g, unsigned topic, unsigned partition, int64_t offset);
 /* A later owner has committed. */
 bool group_history_is_superseded(const struct group_history *g, unsigned topic, unsigned partition,

@@ -32,6 +32,7 @@ struct sim_member {
         struct flotilla_batch *batch; /* NULL: free */
         uint64_t finish_ns;
     } held[HELD_MAX];
+    unsigned known_commits; /* of the group, when it last looked for news */
     uint64_t hangs_until_ns;
     uint64_t commit_ns;
     bool woken, committing, leaving, left, broken;
@@ -126,7 +127,8 @@ static void check_sequence(struct sim_member *m, const struct flotilla_batch *ba
         history_fail(m->group->history, "member %s gets a batch of topic%d/%u, which it was not assigned",
                      m->name, topic, partition);
     if (p->expected < 0)
-        group_history_first(m->group, m->name, (unsigned)topic, partition, batch->first_offset);
+        group_history_first(m->group, m->name, (unsigned)topic, partition, batch->first_offset,
+                            m->known_commits);
     else if (p->expected != batch->first_offset)
         history_fail(m->group->history,
                      "member %s: offset %" PRId64 " of topic%d/%u comes where %" PRId64 " should", m->name,
@@ -261,6 +263,7 @@ static void on_loop(struct env_timer *timer)
         take_rebalances(m);
         take_batches(m, now);
         commit_when_due(m, now);
+        m->known_commits = m->group->commits;
     }
     env_timer_start(m->client->env, timer, (1 + client_random(m->client, LOOP_MS)) * MS, on_loop);
     client_wake(m->client);
@@ -297,6 +300,7 @@ struct sim_member *member_create(struct sim_client *client, struct group_history
     const struct inbox_hooks hooks = {.data = m, .wake = wake};
     m->client = client;
     m->group = group;
+    m->known_commits = group->commits;
     snprintf(m->name, sizeof(m->name), "%s", name);
     m->settings = client->settings;
     snprintf(m->settings.group, sizeof(m->settings.group), "%s", group->name);

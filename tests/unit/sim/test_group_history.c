@@ -22,7 +22,7 @@ static void begin(struct scene *s)
     history_init(&s->history, &s->counters);
     group_history_init(&s->group, "crew", &s->history);
     s->old_owner = group_history_begin_tenure(&s->group);
-    group_history_first(&s->group, "a", 0, 0, 0);
+    group_history_first(&s->group, "a", 0, 0, 0, s->group.commits);
     for (int64_t offset = 0; offset < 10; offset++)
         group_history_processed(&s->group, 0, 0, offset);
     group_history_committed(&s->group, "a", 0, 0, s->old_owner, 5, false);
@@ -44,7 +44,7 @@ static void test_right_histories_pass(void **state)
     struct scene s;
     (void)state;
     begin(&s);
-    group_history_first(&s.group, "b", 0, 0, 5);
+    group_history_first(&s.group, "b", 0, 0, 5, s.group.commits);
     group_history_processed(&s.group, 0, 0, 5); /* again: at least once */
     group_history_committed(&s.group, "b", 0, 0, s.new_owner, 6, false);
     assert_int_equal(group_history_prefix(&s.group, 0, 0), 10);
@@ -68,7 +68,7 @@ static void test_skipped_records_are_noticed(void **state)
     struct scene s;
     (void)state;
     begin(&s);
-    group_history_first(&s.group, "b", 0, 0, 11);
+    group_history_first(&s.group, "b", 0, 0, 11, s.group.commits);
     end(&s, "has not processed offset 10");
 }
 
@@ -77,8 +77,18 @@ static void test_a_start_before_what_was_committed_is_noticed(void **state)
     struct scene s;
     (void)state;
     begin(&s);
-    group_history_first(&s.group, "b", 0, 0, 4);
+    group_history_first(&s.group, "b", 0, 0, 4, s.group.commits);
     end(&s, "had committed 5");
+}
+
+/* It was frozen with the record before it, and has not yet heard that another owner went on. */
+static void test_a_sleeper_may_begin_before_what_was_committed(void **state)
+{
+    struct scene s;
+    (void)state;
+    begin(&s);
+    group_history_first(&s.group, "b", 0, 0, 4, s.group.commits - 1);
+    end(&s, NULL);
 }
 
 static void test_a_commit_of_what_nobody_processed_is_noticed(void **state)
@@ -118,6 +128,7 @@ int main(void)
         cmocka_unit_test(test_the_answer_to_an_old_commit_may_come_late),
         cmocka_unit_test(test_skipped_records_are_noticed),
         cmocka_unit_test(test_a_start_before_what_was_committed_is_noticed),
+        cmocka_unit_test(test_a_sleeper_may_begin_before_what_was_committed),
         cmocka_unit_test(test_a_commit_of_what_nobody_processed_is_noticed),
         cmocka_unit_test(test_a_commit_that_goes_back_is_noticed),
         cmocka_unit_test(test_a_commit_after_a_later_owners_is_noticed),
