@@ -3,7 +3,7 @@
  *   READING --> DONE --> callback
  *     |  ^
  *     v  |      the high watermark moved far enough, or the time is over
- *   WAITING
+ *   WAITING, or, once, CONFIRMING: the offset is beyond the log's end; is this node still the leader?
  *
  * How much is missing is counted in bytes applied to the partition, so that a waiter is looked at again only
  * when its min_bytes can be there, however many small batches arrive. */
@@ -169,6 +169,31 @@ static int64_t served_end(const struct partition *p)
     return p->high_watermark;
 }
 
+static void on_confirmed(struct read_index_req *read_index, int status)
+{
+    struct fetch_req *req = container_of(read_index, struct fetch_req, read_index);
+    struct partition *p = req->partition;
+    req->confirmed = status == 0;
+    if (req->canceled)
+        finish(req, ERR_CANCELED);
+    else if (status != 0 || !partition_is_running(p))
+        finish(req, ERR_NOT_LEADER);
+    else
+        read_more(req);
+    partition_unref(p);
+}
+
+static void confirm(struct fetch_req *req)
+{
+    struct partition *p = req->partition;
+    req->state = FETCH_CONFIRMING;
+    int status = group_read_index(p->group, &req->read_index, on_confirmed);
+    if (status == 0)
+        partition_ref(p);
+    else
+        finish(req, status);
+}
+
 static void read_more(struct fetch_req *req)
 {
     struct partition *p = req->partition;
@@ -179,7 +204,12 @@ static void read_more(struct fetch_req *req)
     req->limit_offset = served_end(p);
     req->read_at_bytes = p->applied_bytes;
     struct log *log = group_log(p->group);
-    if (req->offset < partition_start_offset(p) || req->offset > log_end_offset(log)) {
+    bool beyond = req->offset > log_end_offset(log);
+    if (beyond && !req->confirmed) {
+        confirm(req);
+        return;
+    }
+    if (beyond || req->offset < partition_start_offset(p)) {
         finish(req, ERR_OFFSET_OUT_OF_RANGE);
         return;
     }
@@ -216,6 +246,7 @@ void partition_fetch(struct partition *p, struct fetch_req *req, int64_t offset,
     req->min_bytes = min_bytes;
     req->held_bytes = 0;
     req->deadline_ns = max_wait_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + max_wait_ns;
+    req->confirmed = false;
     req->expired = false;
     req->canceled = false;
     p->broker->metrics.fetches++;

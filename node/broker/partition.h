@@ -24,7 +24,8 @@ struct partition_state_machine {
     void (*apply)(void *state, const struct batch_header *header, const struct slice *batch);
     void (*snapshot)(void *state, struct bytes *out);
     int (*restore)(void *state, const void *bytes, size_t size); /* replaces everything; size 0: empty */
-    /* This replica is the ready leader of `term`, or not; said again now and then. It may produce from inside. */
+    /* This replica is the ready leader of `term`, or not; said again now and then. It may produce from
+     * inside. */
     void (*leading)(void *state, bool leads, uint64_t term);
     void *data;
 };
@@ -108,7 +109,7 @@ void partition_produce(struct partition *p, struct produce_req *req, const struc
 
 /* ---- fetch ---- */
 
-enum fetch_state { FETCH_READING = 1, FETCH_WAITING, FETCH_DONE };
+enum fetch_state { FETCH_READING = 1, FETCH_WAITING, FETCH_CONFIRMING, FETCH_DONE };
 
 struct fetch_req {
     void *data;
@@ -119,6 +120,7 @@ struct fetch_req {
     struct queue node;
     struct env_timer timer;
     struct env_task task;
+    struct read_index_req read_index;
     struct partition *partition;
     struct broker *broker;
     int64_t offset;
@@ -131,13 +133,15 @@ struct fetch_req {
     uint64_t read_at_bytes; /* and what they were at the last look */
     enum fetch_state state;
     int status;
+    bool confirmed; /* a majority has said that this node leads */
     bool expired;
     bool canceled;
 };
 /* Committed records from `offset` on. With less than min_bytes there it waits up to max_wait_ns for the high
  * watermark to move, or until leadership or the partition goes (ERR_NOT_LEADER). At the end without data: 0
- * with no slices. ERR_OFFSET_OUT_OF_RANGE below the start or above the end offset; between the high watermark
- * and the end it waits. */
+ * with no slices. ERR_OFFSET_OUT_OF_RANGE below the start or above the end offset, the latter only after a
+ * ReadIndex round: a deposed leader's log ends before its successor's; between the high watermark and the end
+ * it waits. */
 void partition_fetch(struct partition *p, struct fetch_req *req, int64_t offset, size_t max_bytes,
                      size_t min_bytes, uint64_t max_wait_ns, void (*cb)(struct fetch_req *req, int status));
 /* Calls back with ERR_CANCELED and no slices, later. Only while the callback is still due. */

@@ -100,8 +100,7 @@ static int16_t look(struct fetch_item *item, int64_t offset, struct partition **
     answer->high_watermark = partition_high_watermark(*partition);
     answer->last_stable_offset = answer->high_watermark;
     answer->log_start_offset = partition_start_offset(*partition);
-    bool inside = offset >= answer->log_start_offset && offset <= partition_end_offset(*partition);
-    return inside ? KAFKA_ERR_NONE : KAFKA_ERR_OFFSET_OUT_OF_RANGE;
+    return offset >= answer->log_start_offset ? KAFKA_ERR_NONE : KAFKA_ERR_OFFSET_OUT_OF_RANGE;
 }
 
 static void fail_item(struct fetch_item *item, int16_t error)
@@ -146,6 +145,12 @@ static void begin_read(struct fetch_item *item, struct partition *partition, int
     partition_fetch(partition, &read->fetch, offset, max_bytes, 0, 0, on_read);
 }
 
+/* Between the high watermark and the end there is something to wait for; what lies beyond, a read refuses. */
+static bool has_nothing_to_read(const struct partition *p, int64_t offset)
+{
+    return offset >= partition_high_watermark(p) && offset <= partition_end_offset(p);
+}
+
 /* False: only what other reads have reserved is missing, so that it must be tried again after one of them. */
 static bool read_item(struct fetch_item *item, int64_t offset)
 {
@@ -154,7 +159,7 @@ static bool read_item(struct fetch_item *item, int64_t offset)
     int16_t error = look(item, offset, &partition);
     if (error != KAFKA_ERR_NONE)
         fail_item(item, error);
-    if (error != KAFKA_ERR_NONE || offset >= item->answer->high_watermark)
+    if (error != KAFKA_ERR_NONE || has_nothing_to_read(partition, offset))
         return true;
     size_t room = min_size(answer_room(call, call->size + call->reserved_bytes), item_room(item));
     if (room > 0) {

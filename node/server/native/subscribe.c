@@ -3,13 +3,6 @@
 #include "node/server/native/subscription.h"
 #include "proto/error.h"
 
-static int check_range(const struct partition *p, int64_t offset)
-{
-    /* A reader may wait at the end for what comes; further out there is nothing to wait for. */
-    return offset < partition_start_offset(p) || offset > partition_end_offset(p) ? ERR_OFFSET_OUT_OF_RANGE
-                                                                                  : 0;
-}
-
 void native_subscribe(struct request *r, const ProtobufCMessage *message)
 {
     const Flotilla__SubscribeRequest *m = (const Flotilla__SubscribeRequest *)message;
@@ -20,7 +13,7 @@ void native_subscribe(struct request *r, const ProtobufCMessage *message)
     Flotilla__SubscribeResponse response = FLOTILLA__SUBSCRIBE_RESPONSE__INIT;
     response.high_watermark = partition_high_watermark(partition);
     response.log_start_offset = partition_start_offset(partition);
-    int rv = check_range(partition, m->offset);
+    int rv = m->offset < response.log_start_offset ? ERR_OFFSET_OUT_OF_RANGE : 0;
     if (rv == 0)
         rv = subscription_start(c, m->subscription, partition, m->offset, m->credit_bytes);
     if (rv != 0)

@@ -94,10 +94,12 @@ static void on_read(struct fetch_req *req, int status)
 
 /* ---- whose turn it is ---- */
 
+/* A reader may wait at the end for what comes; what lies further out a read refuses. */
 static bool has_work(const struct subscription *s)
 {
     return !s->reading && !s->closed && s->credit_bytes > 0 &&
-           partition_high_watermark(s->partition) > s->offset;
+           (partition_high_watermark(s->partition) > s->offset ||
+            partition_end_offset(s->partition) < s->offset);
 }
 
 static size_t window(const struct native_connection *c)

@@ -485,6 +485,15 @@ void fixture_turn(struct fixture *f)
     fake_env_turn(&f->env);
 }
 
+void fixture_confirm(struct fixture *f, int status)
+{
+    struct read_index_req *req = f->group->read_index;
+    assert(req != NULL);
+    f->group->read_index = NULL;
+    req->cb(req, status);
+    fixture_turn(f);
+}
+
 /* ---- batches and requests ---- */
 
 struct slice make_batch(const struct batch_spec *spec)

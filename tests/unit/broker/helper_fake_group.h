@@ -89,6 +89,8 @@ int fixture_teardown(void **state);
 /* The replica is closed and started again: the fake keeps nothing; the state is the snapshot's, `next_offset`
  * its end. */
 void fixture_turn(struct fixture *f);
+/* Ends the read round that is due, and a turn. */
+void fixture_confirm(struct fixture *f, int status);
 
 /* The leader's disk has the next `n` batches; the quorum has them. Without a turn of the loop. */
 void fake_group_store(struct fake_group *g, unsigned n);

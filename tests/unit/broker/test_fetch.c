@@ -90,10 +90,55 @@ static void test_out_of_range(void **state)
     assert_failed_with(&t, ERR_OFFSET_OUT_OF_RANGE);
     assert_int_equal(t.req.start_offset, 10);
     assert_int_equal(t.req.high_watermark, 20);
-    fetch(f, &t, 21, MAX_BYTES, 1, FOREVER_MS);
-    assert_failed_with(&t, ERR_OFFSET_OUT_OF_RANGE);
     fetch(f, &t, -1, MAX_BYTES, 1, FOREVER_MS);
     assert_failed_with(&t, ERR_OFFSET_OUT_OF_RANGE);
+}
+
+/* A deposed leader that does not know it yet has not got what its successor has committed. */
+static void test_beyond_the_end_is_refused_by_a_confirmed_leader_only(void **state)
+{
+    struct fixture *f = *state;
+    append_committed(f, 20);
+    struct fetch t;
+    fetch(f, &t, 21, MAX_BYTES, 1, FOREVER_MS);
+    assert_int_equal(t.answers, 0);
+    fixture_confirm(f, ERR_NOT_LEADER);
+    assert_failed_with(&t, ERR_NOT_LEADER);
+
+    fetch(f, &t, 21, MAX_BYTES, 1, FOREVER_MS);
+    assert_int_equal(t.answers, 0);
+    fixture_confirm(f, 0);
+    assert_failed_with(&t, ERR_OFFSET_OUT_OF_RANGE);
+    assert_int_equal(t.req.high_watermark, 20);
+}
+
+static void test_the_log_may_grow_up_to_the_offset_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    struct fetch t;
+    fetch(f, &t, 5, MAX_BYTES, 1, FOREVER_MS);
+    append_committed(f, 5);
+    fixture_confirm(f, 0);
+    assert_int_equal(t.answers, 0); /* waits at the end */
+    append_committed(f, 1);
+    assert_got(&t, 1, 6);
+}
+
+static void test_cancel_and_stop_while_leadership_is_confirmed(void **state)
+{
+    struct fixture *f = *state;
+    struct fetch t;
+    fetch(f, &t, 5, MAX_BYTES, 1, FOREVER_MS);
+    partition_fetch_cancel(&t.req);
+    fixture_turn(f);
+    assert_int_equal(t.answers, 0);
+    fixture_confirm(f, 0);
+    assert_failed_with(&t, ERR_CANCELED);
+
+    fetch(f, &t, 5, MAX_BYTES, 1, FOREVER_MS);
+    broker_replica_callbacks.stop(f->broker, f->meta.group_id, false);
+    fixture_turn(f);
+    assert_failed_with(&t, ERR_NOT_LEADER);
 }
 
 static void test_uncommitted_records_are_not_served(void **state)
@@ -336,6 +381,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_reads_from_the_batch_that_holds_the_offset),
         TEST(test_out_of_range),
+        TEST(test_beyond_the_end_is_refused_by_a_confirmed_leader_only),
+        TEST(test_the_log_may_grow_up_to_the_offset_meanwhile),
+        TEST(test_cancel_and_stop_while_leadership_is_confirmed),
         TEST(test_uncommitted_records_are_not_served),
         TEST(test_waits_for_the_high_watermark),
         TEST(test_wait_ends_with_nothing),

@@ -44,15 +44,6 @@ static void append_at(struct fixture *f, int64_t timestamp_ms)
     assert_int_equal(p.status, 0);
 }
 
-static void confirm(struct fixture *f, int status)
-{
-    struct read_index_req *req = f->group->read_index;
-    assert_non_null(req);
-    f->group->read_index = NULL;
-    req->cb(req, status);
-    fixture_turn(f);
-}
-
 static void test_end_is_confirmed_first(void **state)
 {
     struct fixture *f = *state;
@@ -62,11 +53,11 @@ static void test_end_is_confirmed_first(void **state)
     struct list t;
     list(f, &t, OFFSET_END);
     assert_int_equal(t.answers, 0);
-    confirm(f, 0);
+    fixture_confirm(f, 0);
     assert_found(&t, 5, -1); /* committed, not the log's end */
     assert_int_equal(t.req.leader_epoch, f->group->term);
     list(f, &t, OFFSET_END);
-    confirm(f, ERR_NOT_LEADER); /* a deposed leader must not answer */
+    fixture_confirm(f, ERR_NOT_LEADER); /* a deposed leader must not answer */
     assert_int_equal(t.status, ERR_NOT_LEADER);
     assert_int_equal(t.req.offset, -1);
     settle(f);
