@@ -263,15 +263,29 @@ struct bench_options {
     int64_t partitions, record_size, seconds_ms, rate, kills, fill_bytes, data_bytes;
     const char *acks;
     const char *topic;
-    const char *fault;
+    const char *fault_name;
+    enum bench_fault fault;
     bool one_in_flight;
 };
 
 #define BENCH_DEFAULTS                                                                                       \
     {                                                                                                        \
         .target = CLI_TARGET_DEFAULT, .partitions = 12, .record_size = 1024, .seconds_ms = 5000,             \
-        .kills = 30, .acks = "all", .fault = "kill"                                                          \
+        .kills = 30, .acks = "all", .fault_name = "kill"                                                     \
     }
+
+static bool fault_named(const char *name, enum bench_fault *fault)
+{
+    static const char *const names[] = {
+        [BENCH_KILL] = "kill", [BENCH_PAUSE] = "pause", [BENCH_PLANNED] = "planned", [BENCH_DRAIN] = "drain"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *fault = (enum bench_fault)i;
+            return true;
+        }
+    }
+    return false;
+}
 
 static int parse(const struct cli_command *self, struct bench_options *o, int argc, char **argv)
 {
@@ -284,7 +298,7 @@ static int parse(const struct cli_command *self, struct bench_options *o, int ar
         {"one-in-flight", '1', CLI_FLAG, &o->one_in_flight, NULL, "produce: wait for each acknowledgement", 0,
          0},
         {"kills", 'k', CLI_NUMBER, &o->kills, "N", "failover: how many faults", 1, 10000},
-        {"fault", 'f', CLI_TEXT, &o->fault, "KIND", "failover: kill, pause, planned or drain", 0, 0},
+        {"fault", 'f', CLI_TEXT, &o->fault_name, "KIND", "failover: kill, pause, planned or drain", 0, 0},
         {"fill", 'F', CLI_SIZE, &o->fill_bytes, "SIZE",
          "failover: produced before the first fault; disturb: while the node is away; start: what the node "
          "has",
@@ -296,7 +310,13 @@ static int parse(const struct cli_command *self, struct bench_options *o, int ar
     };
     char **rest = NULL;
     int count = 0;
-    return cli_parse(self, options, sizeof(options) / sizeof(options[0]), argc, argv, &rest, 0, &count, 0);
+    int status =
+        cli_parse(self, options, sizeof(options) / sizeof(options[0]), argc, argv, &rest, 0, &count, 0);
+    if (status < 0 && !fault_named(o->fault_name, &o->fault)) {
+        cli_error(self, "--fault takes kill, pause, planned or drain, not \"%s\"", o->fault_name);
+        return CLI_USAGE;
+    }
+    return status;
 }
 
 static struct bench_load load_of(const struct bench_options *o)
@@ -340,19 +360,6 @@ static int measure_each(const struct cli_command *self, const struct bench_optio
     return ok ? CLI_OK : CLI_FAILED;
 }
 
-static int measure(const struct cli_command *self, const struct bench_options *o, measure_fn run)
-{
-    const struct step step = {"", run};
-    return measure_each(self, o, &step, 1);
-}
-
-static int run_with(const struct cli_command *self, int argc, char **argv, measure_fn measurement)
-{
-    struct bench_options o = BENCH_DEFAULTS;
-    int status = parse(self, &o, argc, argv);
-    return status >= 0 ? status : measure(self, &o, measurement);
-}
-
 static bool produce_only(struct bench_cluster *b, const struct bench_options *o, struct bench_report *r)
 {
     struct bench_load load = load_of(o);
@@ -372,25 +379,10 @@ static bool e2e_only(struct bench_cluster *b, const struct bench_options *o, str
     return measure_e2e(b, r, &load);
 }
 
-static bool fault_named(const char *name, enum bench_fault *fault)
-{
-    static const char *const names[] = {
-        [BENCH_KILL] = "kill", [BENCH_PAUSE] = "pause", [BENCH_PLANNED] = "planned", [BENCH_DRAIN] = "drain"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(name, names[i]) == 0) {
-            *fault = (enum bench_fault)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool failover_only(struct bench_cluster *b, const struct bench_options *o, struct bench_report *r)
 {
-    enum bench_fault fault = BENCH_KILL;
-    (void)fault_named(o->fault, &fault);
     struct bench_load load = load_of(o);
-    return fill(b, &load, (uint64_t)o->fill_bytes) && measure_failover(b, r, fault, (unsigned)o->kills);
+    return fill(b, &load, (uint64_t)o->fill_bytes) && measure_failover(b, r, o->fault, (unsigned)o->kills);
 }
 
 static bool disturb_only(struct bench_cluster *b, const struct bench_options *o, struct bench_report *r)
@@ -461,54 +453,26 @@ static int bench_all(const struct cli_command *self, int argc, char **argv)
                        : measure_each(self, &o, steps, scratch ? sizeof(steps) / sizeof(steps[0]) : 1);
 }
 
-static int bench_produce_command(const struct cli_command *self, int argc, char **argv)
-{
-    return run_with(self, argc, argv, produce_only);
-}
+/* What each command measures; all of it: bench_all. */
+static const struct {
+    const struct cli_command *command;
+    measure_fn measure;
+} measurements[] = {{&cmd_bench_produce, produce_only}, {&cmd_bench_consume, consume_only},
+                    {&cmd_bench_e2e, e2e_only},         {&cmd_bench_failover, failover_only},
+                    {&cmd_bench_disturb, disturb_only}, {&cmd_bench_sale, sale_only},
+                    {&cmd_bench_start, start_only},     {&cmd_bench_scale, scale_only}};
 
-static int bench_consume_command(const struct cli_command *self, int argc, char **argv)
-{
-    return run_with(self, argc, argv, consume_only);
-}
-
-static int bench_e2e_command(const struct cli_command *self, int argc, char **argv)
-{
-    return run_with(self, argc, argv, e2e_only);
-}
-
-static int bench_disturb_command(const struct cli_command *self, int argc, char **argv)
-{
-    return run_with(self, argc, argv, disturb_only);
-}
-
-static int bench_sale_command(const struct cli_command *self, int argc, char **argv)
-{
-    return run_with(self, argc, argv, sale_only);
-}
-
-static int bench_start_command(const struct cli_command *self, int argc, char **argv)
-{
-    return run_with(self, argc, argv, start_only);
-}
-
-static int bench_scale_command(const struct cli_command *self, int argc, char **argv)
-{
-    return run_with(self, argc, argv, scale_only);
-}
-
-static int bench_failover_command(const struct cli_command *self, int argc, char **argv)
+static int bench_one(const struct cli_command *self, int argc, char **argv)
 {
     struct bench_options o = BENCH_DEFAULTS;
+    struct step step = {"", NULL};
     int status = parse(self, &o, argc, argv);
-    if (status >= 0) {
-        return status;
+    for (size_t i = 0; i < sizeof(measurements) / sizeof(measurements[0]); i++) {
+        if (measurements[i].command == self) {
+            step.measure = measurements[i].measure;
+        }
     }
-    enum bench_fault fault;
-    if (!fault_named(o.fault, &fault)) {
-        cli_error(self, "--fault takes kill, pause, planned or drain, not \"%s\"", o.fault);
-        return CLI_USAGE;
-    }
-    return measure(self, &o, failover_only);
+    return status >= 0 ? status : measure_each(self, &o, &step, 1);
 }
 
 const struct cli_command cmd_bench_all = {
@@ -516,28 +480,26 @@ const struct cli_command cmd_bench_all = {
     "  flotilla bench all\n  flotilla bench all --json --kills 10", bench_all};
 const struct cli_command cmd_bench_produce = {
     "bench produce", "", "Sustained throughput, or latency with one record in flight",
-    "  flotilla bench produce --record-size 100\n  flotilla bench produce --one-in-flight",
-    bench_produce_command};
+    "  flotilla bench produce --record-size 100\n  flotilla bench produce --one-in-flight", bench_one};
 const struct cli_command cmd_bench_consume = {"bench consume", "",
                                               "Fill a topic and read it from the beginning",
-                                              "  flotilla bench consume", bench_consume_command};
+                                              "  flotilla bench consume", bench_one};
 const struct cli_command cmd_bench_e2e = {
     "bench e2e", "", "Latency at a given rate, from the intended send time to ack and consumer",
-    "  flotilla bench e2e --rate 10000", bench_e2e_command};
+    "  flotilla bench e2e --rate 10000", bench_one};
 const struct cli_command cmd_bench_disturb = {
     "bench disturb", "",
     "Latency of producing beside a catch-up, a mass read and the creation of a large topic",
-    "  flotilla bench disturb\n  flotilla bench disturb --fill 8GB --rate 10000", bench_disturb_command};
+    "  flotilla bench disturb\n  flotilla bench disturb --fill 8GB --rate 10000", bench_one};
 const struct cli_command cmd_bench_sale = {"bench sale", "",
                                            "100,000 records/s for 10 s, and a worker that takes 10,000/s",
-                                           "  flotilla bench sale", bench_sale_command};
+                                           "  flotilla bench sale", bench_one};
 const struct cli_command cmd_bench_start = {
     "bench start", "", "Start of a node with much data, after kill -9 and after a clean stop",
-    "  flotilla bench start --fill 10GiB", bench_start_command};
+    "  flotilla bench start --fill 10GiB", bench_one};
 const struct cli_command cmd_bench_scale = {
     "bench scale", "", "Start-up, memory, and a topic with a thousand partitions",
-    "  flotilla bench scale\n  flotilla bench scale --partitions 3000 --json", bench_scale_command};
+    "  flotilla bench scale\n  flotilla bench scale --partitions 3000 --json", bench_one};
 const struct cli_command cmd_bench_failover = {
     "bench failover", "", "Kill, freeze or stop the leader and time the next acknowledgement",
-    "  flotilla bench failover --kills 30\n  flotilla bench failover --fault drain --kills 5",
-    bench_failover_command};
+    "  flotilla bench failover --kills 30\n  flotilla bench failover --fault drain --kills 5", bench_one};
