@@ -128,6 +128,12 @@ static struct segment_witness read_witness(struct reader *r)
     return w;
 }
 
+bool format_witness_contradicts(const struct segment_witness *w, uint64_t position, uint32_t crc)
+{
+    return (w->knows_first && position == 0 && crc != w->first_crc) ||
+           (w->knows_last && position == w->last_position && crc != w->last_crc);
+}
+
 void format_index_body_encode(struct bytes *out, const struct place *end,
                               const struct segment_witness *witness, const struct place *entries, unsigned n)
 {

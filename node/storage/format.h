@@ -57,6 +57,8 @@ struct segment_witness {
     uint32_t last_crc;
     uint64_t last_position;
 };
+/* Whether the witness has another batch at `position` than an intact one with this checksum. */
+bool format_witness_contradicts(const struct segment_witness *witness, uint64_t position, uint32_t crc);
 /* What makes an index final: the place after the last batch covered, the witness, then the entries, then a
  * CRC. */
 void format_index_body_encode(struct bytes *out, const struct place *end,

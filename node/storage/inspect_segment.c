@@ -125,11 +125,7 @@ static void walk_check_entry(struct segment_walk *s, const struct place *at)
 static void walk_check_witness(struct segment_walk *s, const struct place *at,
                                const struct batch_header *header)
 {
-    const struct segment_witness *w = &s->index.witness;
-    bool is_another = (w->knows_first && at->position == 0 && header->crc != w->first_crc) ||
-                      (w->knows_last && at->position == w->last_position && header->crc != w->last_crc);
-
-    if (s->index.final && is_another)
+    if (s->index.final && format_witness_contradicts(&s->index.witness, at->position, header->crc))
         inspect_problem(s->in, INSPECT_DAMAGE, s->segment.path, at->position,
                         "entry %" PRIu64
                         " is intact, but not the one that the index was made for: the file is "

@@ -23,14 +23,14 @@ static bool is_intact(struct env_file *file, uint64_t position, const struct bat
     return intact;
 }
 
-static enum recovery_fit judge_batch(const struct recovery *r, struct env_file *file, uint64_t position,
-                                     uint32_t crc)
+static enum recovery_fit judge_batch(const struct recovery *r, struct env_file *file,
+                                     const struct segment_witness *witness, uint64_t position)
 {
     struct batch_header header;
 
     if (!recovery_read_header(r, file, position, &header))
         return RECOVERY_DAMAGED;
-    if (header.crc == crc)
+    if (!format_witness_contradicts(witness, position, header.crc))
         return RECOVERY_FITS;
     return is_intact(file, position, &header) ? RECOVERY_FOREIGN : RECOVERY_DAMAGED;
 }
@@ -41,8 +41,8 @@ enum recovery_fit recovery_judge_file(const struct recovery *r, struct env_file 
     enum recovery_fit fit = RECOVERY_FITS;
 
     if (witness->knows_first)
-        fit = judge_batch(r, file, 0, witness->first_crc);
+        fit = judge_batch(r, file, witness, 0);
     if (fit == RECOVERY_FITS && witness->knows_last)
-        fit = judge_batch(r, file, witness->last_position, witness->last_crc);
+        fit = judge_batch(r, file, witness, witness->last_position);
     return fit;
 }
