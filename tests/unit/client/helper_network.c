@@ -73,16 +73,6 @@ void network_init(struct network *n, uint32_t partitions, const char *const *opt
         core_add_bootstrap(n->core, "127.0.0.1", (uint16_t)(BROKER_BASE_PORT + i));
 }
 
-void network_close(struct network *n)
-{
-    core_stop(n->core);
-    core_destroy(n->core);
-    for (int i = 0; i < CORE_MAX_CONNECTIONS; i++)
-        if (n->connections[i].used)
-            broker_session_close(&n->connections[i].session);
-    broker_close(&n->broker);
-}
-
 /* ---- producer and consumer ---- */
 
 static void wake_producer(void *data)
@@ -151,6 +141,20 @@ void network_close_consumer(struct network *n)
     core_consumer_destroy(n->consumer);
     inbox_destroy(n->inbox);
     n->consumer = NULL;
+}
+
+void network_close(struct network *n)
+{
+    if (n->consumer != NULL)
+        network_close_consumer(n);
+    if (n->producer != NULL)
+        network_close_producer(n);
+    core_stop(n->core);
+    core_destroy(n->core);
+    for (int i = 0; i < CORE_MAX_CONNECTIONS; i++)
+        if (n->connections[i].used)
+            broker_session_close(&n->connections[i].session);
+    broker_close(&n->broker);
 }
 
 /* ---- time and bytes ---- */

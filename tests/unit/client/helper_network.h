@@ -42,7 +42,7 @@ struct network {
 
 /* `options`: name, value, ..., NULL. */
 void network_init(struct network *n, uint32_t partitions, const char *const *options);
-void network_close(struct network *n);
+void network_close(struct network *n); /* with its producer and its consumer, if they are open */
 void network_open_producer(struct network *n, flotilla_delivery_cb cb, void *data);
 void network_close_producer(struct network *n);
 void network_open_consumer(struct network *n);

@@ -52,7 +52,6 @@ static struct fixture *setup(void)
 
 static void teardown(struct fixture *f)
 {
-    network_close_producer(&f->n);
     network_close(&f->n);
     free(f);
 }

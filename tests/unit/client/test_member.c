@@ -38,7 +38,6 @@ static struct fixture *setup(const char *const *options, bool tells)
 
 static void teardown(struct fixture *f)
 {
-    network_close_consumer(&f->n);
     network_close(&f->n);
     free(f);
 }

@@ -182,7 +182,6 @@ static void run_once(uint64_t seed)
     assert_int_equal(r->n.broker.commits_refused, 0);
     if (r->held != NULL)
         flotilla_batch_release(r->held);
-    network_close_consumer(&r->n);
     network_close(&r->n);
     free(r);
 }

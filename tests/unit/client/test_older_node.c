@@ -31,7 +31,6 @@ static struct fixture *setup(uint16_t unknown_type)
 
 static void teardown(struct fixture *f)
 {
-    network_close_consumer(&f->n);
     network_close(&f->n);
     free(f);
 }
@@ -133,7 +132,6 @@ static void a_record_is_reported(void **state)
     network_open_producer(&f->n, on_delivery, f);
     assert_int_equal(network_produce(&f->n, 0, 1), 0);
     expect_refusal(f, "produce");
-    network_close_producer(&f->n);
     teardown(f);
 }
 
@@ -152,7 +150,6 @@ static void everything_else_goes_on(void **state)
     network_run_until(&f->n, has_ended, f, SOON_MS * MS);
     assert_int_equal(f->status, 0);
     assert_int_equal(f->n.connects, connects);
-    network_close_producer(&f->n);
     teardown(f);
 }
 

@@ -54,7 +54,6 @@ static struct fixture *setup(uint32_t partitions, const char *const *options)
 
 static void teardown(struct fixture *f)
 {
-    network_close_producer(&f->n);
     network_close(&f->n);
     free(f);
 }
@@ -487,8 +486,7 @@ static void destroying_reports_everything(void **state)
     network_close_producer(&f->n);
     assert_int_equal(f->r.count, 50);
     assert_int_equal(f->r.failed, 50);
-    network_close(&f->n);
-    free(f);
+    teardown(f);
 }
 
 int main(void)

@@ -163,8 +163,6 @@ static void run_once(uint64_t seed)
     network_run_until(&r->n, is_done, r, 20000 * MS);
     for (int i = PARTITIONS; i < RECORDS; i++)
         assert_int_equal(r->offset[i], r->offset[i - PARTITIONS] + 1);
-    network_close_consumer(&r->n);
-    network_close_producer(&r->n);
     network_close(&r->n);
     free(r);
 }

@@ -13,24 +13,27 @@ enum { NODES = 3, GROUP_ID = 1, POSITION = 3000 };
 static struct simulated simulated;
 static struct test_cluster *const cluster = &simulated.cluster;
 
-static int set_up(void **state)
+/* 0: the default, with which no test here writes enough for a snapshot. */
+static int begin(size_t entry_memory_bytes)
 {
-    (void)state;
     simulated_init(&simulated, NODES, 1);
+    cluster->entry_memory_bytes = entry_memory_bytes;
     simulated_start_all(&simulated);
     simulated_settle(&simulated);
     return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return begin(0);
 }
 
 /* With snapshots far behind the damage: the log is cut before the snapshot. */
 static int set_up_snapshots(void **state)
 {
     (void)state;
-    simulated_init(&simulated, NODES, 1);
-    cluster->entry_memory_bytes = 64 * 1024;
-    simulated_start_all(&simulated);
-    simulated_settle(&simulated);
-    return 0;
+    return begin(64 * 1024);
 }
 
 static int tear_down(void **state)
@@ -40,37 +43,14 @@ static int tear_down(void **state)
     return 0;
 }
 
-static bool is_repaired(void *data)
+static unsigned the_leader(void)
 {
-    return simulated_is_settled(&simulated) && !simulated_is_damaged(&simulated, *(unsigned *)data);
+    return cluster_leader(cluster, 0)->id - 1;
 }
 
 static unsigned a_follower(void)
 {
-    uint32_t leader = cluster_leader(cluster, 0)->id;
-    return leader == NODES ? 0 : NODES - 1;
-}
-
-static void test_is_repaired_from_the_leader(void **state)
-{
-    (void)state;
-    simulated_propose(&simulated, 500, 1000);
-    sim_run_for(simulated.sim, 3000ull * MS); /* the durability floor is written lazily */
-    unsigned victim = a_follower();
-    simulated_kill(&simulated, victim);
-    simulated_damage(&simulated, victim, POSITION);
-    simulated_propose(&simulated, 50, 1000);
-    simulated_start(&simulated, victim);
-    assert_true(simulated_run_until(&simulated, 2000, simulated_is_settled, &simulated) ||
-                simulated_is_damaged(&simulated, victim));
-    assert_true(simulated_run_until(&simulated, 20000, is_repaired, &victim));
-    simulated_propose(&simulated, 50, 1000);
-    simulated_settle(&simulated);
-}
-
-static bool opened(void *data)
-{
-    return node_is_open(&cluster->nodes[*(unsigned *)data]);
+    return the_leader() == NODES - 1 ? 0 : NODES - 1;
 }
 
 static void fill(void)
@@ -80,10 +60,51 @@ static void fill(void)
     sim_run_for(simulated.sim, 3000ull * MS); /* the durability floor is written lazily */
 }
 
+static void start_all_but(unsigned node)
+{
+    for (unsigned i = 0; i < NODES; i++)
+        if (i != node)
+            simulated_start(&simulated, i);
+}
+
+/* ---- what is waited for ---- */
+
+static bool opened(void *data)
+{
+    return node_is_open(&cluster->nodes[*(unsigned *)data]);
+}
+
+static void await_open(unsigned node)
+{
+    assert_true(simulated_run_until(&simulated, 5000, opened, &node));
+}
+
+static bool is_repaired(void *data)
+{
+    return simulated_is_settled(&simulated) && !simulated_is_damaged(&simulated, *(unsigned *)data);
+}
+
+static void await_repair(unsigned node)
+{
+    assert_true(simulated_run_until(&simulated, 20000, is_repaired, &node));
+}
+
 static bool is_led(void *data)
 {
     (void)data;
     return cluster_leader(cluster, 0) != NULL;
+}
+
+static unsigned await_leader(void)
+{
+    assert_true(simulated_run_until(&simulated, 20000, is_led, NULL));
+    return the_leader();
+}
+
+static void stays_without_leader(void)
+{
+    sim_run_for(simulated.sim, 5000ull * MS);
+    assert_null(cluster_leader(cluster, 0));
 }
 
 static bool is_led_and_repaired(void *data)
@@ -98,13 +119,31 @@ static bool end_is_known(unsigned node)
     return state.known_end_index != 0;
 }
 
+/* ---- repair and votes ---- */
+
+static void test_is_repaired_from_the_leader(void **state)
+{
+    (void)state;
+    fill();
+    unsigned victim = a_follower();
+    simulated_kill(&simulated, victim);
+    simulated_damage(&simulated, victim, POSITION);
+    simulated_propose(&simulated, 50, 1000);
+    simulated_start(&simulated, victim);
+    assert_true(simulated_run_until(&simulated, 2000, simulated_is_settled, &simulated) ||
+                simulated_is_damaged(&simulated, victim));
+    await_repair(victim);
+    simulated_propose(&simulated, 50, 1000);
+    simulated_settle(&simulated);
+}
+
 /* The harmed one and one that lags behind are a majority by number, but not of memories. */
 static void test_does_not_elect_a_laggard(void **state)
 {
     (void)state;
     fill();
     unsigned victim = a_follower();
-    unsigned whole = cluster_leader(cluster, 0)->id - 1;
+    unsigned whole = the_leader();
     unsigned laggard = NODES - victim - whole;
     simulated_kill(&simulated, laggard);
     simulated_propose(&simulated, 5, 1000);
@@ -113,16 +152,15 @@ static void test_does_not_elect_a_laggard(void **state)
     simulated_damage(&simulated, victim, POSITION);
     simulated_start(&simulated, victim);
     simulated_start(&simulated, laggard);
-    assert_true(simulated_run_until(&simulated, 5000, opened, &victim));
+    await_open(victim);
     assert_true(simulated_is_damaged(&simulated, victim));
     assert_true(end_is_known(victim));
-    sim_run_for(simulated.sim, 5000ull * MS);
-    assert_null(cluster_leader(cluster, 0));
+    stays_without_leader();
     /* With the third one there is a leader, and a repair. */
     simulated_start(&simulated, whole);
-    assert_true(simulated_run_until(&simulated, 20000, is_repaired, &victim));
+    await_repair(victim);
     /* From then on it counts again. */
-    simulated_kill(&simulated, cluster_leader(cluster, 0)->id - 1);
+    simulated_kill(&simulated, the_leader());
     simulated_settle(&simulated);
 }
 
@@ -130,17 +168,14 @@ static void test_does_not_vote_without_a_known_end(void **state)
 {
     (void)state;
     fill();
-    unsigned victim = a_follower(), leader = cluster_leader(cluster, 0)->id - 1;
+    unsigned victim = a_follower(), leader = the_leader();
     simulated_kill_all(&simulated);
     cluster->distrusted = victim + 1;
-    for (unsigned i = 0; i < NODES; i++)
-        if (i != leader)
-            simulated_start(&simulated, i);
-    sim_run_for(simulated.sim, 5000ull * MS);
-    assert_null(cluster_leader(cluster, 0));
+    start_all_but(leader);
+    stays_without_leader();
     assert_true(simulated_is_damaged(&simulated, victim));
     simulated_start(&simulated, leader);
-    assert_true(simulated_run_until(&simulated, 20000, is_repaired, &victim));
+    await_repair(victim);
 }
 
 /* A journal from before the last terms: for whom it has voted in them is not known. What is left of the log
@@ -150,27 +185,24 @@ static void test_does_not_vote_with_an_old_journal(void **state)
     (void)state;
     struct journal_group before;
     fill();
-    unsigned victim = a_follower(), first = cluster_leader(cluster, 0)->id - 1;
+    unsigned victim = a_follower(), first = the_leader();
     journal_get(cluster->nodes[victim].journal, GROUP_ID, &before);
     simulated_kill(&simulated, first);
     simulated_propose(&simulated, 5, 1000);
     simulated_start(&simulated, first);
     simulated_settle(&simulated);
     sim_run_for(simulated.sim, 3000ull * MS);
-    unsigned leader = cluster_leader(cluster, 0)->id - 1;
+    unsigned leader = the_leader();
     if (leader == victim)
         victim = first;
     journal_put_hard_state(cluster->nodes[victim].journal, GROUP_ID, before.term, 0);
     sim_run_for(simulated.sim, 50ull * MS);
     simulated_kill_all(&simulated);
     simulated_damage(&simulated, victim, POSITION);
-    for (unsigned i = 0; i < NODES; i++)
-        if (i != leader)
-            simulated_start(&simulated, i);
-    sim_run_for(simulated.sim, 5000ull * MS);
-    assert_null(cluster_leader(cluster, 0));
+    start_all_but(leader);
+    stays_without_leader();
     simulated_start(&simulated, leader);
-    assert_true(simulated_run_until(&simulated, 20000, is_repaired, &victim));
+    await_repair(victim);
 }
 
 /* Nothing is lost: the third one has it all, and each of the two knows how much that must be. */
@@ -184,10 +216,9 @@ static void test_two_of_three_harmed_elect_the_third(void **state)
         if (i != whole)
             simulated_damage(&simulated, i, POSITION + 1000 * i);
     simulated_start_all(&simulated);
-    assert_true(simulated_run_until(&simulated, 20000, is_led, NULL));
-    assert_int_equal(cluster_leader(cluster, 0)->id, whole + 1);
+    assert_int_equal(await_leader(), whole);
     for (unsigned i = 0; i < NODES; i++)
-        assert_true(simulated_run_until(&simulated, 20000, is_repaired, &i));
+        await_repair(i);
     simulated_kill(&simulated, whole);
     simulated_propose(&simulated, 50, 1000);
 }
@@ -197,15 +228,12 @@ static void test_a_harmed_one_loses_its_leader(void **state)
 {
     (void)state;
     fill();
-    unsigned victim = a_follower(), leader = cluster_leader(cluster, 0)->id - 1;
+    unsigned victim = a_follower(), leader = the_leader();
     simulated_kill_all(&simulated);
     simulated_damage(&simulated, victim, POSITION);
-    for (unsigned i = 0; i < NODES; i++)
-        if (i != leader)
-            simulated_start(&simulated, i);
+    start_all_but(leader);
     for (int round = 0; round < 3; round++) {
-        assert_true(simulated_run_until(&simulated, 20000, is_led, NULL));
-        unsigned first = cluster_leader(cluster, 0)->id - 1;
+        unsigned first = await_leader();
         if (simulated_is_damaged(&simulated, victim))
             assert_true(first != victim);
         if (first == victim)
@@ -252,18 +280,15 @@ static unsigned begin_to_start_over(void)
 static void test_one_that_starts_over_votes(void **state)
 {
     (void)state;
-    if (cluster->entry_memory_bytes == 0)
-        return; /* no snapshots, nothing to be overtaken by */
     unsigned victim = begin_to_start_over();
-    unsigned leader = cluster_leader(cluster, 0)->id - 1, other = NODES - victim - leader;
+    unsigned leader = the_leader(), other = NODES - victim - leader;
     sim_run_for(simulated.sim, 5ull * MS);
     simulated_kill(&simulated, leader);
     simulated_kill(&simulated, victim);
     simulated_start(&simulated, victim);
-    assert_true(simulated_run_until(&simulated, 5000, opened, &victim));
+    await_open(victim);
     assert_true(end_is_known(victim)); /* the record has outlived it */
-    assert_true(simulated_run_until(&simulated, 20000, is_led, NULL));
-    assert_int_equal(cluster_leader(cluster, 0)->id, other + 1);
+    assert_int_equal(await_leader(), other);
     assert_true(simulated_run_until(&simulated, 20000, is_led_and_repaired, &victim));
     simulated_propose(&simulated, 20, 1000);
     simulated_start(&simulated, leader);
@@ -274,18 +299,15 @@ static void test_one_that_starts_over_votes(void **state)
 static void test_one_starts_over_and_one_is_harmed(void **state)
 {
     (void)state;
-    if (cluster->entry_memory_bytes == 0)
-        return;
     unsigned victim = begin_to_start_over();
-    unsigned leader = cluster_leader(cluster, 0)->id - 1, other = NODES - victim - leader;
+    unsigned leader = the_leader(), other = NODES - victim - leader;
     sim_run_for(simulated.sim, 5ull * MS);
     simulated_kill_all(&simulated);
     simulated_damage(&simulated, leader, POSITION);
     simulated_start_all(&simulated);
-    assert_true(simulated_run_until(&simulated, 20000, is_led, NULL));
-    assert_int_equal(cluster_leader(cluster, 0)->id, other + 1);
-    assert_true(simulated_run_until(&simulated, 20000, is_repaired, &leader));
-    assert_true(simulated_run_until(&simulated, 20000, is_repaired, &victim));
+    assert_int_equal(await_leader(), other);
+    await_repair(leader);
+    await_repair(victim);
 }
 
 static bool has_joined(void *data)
@@ -295,23 +317,35 @@ static bool has_joined(void *data)
     return t->open && group_joined(t->group, &index);
 }
 
+/* All are down, and one has lost its disk. */
+static unsigned lose_a_disk(void)
+{
+    enum { EMPTIED = 2 };
+    simulated_propose(&simulated, 50, 100);
+    simulated_settle(&simulated);
+    simulated_kill_all(&simulated);
+    cluster->abstains_when_new = true;
+    simulated_empty(&simulated, EMPTIED);
+    return EMPTIED;
+}
+
+static void knows_what_was_there(unsigned node, uint64_t committed)
+{
+    uint64_t index = 0;
+    assert_true(simulated_run_until(&simulated, 5000, has_joined, &node));
+    assert_true(group_joined(cluster->nodes[node].groups[0].group, &index));
+    assert_true(index >= committed);
+}
+
 /* A new leader does not know yet what its predecessor had committed. What it announces must not pass for
  * everything that there was before a newcomer came, or the newcomer would take old partitions for new. */
 static void test_a_newcomer_believes_ready_leaders_only(void **state)
 {
     (void)state;
-    simulated_propose(&simulated, 50, 100);
-    simulated_settle(&simulated);
+    unsigned emptied = lose_a_disk();
     uint64_t committed = cluster->committed;
-    simulated_kill_all(&simulated);
-    unsigned emptied = 2;
-    cluster->abstains_when_new = true;
-    simulated_empty(&simulated, emptied);
     simulated_start_all(&simulated);
-    assert_true(simulated_run_until(&simulated, 5000, has_joined, &emptied));
-    uint64_t index = 0;
-    assert_true(group_joined(cluster->nodes[emptied].groups[0].group, &index));
-    assert_true(index >= committed);
+    knows_what_was_there(emptied, committed);
     simulated_settle(&simulated);
 }
 
@@ -329,13 +363,8 @@ static bool has_heard_nobody(void *data)
 static void test_a_newcomer_that_leads_at_once_knows_what_was_there(void **state)
 {
     (void)state;
-    simulated_propose(&simulated, 50, 100);
-    simulated_settle(&simulated);
+    unsigned emptied = lose_a_disk();
     uint64_t committed = cluster->committed;
-    simulated_kill_all(&simulated);
-    unsigned emptied = 2;
-    cluster->abstains_when_new = true;
-    simulated_empty(&simulated, emptied);
     for (unsigned i = 0; i < NODES; i++) /* it has the entries long before they are known to be committed */
         sim_disk_latency(simulated.hosts[i], 40ull * MS, 60ull * MS);
     simulated_start_all(&simulated);
@@ -343,18 +372,15 @@ static void test_a_newcomer_that_leads_at_once_knows_what_was_there(void **state
     for (unsigned i = 0; i < NODES; i++)
         if (cluster->nodes[i].groups[0].role == GROUP_LEADER)
             simulated_kill(&simulated, i);
-    assert_true(simulated_run_until(&simulated, 5000, has_joined, &emptied));
-    uint64_t index = 0;
+    knows_what_was_there(emptied, committed);
     assert_int_equal(cluster->nodes[emptied].groups[0].role, GROUP_LEADER);
-    assert_true(group_joined(cluster->nodes[emptied].groups[0].group, &index));
-    assert_true(index >= committed);
 }
 
 /* It knows no term, and nobody has told it one: that is no sign of having everything. */
 static void test_one_that_has_lost_everything_waits_for_a_leader(void **state)
 {
     (void)state;
-    unsigned laggard = a_follower(), whole = cluster_leader(cluster, 0)->id - 1;
+    unsigned laggard = a_follower(), whole = the_leader();
     unsigned emptied = NODES - laggard - whole;
     simulated_kill(&simulated, laggard);
     simulated_propose(&simulated, 50, 100);
@@ -363,18 +389,17 @@ static void test_one_that_has_lost_everything_waits_for_a_leader(void **state)
     cluster->distrusted = emptied + 1;
     simulated_start(&simulated, emptied);
     simulated_start(&simulated, laggard);
-    sim_run_for(simulated.sim, 5000ull * MS);
-    assert_null(cluster_leader(cluster, 0));
+    stays_without_leader();
     assert_true(simulated_is_damaged(&simulated, emptied));
     simulated_start(&simulated, whole);
-    assert_true(simulated_run_until(&simulated, 20000, is_repaired, &emptied));
+    await_repair(emptied);
 }
 
 static void test_a_failing_disk_stops_one_replica_only(void **state)
 {
     (void)state;
     simulated_propose(&simulated, 50, 1000);
-    unsigned leader = cluster_leader(cluster, 0)->id - 1;
+    unsigned leader = the_leader();
     struct test_group *t = &cluster->nodes[leader].groups[0];
     sim_disk_fail_writes(simulated.hosts[leader], 1000000);
     for (int i = 0; i < 2000 && !t->failed; i++) {
@@ -392,9 +417,8 @@ static void test_a_failing_disk_stops_one_replica_only(void **state)
 
 int main(void)
 {
-#define TEST(name)                                                                                           \
-    cmocka_unit_test_setup_teardown(name, set_up, tear_down),                                                \
-        cmocka_unit_test_setup_teardown(name, set_up_snapshots, tear_down)
+#define WITH_SNAPSHOTS(name) cmocka_unit_test_setup_teardown(name, set_up_snapshots, tear_down)
+#define TEST(name)           cmocka_unit_test_setup_teardown(name, set_up, tear_down), WITH_SNAPSHOTS(name)
     const struct CMUnitTest tests[] = {
         TEST(test_is_repaired_from_the_leader),
         TEST(test_does_not_elect_a_laggard),
@@ -402,8 +426,8 @@ int main(void)
         TEST(test_does_not_vote_with_an_old_journal),
         TEST(test_two_of_three_harmed_elect_the_third),
         TEST(test_a_harmed_one_loses_its_leader),
-        TEST(test_one_that_starts_over_votes),
-        TEST(test_one_starts_over_and_one_is_harmed),
+        WITH_SNAPSHOTS(test_one_that_starts_over_votes),
+        WITH_SNAPSHOTS(test_one_starts_over_and_one_is_harmed),
         TEST(test_a_newcomer_believes_ready_leaders_only),
         TEST(test_a_newcomer_that_leads_at_once_knows_what_was_there),
         TEST(test_one_that_has_lost_everything_waits_for_a_leader),
