@@ -166,6 +166,7 @@ void workload_grow_topic(struct workload *w)
     struct admin_call *a = admin_call(w);
     a->topic = topic;
     a->partitions = w->partitions[topic] + 1;
+    w->partitions_max[topic] = a->partitions;
     w->growing[topic] = true;
     history_topic_name(topic, name);
     m.name = name;
@@ -297,7 +298,7 @@ static void choose_start(struct workload *w, struct sim_consumer_options *o)
     o->start = FLOTILLA_START_BEGINNING;
     if (kind == 1) {
         int64_t end = INT64_MAX;
-        for (unsigned p = 0; p < w->partitions[o->topic]; p++)
+        for (unsigned p = 0; p < w->partitions_max[o->topic]; p++)
             end = history_end(w->history, o->topic, p) < end ? history_end(w->history, o->topic, p) : end;
         o->start = FLOTILLA_START_OFFSET;
         o->start_value = (int64_t)sim_random(w->sim, (uint64_t)end + 1);
@@ -496,7 +497,7 @@ void workload_init(struct workload *w, struct sim *sim, struct history *history,
     if (w->replicas > nodes)
         w->replicas = nodes;
     for (unsigned t = 0; t < w->topics; t++)
-        w->partitions[t] = 1 + (unsigned)sim_random(sim, 3);
+        w->partitions_max[t] = w->partitions[t] = 1 + (unsigned)sim_random(sim, 3);
     for (unsigned i = 0; i < WORKLOAD_MACHINES; i++) {
         char name[16];
         snprintf(name, sizeof(name), "c%u", i + 1);

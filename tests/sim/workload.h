@@ -29,7 +29,8 @@ struct workload {
     size_t value_bytes; /* of most records, at most */
     unsigned machine_count;
     unsigned topics;
-    unsigned partitions[HISTORY_TOPICS]; /* that exist for certain */
+    unsigned partitions[HISTORY_TOPICS];     /* that exist for certain */
+    unsigned partitions_max[HISTORY_TOPICS]; /* that may exist: asked for, without an answer perhaps */
     struct consumer_group groups[WORKLOAD_MACHINES];
     struct workload_machine machines[WORKLOAD_MACHINES];
     struct sim_host *admin_host;
