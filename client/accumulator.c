@@ -113,14 +113,30 @@ static int fail_append(struct accumulator *a, int status, const char *format, ..
     return status;
 }
 
-/* Waits until the topic's partitions are known. */
-static int await_topic(struct accumulator *a, struct accumulator_topic *topic,
+static bool topic_has(const struct accumulator_topic *topic, int32_t partition)
+{
+    return partition < 0 ? topic->partition_count > 0 : (uint32_t)partition < topic->partition_count;
+}
+
+/* Returns whether the core must be told. */
+static bool topic_want(struct accumulator *a, struct accumulator_topic *topic, int32_t partition)
+{
+    if (partition < 0 || (uint32_t)partition < topic->wanted)
+        return false;
+    topic->wanted = (uint32_t)partition + 1;
+    topic_ask(a, topic);
+    return true;
+}
+
+/* Waits until the topic's partitions are known, the one that is wanted among them: a node that is behind may
+ * have told of fewer. What has failed may be created meanwhile: the next attempt asks again. */
+static int await_topic(struct accumulator *a, struct accumulator_topic *topic, int32_t partition,
                        const struct wait_deadline *deadline)
 {
     bool woken = false;
 
-    while (topic->partition_count == 0 && topic->status == 0 && a->fatal == 0) {
-        if (!woken) {
+    while (topic->status == 0 && !topic->is_whole && !topic_has(topic, partition) && a->fatal == 0) {
+        if (topic_want(a, topic, partition) || !woken) {
             woken = true;
             unlock_and_wake(a, true);
             pthread_mutex_lock(&a->lock);
@@ -128,12 +144,18 @@ static int await_topic(struct accumulator *a, struct accumulator_topic *topic,
             return fail_append(a, ERR_OVERLOADED, "topic %s: its partitions are not known yet", topic->name);
         }
     }
-    if (topic->status == 0)
-        return a->fatal;
     int status = topic->status;
-    topic->status = 0; /* it may be created meanwhile: the next attempt asks again */
-    topic_ask(a, topic);
-    return fail_append(a, status, "topic %s: %s", topic->name, error_text(status));
+    if (status != 0) {
+        topic->status = 0;
+        topic_ask(a, topic);
+        return fail_append(a, status, "topic %s: %s", topic->name, error_text(status));
+    }
+    if (topic_has(topic, partition) || a->fatal != 0)
+        return a->fatal;
+    topic->is_whole = false;
+    topic->wanted = 0;
+    return fail_append(a, ERR_UNKNOWN_PARTITION, "topic %s has no partition %d: it has %u", topic->name,
+                       partition, topic->partition_count);
 }
 
 static int await_room(struct accumulator *a, size_t size, const struct wait_deadline *deadline)
@@ -302,9 +324,9 @@ static int append_locked(struct accumulator *a, const struct accumulator_record 
     int rc = a->fatal;
 
     if (rc == 0 &&
-        (topic->partition_count == 0 || topic->status != 0 || is_full || bound > MAX_RECORD_SIZE)) {
+        (!topic_has(topic, r->partition) || topic->status != 0 || is_full || bound > MAX_RECORD_SIZE)) {
         deadline = wait_deadline_after(a->settings.block_ms);
-        rc = await_topic(a, topic, &deadline);
+        rc = await_topic(a, topic, r->partition, &deadline);
         if (rc == 0)
             rc = await_room(a, bound + REPORT_CHARGE, &deadline);
     }
@@ -332,7 +354,8 @@ int accumulator_append(struct accumulator *a, const struct accumulator_record *r
 
 /* ---- the core's side ---- */
 
-void accumulator_collect(struct accumulator *a, void (*topic_cb)(void *data, const char *name),
+void accumulator_collect(struct accumulator *a,
+                         void (*topic_cb)(void *data, const char *name, uint32_t partitions),
                          void (*partition_cb)(void *data, struct accumulator_partition *p), void *data)
 {
     struct accumulator_topic *topic = NULL;
@@ -349,7 +372,7 @@ void accumulator_collect(struct accumulator *a, void (*topic_cb)(void *data, con
     a->topics_asked = false;
     for (; topic != NULL; topic = TAILQ_NEXT(topic, link)) {
         if (!topic->asked)
-            topic_cb(data, topic->name);
+            topic_cb(data, topic->name, topic->wanted);
         topic->asked = true;
     }
     pthread_mutex_unlock(&a->lock);
@@ -360,6 +383,7 @@ static void topic_grow(struct accumulator_topic *topic, uint32_t count)
     topic->partitions = realloc(topic->partitions, count * sizeof(struct accumulator_partition *));
     if (topic->partitions == NULL)
         abort();
+    topic->is_whole = false;
     for (; topic->partition_count < count; topic->partition_count++) {
         struct accumulator_partition *p = core_alloc(sizeof(*p));
         p->topic = topic;
@@ -374,7 +398,10 @@ void accumulator_set_topic(struct accumulator *a, const char *name, uint32_t par
     pthread_mutex_lock(&a->lock);
     struct accumulator_topic *topic = topic_find(a, name);
     if (topic != NULL) {
-        topic->status = status;
+        if (status == ERR_UNKNOWN_PARTITION)
+            topic->is_whole = true;
+        else
+            topic->status = status;
         if (partition_count > topic->partition_count)
             topic_grow(topic, partition_count);
         tell_changed(a);

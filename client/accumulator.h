@@ -100,9 +100,11 @@ uint64_t accumulator_pending(const struct accumulator *a);                      
 void accumulator_last_error(struct accumulator *a, char *error, size_t error_size);     /* [app] */
 
 /* [io] What changed since the last call: topics that are asked for and partitions with a new batch. */
-void accumulator_collect(struct accumulator *a, void (*topic)(void *data, const char *name),
+void accumulator_collect(struct accumulator *a,
+                         void (*topic)(void *data, const char *name, uint32_t partitions),
                          void (*partition)(void *data, struct accumulator_partition *p), void *data);
-/* [io] The topic has so many partitions, or (status != 0) there is no such topic. */
+/* [io] The topic has so many partitions; with ERR_UNKNOWN_PARTITION: for certain no more; with another error:
+ * there is no such topic. */
 void accumulator_set_topic(struct accumulator *a, const char *topic, uint32_t partition_count, int status);
 const char *accumulator_topic_name(const struct accumulator_topic *t);
 /* [io] What waits in a partition, and since when. */

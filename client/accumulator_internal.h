@@ -18,6 +18,8 @@ struct accumulator_topic {
     int status; /* why it cannot be used; 0 and no partitions: not known yet */
     struct accumulator_partition **partitions;
     uint32_t partition_count;
+    uint32_t wanted; /* so many partitions: somebody appends to the last of these */
+    bool is_whole;   /* there are no more, as the core has found out for who wanted them */
     uint32_t sticky; /* where records without key go as long as its batch has room */
 };
 

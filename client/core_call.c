@@ -162,12 +162,13 @@ static int call_check_topic(struct core *core, struct core_call *call)
         core_metadata_need(core);
         return ERR_INTERRUPTED;
     }
-    if (call->options.target == CORE_LEADER && call->led_partition >= topic->partition_count) {
+    if (call->options.target != CORE_LEADER)
+        return 0;
+    int rc = core_partition_missing(core, topic, call->led_partition, call->started_ns);
+    if (rc == ERR_UNKNOWN_PARTITION)
         snprintf(call->message, sizeof(call->message), "unknown partition %s/%u: the topic has %u",
                  topic->name, call->led_partition, topic->partition_count);
-        return ERR_UNKNOWN_PARTITION;
-    }
-    return 0;
+    return rc;
 }
 
 /* Returns an error that ends the call. */

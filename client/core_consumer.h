@@ -42,6 +42,7 @@ struct core_consumer_partition {
     enum core_consumer_state state;
     enum flotilla_start start;
     int64_t value;
+    uint64_t begun_ns;
     struct core_consumer_find *find; /* under way */
     uint64_t asked;      /* number of the question for the group's offsets that covers it; 0: none */
     enum core_hold hold; /* of a group's member */

@@ -244,11 +244,10 @@ static bool partition_topic_is_usable(struct core *core, struct core_consumer_pa
         core_metadata_need(core);
         return false;
     }
-    if (p->index >= p->topic->partition_count) {
-        core_consumer_partition_stop(p, ERR_UNKNOWN_PARTITION, "no such partition");
-        return false;
-    }
-    return true;
+    missing = core_partition_missing(core, p->topic, p->index, p->begun_ns);
+    if (missing == ERR_UNKNOWN_PARTITION)
+        core_consumer_partition_stop(p, missing, "no such partition");
+    return missing == 0;
 }
 
 /* The connection went, or a newer leader is known: the stream goes on elsewhere. */
@@ -322,6 +321,7 @@ void core_consumer_partition_begin(struct core_consumer_partition *p, enum floti
     core_consumer_partition_end(p);
     p->start = start;
     p->value = value;
+    p->begun_ns = core_of(p)->now;
     p->state = CONSUMER_FINDING;
     p->position = -1;
     p->refused = -1;

@@ -19,7 +19,7 @@
 enum {
     CORE_BACKOFF_MIN_MS = 5, /* pauses between attempts grow between these */
     CORE_BACKOFF_MAX_MS = 100,
-    CORE_TOPIC_GRACE_MS = 1000, /* a topic must be unknown for so long before anybody is told */
+    CORE_TOPIC_GRACE_MS = 1000, /* a topic or partition must be unknown for so long before anybody is told */
 };
 
 /* ---- core_connection.c, core_output.c, core_input.c: connections, requests, framing ---- */
@@ -140,6 +140,7 @@ struct core_topic {
     uint8_t id[CORE_TOPIC_ID_SIZE];
     bool known;
     uint64_t missing_since_ns; /* 0: not missing */
+    uint64_t told_ns;          /* when a node that is not behind the others told of it last */
     uint32_t partition_count;
     struct core_leader *leaders;
 };
@@ -170,6 +171,10 @@ struct core_topic *core_topic_by_id(struct core *core, const uint8_t *id); /* NU
 void core_metadata_need_all(struct core *core);
 /* ERR_UNKNOWN_TOPIC once nobody has known it for the grace time, else 0. */
 int core_topic_missing(const struct core *core, const struct core_topic *topic);
+/* Of a known topic, asked for since then. ERR_UNKNOWN_PARTITION once nobody has known it for the grace time;
+ * until then ERR_INTERRUPTED, and nodes are being asked. */
+int core_partition_missing(struct core *core, const struct core_topic *topic, uint32_t index,
+                           uint64_t since_ns);
 /* A READY connection to the leader, or NULL: then whatever helps has been started, and work is woken by it.
  */
 struct core_endpoint *core_leader_endpoint(struct core *core, struct core_topic *topic, uint32_t partition);

@@ -68,6 +68,17 @@ int core_topic_missing(const struct core *core, const struct core_topic *topic)
                : 0;
 }
 
+int core_partition_missing(struct core *core, const struct core_topic *topic, uint32_t index,
+                           uint64_t since_ns)
+{
+    if (index < topic->partition_count)
+        return 0;
+    if (topic->told_ns >= since_ns + CORE_TOPIC_GRACE_MS * CORE_MS)
+        return ERR_UNKNOWN_PARTITION;
+    core_metadata_need(core);
+    return ERR_INTERRUPTED;
+}
+
 /* ---- asking ---- */
 
 static void on_metadata(struct core *core, struct core_request *request, int status,
@@ -206,6 +217,8 @@ static void topics_apply(struct core *core, const Flotilla__MetadataResponse *m,
         if (topic == NULL)
             continue;
         int error = info->status != NULL ? info->status->error : 0;
+        if (!is_old)
+            topic->told_ns = core->now;
         if (error == 0)
             topic_apply(core, topic, info);
         else if (error == ERR_UNKNOWN_TOPIC && !is_old)

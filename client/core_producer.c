@@ -44,15 +44,16 @@ struct core_producer *core_producer_create(struct core *core, const struct clien
     return producer;
 }
 
-static void want_topic(void *data, const char *name)
+static void want_topic(void *data, const char *name, uint32_t partitions)
 {
     struct core_producer *producer = data;
     struct core_topic *topic = core_topic_get(producer->core, name);
 
-    producer->wanted = realloc(producer->wanted, (producer->wanted_count + 1) * sizeof(struct core_topic *));
+    producer->wanted = realloc(producer->wanted, (producer->wanted_count + 1) * sizeof(struct core_wanted));
     if (producer->wanted == NULL)
         abort();
-    producer->wanted[producer->wanted_count++] = topic;
+    producer->wanted[producer->wanted_count++] =
+        (struct core_wanted){.topic = topic, .partitions = partitions, .since_ns = producer->core->now};
     if (!topic->known && topic->missing_since_ns != 0)
         topic->missing_since_ns = producer->core->now; /* somebody may have just created it: ask once more */
 }
@@ -83,21 +84,32 @@ void core_producer_destroy(struct core_producer *producer)
     free(producer);
 }
 
+/* 0, an error, or ERR_INTERRUPTED while nodes are being asked. */
+static int wanted_check(struct core *core, const struct core_wanted *w)
+{
+    int missing = core_topic_missing(core, w->topic);
+
+    if (missing != 0)
+        return missing;
+    if (!w->topic->known) {
+        core_metadata_need(core);
+        return ERR_INTERRUPTED;
+    }
+    return w->partitions > 0 ? core_partition_missing(core, w->topic, w->partitions - 1, w->since_ns) : 0;
+}
+
 /* Tells the accumulator what is known by now about the topics it waits for. */
 static void producer_check_wanted(struct core_producer *producer)
 {
-    struct core *core = producer->core;
     size_t kept = 0;
 
     for (size_t i = 0; i < producer->wanted_count; i++) {
-        struct core_topic *topic = producer->wanted[i];
-        int missing = core_topic_missing(core, topic);
-        if (topic->known || missing != 0) {
-            accumulator_set_topic(producer->accumulator, topic->name, topic->partition_count, missing);
-            continue;
-        }
-        producer->wanted[kept++] = topic;
-        core_metadata_need(core);
+        struct core_wanted w = producer->wanted[i];
+        int missing = wanted_check(producer->core, &w);
+        if (missing == ERR_INTERRUPTED)
+            producer->wanted[kept++] = w;
+        else
+            accumulator_set_topic(producer->accumulator, w.topic->name, w.topic->partition_count, missing);
     }
     producer->wanted_count = kept;
 }

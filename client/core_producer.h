@@ -35,13 +35,19 @@ struct core_producer_partition {
 };
 TAILQ_HEAD(core_producer_partition_list, core_producer_partition);
 
+struct core_wanted {
+    struct core_topic *topic;
+    uint32_t partitions; /* at least so many */
+    uint64_t since_ns;
+};
+
 struct core_producer {
     TAILQ_ENTRY(core_producer) link;
     struct core *core;
     struct client_settings settings;
     struct accumulator *accumulator;
     struct core_producer_partition_list partitions;
-    struct core_topic **wanted; /* the accumulator waits for these */
+    struct core_wanted *wanted; /* the accumulator waits for these */
     size_t wanted_count;
     int acks;
     bool idempotent;

@@ -270,6 +270,22 @@ static void unknown_topics_and_partitions_are_told(void **state)
     teardown(f);
 }
 
+/* A node that was just restarted, or is cut off, tells of a topic as it was. */
+static void a_partition_that_a_node_does_not_know_yet_is_waited_for(void **state)
+{
+    struct fixture *f = setup(3, NULL);
+
+    (void)state;
+    append(f, 2, 10);
+    f->n.broker.partition_count = 1;
+    core_consumer_subscribe(f->n.consumer, "orders", 2, FLOTILLA_START_BEGINNING, 0);
+    network_run(&f->n, 500 * MS);
+    assert_int_equal(f->errors, 0);
+    f->n.broker.partition_count = 3;
+    await(f, &f->count, 10);
+    teardown(f);
+}
+
 static void damaged_batches_never_reach_the_application(void **state)
 {
     struct fixture *f = setup(1, NULL);
@@ -439,6 +455,7 @@ int main(void)
         cmocka_unit_test(an_offset_out_of_range_follows_the_policy),
         cmocka_unit_test(a_reset_does_not_go_back_behind_the_position),
         cmocka_unit_test(unknown_topics_and_partitions_are_told),
+        cmocka_unit_test(a_partition_that_a_node_does_not_know_yet_is_waited_for),
         cmocka_unit_test(damaged_batches_never_reach_the_application),
         cmocka_unit_test(commits_only_what_is_finished),
         cmocka_unit_test(destroying_completes_commits_first),

@@ -41,15 +41,22 @@ struct fixture {
     struct reports r;
 };
 
-static struct fixture *setup(uint32_t partitions, const char *const *options)
+/* The nodes tell of fewer partitions than there are. */
+static struct fixture *setup_telling(uint32_t told, uint32_t partitions, const char *const *options)
 {
     struct fixture *f = calloc(1, sizeof(*f));
 
     for (int i = 0; i < MAX_REPORTS; i++)
         f->r.status[i] = 1;
     network_init(&f->n, partitions, options);
+    f->n.broker.partition_count = told;
     network_open_producer(&f->n, on_delivery, &f->r);
     return f;
+}
+
+static struct fixture *setup(uint32_t partitions, const char *const *options)
+{
+    return setup_telling(partitions, partitions, options);
 }
 
 static void teardown(struct fixture *f)
@@ -474,6 +481,44 @@ static void an_unknown_topic_is_refused(void **state)
     teardown(f);
 }
 
+/* A node that was just restarted, or is cut off, tells of a topic as it was. */
+static void a_partition_that_a_node_does_not_know_yet_is_waited_for(void **state)
+{
+    struct fixture *f = setup_telling(1, 3, NULL);
+
+    (void)state;
+    assert_int_equal(network_produce(&f->n, 0, 0), 0);
+    assert_int_equal(network_produce(&f->n, 2, 1), ERR_OVERLOADED);
+    network_run(&f->n, 500 * MS);
+    assert_int_equal(network_produce(&f->n, 2, 1), ERR_OVERLOADED);
+    f->n.broker.partition_count = 3;
+    network_run(&f->n, 500 * MS);
+    assert_int_equal(network_produce(&f->n, 2, 1), 0);
+    await_reports(f, 2, 1000);
+    teardown(f);
+}
+
+static void a_partition_that_nobody_knows_is_refused(void **state)
+{
+    struct fixture *f = setup_telling(1, 3, NULL);
+    char message[200];
+
+    (void)state;
+    network_run(&f->n, 5000 * MS);
+    assert_int_equal(network_produce(&f->n, 2, 0), ERR_OVERLOADED);
+    network_run(&f->n, 1500 * MS);
+    assert_int_equal(network_produce(&f->n, 0, 0), 0); /* others are not in its way */
+    assert_int_equal(network_produce(&f->n, 2, 0), ERR_UNKNOWN_PARTITION);
+    accumulator_last_error(f->n.accumulator, message, sizeof(message));
+    assert_string_equal(message, "topic orders has no partition 2: it has 1");
+    f->n.broker.partition_count = 3;
+    assert_int_equal(network_produce(&f->n, 2, 1), ERR_OVERLOADED); /* asked for again */
+    network_run(&f->n, 500 * MS);
+    assert_int_equal(network_produce(&f->n, 2, 1), 0);
+    await_reports(f, 2, 1000);
+    teardown(f);
+}
+
 static void destroying_reports_everything(void **state)
 {
     struct fixture *f = setup(1, NULL);
@@ -509,6 +554,8 @@ int main(void)
         cmocka_unit_test(bounds_its_buffer),
         cmocka_unit_test(records_without_key_go_round_the_partitions),
         cmocka_unit_test(an_unknown_topic_is_refused),
+        cmocka_unit_test(a_partition_that_a_node_does_not_know_yet_is_waited_for),
+        cmocka_unit_test(a_partition_that_nobody_knows_is_refused),
         cmocka_unit_test(destroying_reports_everything),
     };
     return cmocka_run_group_tests_name("client/producer", tests, NULL, NULL);
