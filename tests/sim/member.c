@@ -357,8 +357,9 @@ bool member_owns(const struct sim_member *m, unsigned topic, unsigned partition)
     return p != NULL && p->hold == HOLD_OWNED;
 }
 
-bool member_ghost(const struct sim_member *m, struct member_ghost *out)
+bool member_ghost(struct sim_member *m, struct member_ghost *out)
 {
+    take_rebalances(m); /* or a tenure that is over would be taken for the one that the coordinator knows */
     for (unsigned t = 0; t < GROUP_TOPICS; t++) {
         for (unsigned i = 0; i < HISTORY_PARTITIONS; i++) {
             const struct member_partition *p = &m->partitions[t][i];

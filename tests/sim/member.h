@@ -31,6 +31,6 @@ struct member_ghost {
     int64_t offset;
 };
 /* False: it owns nothing that it has read. */
-bool member_ghost(const struct sim_member *m, struct member_ghost *out);
+bool member_ghost(struct sim_member *m, struct member_ghost *out);
 
 #endif

@@ -120,7 +120,7 @@ static void ghosts_step(struct members *m)
     }
 }
 
-static void ghost_keep(struct members *m, const struct sim_member *member)
+static void ghost_keep(struct members *m, struct sim_member *member)
 {
     for (unsigned i = 0; i < MEMBERS_GHOSTS; i++) {
         struct late_commit *late = &m->ghosts[i];
