@@ -9,7 +9,7 @@
 enum {
     FIXED_FIRST_SEED = 1,
     FIXED_RUNS = 30,
-    FRESH_RUNS = 10,
+    FRESH_RUNS = 40,
     MORE_RUNS = 20,
     MORE_ROUNDS = 10 /* until everything has happened: which seeds meet with what changes with the code */
 };
