@@ -47,6 +47,8 @@ struct node_config {
     uint64_t connection_bytes; /* unanswered bytes per client connection before reading stops */
     uint64_t clients_bytes;    /* of all clients: requests half-way in and answers half-way out */
     uint32_t max_connections;
+    uint64_t kafka_produce_bytes_per_s; /* of a client id on this node; 0: no quota */
+    uint64_t kafka_fetch_bytes_per_s;
     uint64_t catchup_bytes_per_s;
     uint64_t producer_expiry_ms;
     uint64_t retention_check_ms;

@@ -117,9 +117,9 @@ bool connection_output_full(const struct connection *c)
     return c->unsent_bytes > limit(c);
 }
 
-static bool over_limit(const struct connection *c)
+static bool must_wait(const struct connection *c)
 {
-    return load(c) > limit(c);
+    return c->held || load(c) > limit(c);
 }
 
 static void pause_reading(struct connection *c)
@@ -164,7 +164,7 @@ static void refuse_large_frame(struct connection *c)
 
 static void parse_frames(struct connection *c)
 {
-    while (connection_is_open(c) && !over_limit(c)) {
+    while (connection_is_open(c) && !must_wait(c)) {
         int rv = c->protocol->next_frame(c);
         if (rv == 0)
             return;
@@ -194,7 +194,7 @@ static void process_input(struct connection *c)
     frame_input_settle(&c->input);
     if (server_is_full(c->server) && frame_input_held(&c->input) > server_fair_share(c->server))
         refuse_large_frame(c);
-    else if (over_limit(c))
+    else if (must_wait(c))
         pause_reading(c);
 }
 
@@ -224,12 +224,26 @@ static void on_read(void *data, ssize_t n)
 static void on_resume(struct env_task *task)
 {
     struct connection *c = container_of(task, struct connection, resume);
-    if (!connection_is_open(c) || over_limit(c))
+    if (!connection_is_open(c) || must_wait(c))
         return;
     c->paused = false;
     process_input(c); /* frames that came before the pause */
     if (connection_is_open(c) && !c->paused)
         env_stream_read_resume(c->stream);
+}
+
+void connection_hold(struct connection *c)
+{
+    c->held = true;
+    if (connection_is_open(c) && !c->parsing)
+        pause_reading(c);
+}
+
+void connection_release(struct connection *c)
+{
+    c->held = false;
+    if (c->paused && connection_is_open(c))
+        env_defer(c->server->env, &c->resume, on_resume);
 }
 
 void connection_request_begun(struct connection *c, size_t charged_bytes)

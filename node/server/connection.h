@@ -60,6 +60,7 @@ struct connection {
     unsigned request_count; /* unanswered */
     size_t charged_bytes;   /* of them */
     bool paused;
+    bool held;
     bool parsing;
     struct env_task resume;
 
@@ -92,6 +93,9 @@ void connection_drain(struct connection *c);
 void connection_request_begun(struct connection *c, size_t charged_bytes);
 void connection_request_ended(struct connection *c, size_t charged_bytes);
 void connection_request_done(struct connection *c);
+/* Nothing is read until it is released, whatever the bounds would allow. */
+void connection_hold(struct connection *c);
+void connection_release(struct connection *c);
 /* The client does not take its answers: no more should be begun. */
 bool connection_output_full(const struct connection *c);
 

@@ -82,6 +82,12 @@ static const struct setting table[] = {
      "with the largest share wait or are closed."},
     {"max-connections", SETTING_NUMBER, FIELD(max_connections), 1, 1000000, "10000", NULL,
      "Client connections at a time; more are refused with an error."},
+    {"kafka-produce-bytes-per-second", SETTING_SIZE, FIELD(kafka_produce_bytes_per_s), 0, 64 * GIB, "0", NULL,
+     "Bytes that each client id of the Kafka protocol may produce at this node per second, a second's worth "
+     "at "
+     "once; over it, the client is told to wait and not read meanwhile. 0: no quota."},
+    {"kafka-fetch-bytes-per-second", SETTING_SIZE, FIELD(kafka_fetch_bytes_per_s), 0, 64 * GIB, "0", NULL,
+     "The same for what a client id fetches. 0: no quota."},
     {"catchup-bytes-per-second", SETTING_SIZE, FIELD(catchup_bytes_per_s), MIB, 64 * GIB, "100MiB", NULL,
      "How fast a node fetches the files of all its replicas that have fallen behind."},
     {"producer-expiry", SETTING_DURATION, FIELD(producer_expiry_ms), MINUTE, 30 * DAY, "24h", NULL,

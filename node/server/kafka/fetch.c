@@ -11,6 +11,7 @@
 #include "node/server/kafka/dispatch.h"
 #include "node/server/kafka/fetch_call.h"
 #include "node/server/kafka/leader_hints.h"
+#include "node/server/kafka/throttle.h"
 #include <stdlib.h>
 
 #define MS ((uint64_t)1000000)
@@ -55,6 +56,7 @@ static void answer(struct fetch_call *call)
 {
     struct kafka_request *r = call->request;
     unsigned count = call->piece_count;
+    call->response.throttle_time_ms = kafka_throttle(r, &r->server->kafka->fetch_quota, call->size);
     struct slice *pieces = kafka_fetch_take_pieces(call);
     stop_waiting(call);
     env_timer_stop(r->server->env, &call->deadline);
@@ -212,7 +214,8 @@ static void set_limits(struct fetch_call *call, const struct kafka_fetch_request
 {
     size_t max_bytes = m->max_bytes > 0 ? (size_t)m->max_bytes : 1;
     size_t min_bytes = m->min_bytes > 0 ? (size_t)m->min_bytes : 0;
-    call->max_bytes = min_size(max_bytes, ANSWER_MAX_BYTES);
+    size_t portion = quota_portion(&call->request->server->kafka->fetch_quota.table);
+    call->max_bytes = min_size(min_size(max_bytes, ANSWER_MAX_BYTES), portion);
     call->min_bytes = min_size(min_bytes, call->max_bytes);
     kafka_request_charge(call->request, min_size(call->max_bytes, FETCH_MAX_CHARGE));
 }

@@ -63,7 +63,7 @@ static struct kafka_request *first(const struct queue *q)
 
 static bool may_begin(const struct kafka_connection *c)
 {
-    if (queue_empty(&c->waiting) || connection_output_full(&c->base))
+    if (queue_empty(&c->waiting) || connection_output_full(&c->base) || env_timer_running(&c->muted))
         return false;
     if (queue_empty(&c->running))
         return true;
@@ -97,6 +97,31 @@ void kafka_connection_advance_later(struct kafka_connection *c)
     env_defer(c->base.server->env, &c->advance, on_advance);
 }
 
+/* ---- quiet ---- */
+
+static void unmute(struct kafka_connection *c)
+{
+    env_timer_stop(c->base.server->env, &c->muted);
+    connection_release(&c->base);
+    kafka_connection_advance(c);
+}
+
+static void on_unmute(struct env_timer *timer)
+{
+    unmute(container_of(timer, struct kafka_connection, muted));
+}
+
+void kafka_connection_mute(struct kafka_connection *c, uint32_t ms)
+{
+    struct env *env = c->base.server->env;
+    uint64_t delay_ns = (uint64_t)ms * 1000000;
+    if (c->muted_until_ns >= env_now_ns(env) + delay_ns)
+        return;
+    c->muted_until_ns = env_now_ns(env) + delay_ns;
+    env_timer_start(env, &c->muted, delay_ns, on_unmute);
+    connection_hold(&c->base);
+}
+
 /* ---- what every connection has ---- */
 
 static void say_why(struct connection *base, int error, const char *message)
@@ -114,14 +139,18 @@ static void output_ready(struct connection *base)
 
 static void end_streams(struct connection *base, int error)
 {
+    struct kafka_connection *c = kafka_of(base);
     (void)error;
-    kafka_request_end_waits(kafka_of(base));
+    kafka_request_end_waits(c);
+    if (env_timer_running(&c->muted))
+        unmute(c);
 }
 
 static void detach(struct connection *base)
 {
     struct kafka_connection *c = kafka_of(base);
     env_task_cancel(base->server->env, &c->advance);
+    env_timer_stop(base->server->env, &c->muted);
     kafka_request_detach_all(c);
 }
 

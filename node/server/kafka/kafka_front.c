@@ -9,6 +9,7 @@ struct kafka_front_metrics {
     struct metric requests[KAFKA_KEYS];
     struct metric malformed;
     struct metric produce, fetch;
+    struct metric produce_waits, fetch_waits;
 };
 
 static void add_metrics(struct server *s)
@@ -32,6 +33,11 @@ static void add_metrics(struct server *s)
                           &k->produce_ns);
     metrics_add_histogram(s->metrics, &m->fetch, "flotilla_kafka_request_seconds", help, "api=\"Fetch\"",
                           &k->fetch_ns);
+    help = "How long clients over their quota were told to wait.";
+    metrics_add_histogram(s->metrics, &m->produce_waits, "flotilla_kafka_throttle_seconds", help,
+                          "api=\"Produce\"", &k->produce_quota.waits_ns);
+    metrics_add_histogram(s->metrics, &m->fetch_waits, "flotilla_kafka_throttle_seconds", help,
+                          "api=\"Fetch\"", &k->fetch_quota.waits_ns);
 }
 
 static void remove_metrics(struct kafka_front_metrics *m)
@@ -42,6 +48,8 @@ static void remove_metrics(struct kafka_front_metrics *m)
     metrics_remove(&m->malformed);
     metrics_remove(&m->produce);
     metrics_remove(&m->fetch);
+    metrics_remove(&m->produce_waits);
+    metrics_remove(&m->fetch_waits);
     free(m);
 }
 
@@ -50,6 +58,8 @@ void kafka_front_create(struct server *s)
     s->kafka = memory_zalloc(sizeof(*s->kafka));
     queue_init(&s->kafka->spare_requests);
     bytes_init(&s->kafka->scratch);
+    quota_init(&s->kafka->produce_quota.table, s->config->kafka_produce_bytes_per_s);
+    quota_init(&s->kafka->fetch_quota.table, s->config->kafka_fetch_bytes_per_s);
     add_metrics(s);
 }
 
@@ -58,6 +68,8 @@ void kafka_front_destroy(struct server *s)
     remove_metrics(s->kafka->registered);
     kafka_request_free_spare(s->kafka);
     bytes_close(&s->kafka->scratch);
+    quota_close(&s->kafka->produce_quota.table);
+    quota_close(&s->kafka->fetch_quota.table);
     free(s->kafka);
     s->kafka = NULL;
 }

@@ -2,6 +2,7 @@
 #ifndef SERVER_KAFKA_FRONT_H
 #define SERVER_KAFKA_FRONT_H
 
+#include "node/server/kafka/quota.h"
 #include "node/server/server.h"
 #include "proto/bytes.h"
 #include "proto/kafka/apis.h"
@@ -15,6 +16,11 @@ enum {
 
 struct kafka_front_metrics;
 
+struct kafka_quota {
+    struct quota table;
+    struct histogram waits_ns;
+};
+
 struct kafka_front {
     struct queue spare_requests;
     unsigned spare_count;
@@ -23,6 +29,7 @@ struct kafka_front {
     uint64_t malformed;
     struct histogram produce_ns; /* request read to answer queued */
     struct histogram fetch_ns;
+    struct kafka_quota produce_quota, fetch_quota;
     struct kafka_front_metrics *registered;
 };
 

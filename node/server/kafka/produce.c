@@ -9,6 +9,7 @@
 #include "node/server/kafka/dispatch.h"
 #include "node/server/kafka/leader_hints.h"
 #include "node/server/kafka/lookup.h"
+#include "node/server/kafka/throttle.h"
 #include "node/server/parking.h"
 #include "proto/batch.h"
 #include "proto/error.h"
@@ -131,6 +132,7 @@ static void answer(struct produce_call *call)
     struct kafka_produce_response response = kafka_produce_response_default;
     env_timer_stop(s->env, &call->timeout);
     histogram_record(&s->kafka->produce_ns, env_clock_ns(s->env) - r->started_ns);
+    response.throttle_time_ms = kafka_throttle(r, &s->kafka->produce_quota, r->frame.size);
     if (call->acks == ACKS_NONE)
         end_silently(call);
     else if (fill(call, &response))
