@@ -154,9 +154,9 @@ static void on_list_offset(void *data, int status, const char *message, const ui
         m = flotilla__list_offset_response__unpack(arena_allocator(&core_of(p)->arena), size, header);
     if (m != NULL && m->offset >= 0) {
         partition_found(p, m->offset);
-    } else if (m != NULL && was_time) { /* nothing so late: from the end on */
-        p->start = FLOTILLA_START_END;
-        core_work_queue(core_of(p), &p->work);
+    } else if (m != NULL && was_time &&
+               m->end_offset >= 0) { /* nothing so late yet: it comes behind what was looked through */
+        partition_found(p, m->end_offset);
     } else if (status != 0 && core_error_is_retriable(status) && status != ERR_UNKNOWN_TOPIC) {
         partition_back_off(p, false);
     } else {

@@ -22,13 +22,13 @@ static int translate(const struct partition *p, int status)
     return partition_is_running(p) ? partition_read_error(status) : ERR_NOT_LEADER;
 }
 
-static void on_confirmed(struct read_index_req *read_index, int status)
+static void on_end_confirmed(struct read_index_req *read_index, int status)
 {
     struct list_offset_req *req = container_of(read_index, struct list_offset_req, read_index);
     struct partition *p = req->partition;
     status = translate(p, status);
     if (status == 0)
-        req->offset = p->high_watermark;
+        req->offset = req->end_offset = p->high_watermark;
     finish(req, status);
     partition_unref(p);
 }
@@ -45,6 +45,21 @@ static void take_found(const struct partition *p, struct list_offset_req *req,
         req->offset = req->timestamp_ms = -1;
 }
 
+static void on_found_confirmed(struct read_index_req *read_index, int status)
+{
+    struct list_offset_req *req = container_of(read_index, struct list_offset_req, read_index);
+    struct partition *p = req->partition;
+    finish(req, translate(p, status));
+    partition_unref(p);
+}
+
+/* The first of its time is that for every leader. That there is none, or none that is younger, one that has
+ * been deposed cannot say. */
+static bool must_be_confirmed(const struct list_offset_req *req)
+{
+    return req->offset < 0 || req->find.target_ms == OFFSET_MAX_TIMESTAMP;
+}
+
 static void on_found(struct log_find_req *find, int status)
 {
     struct list_offset_req *req = container_of(find, struct list_offset_req, find);
@@ -52,6 +67,11 @@ static void on_found(struct log_find_req *find, int status)
     status = translate(p, status);
     if (status == 0)
         take_found(p, req, find);
+    if (status == 0 && must_be_confirmed(req)) {
+        status = group_read_index(p->group, &req->read_index, on_found_confirmed);
+        if (status == 0)
+            return;
+    }
     finish(req, status);
     partition_unref(p);
 }
@@ -64,10 +84,12 @@ static int look_up(struct partition *p, struct list_offset_req *req, int64_t tim
     switch (timestamp_ms) {
     case OFFSET_START:
         req->offset = partition_start_offset(p);
+        req->end_offset = p->high_watermark;
         return 1;
     case OFFSET_END:
-        return group_read_index(p->group, &req->read_index, on_confirmed);
+        return group_read_index(p->group, &req->read_index, on_end_confirmed);
     default:
+        req->end_offset = p->high_watermark;
         return log_find_timestamp(group_log(p->group), &req->find, timestamp_ms, p->high_watermark, on_found);
     }
 }
@@ -77,6 +99,7 @@ void partition_list_offset(struct partition *p, struct list_offset_req *req, int
 {
     req->offset = -1;
     req->timestamp_ms = -1;
+    req->end_offset = -1;
     req->cb = cb;
     memset(&req->task, 0, sizeof req->task);
     req->partition = p;

@@ -171,6 +171,7 @@ struct list_offset_req {
     void *data;
     int64_t offset; /* results; -1: no such record */
     int64_t timestamp_ms;
+    int64_t end_offset; /* of what was looked through */
     int32_t leader_epoch;
     void (*cb)(struct list_offset_req *req, int status); /* private from here */
     struct log_find_req find;
@@ -180,7 +181,8 @@ struct list_offset_req {
     int status;
 };
 /* The offset for a time: of the first record at or after `timestamp_ms` that is committed, or OFFSET_END (the
- * high watermark; linearizable, a ReadIndex round first), OFFSET_START, OFFSET_MAX_TIMESTAMP. */
+ * high watermark), OFFSET_START, OFFSET_MAX_TIMESTAMP. Linearizable: what a deposed leader could be wrong
+ * about, the end and that no (younger) record exists, is told after a ReadIndex round. */
 void partition_list_offset(struct partition *p, struct list_offset_req *req, int64_t timestamp_ms,
                            void (*cb)(struct list_offset_req *req, int status));
 

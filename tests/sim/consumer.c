@@ -83,6 +83,8 @@ static void check_first(struct sim_consumer *c, unsigned partition, const struct
         if (r->timestamp_ms < c->start_value && r->offset < c->floor[partition])
             history_fail(c->history, "%s reads topic%u/%u from time %" PRId64 " on, but begins with %" PRId64,
                          c->name, c->topic, partition, c->start_value, r->timestamp_ms);
+        if (exact)
+            history_first_from_time(c->history, c->name, c->topic, partition, r->offset, c->start_value);
         break;
     default:
         break;

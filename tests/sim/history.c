@@ -12,6 +12,7 @@ enum outcome { OUTCOME_OPEN, OUTCOME_WRITTEN, OUTCOME_UNKNOWN, OUTCOME_NOT_WRITT
 struct history_record {
     uint8_t topic, partition;
     uint8_t outcome;
+    int64_t timestamp_ms;
     int64_t acked_offset; /* -1: none, likewise below */
     int64_t read_offset;
 };
@@ -144,15 +145,19 @@ unsigned history_add_producer(struct history *h, int acks, bool idempotent)
     return h->producer_count++;
 }
 
-uint32_t history_sent(struct history *h, unsigned producer, unsigned topic, unsigned partition)
+uint32_t history_sent(struct history *h, unsigned producer, unsigned topic, unsigned partition,
+                      int64_t timestamp_ms)
 {
     struct history_producer *p = h->producers[producer];
     if (p->count == p->capacity) {
         p->capacity = p->capacity == 0 ? 256 : 2 * p->capacity;
         p->records = memory_realloc(p->records, p->capacity * sizeof(*p->records));
     }
-    p->records[p->count] = (struct history_record){
-        .topic = (uint8_t)topic, .partition = (uint8_t)partition, .acked_offset = -1, .read_offset = -1};
+    p->records[p->count] = (struct history_record){.topic = (uint8_t)topic,
+                                                   .partition = (uint8_t)partition,
+                                                   .timestamp_ms = timestamp_ms,
+                                                   .acked_offset = -1,
+                                                   .read_offset = -1};
     counters_add(h->counters, "records_sent", 1);
     return p->count++;
 }
@@ -284,6 +289,23 @@ void history_read(struct history *h, const char *reader, unsigned topic, unsigne
         return;
     }
     read_record(h, reader, topic, partition, offset, &head);
+}
+
+void history_first_from_time(struct history *h, const char *reader, unsigned topic, unsigned partition,
+                             int64_t offset, int64_t time_ms)
+{
+    const struct history_partition *p = h->partitions[topic][partition];
+    for (int64_t at = 0; at < offset && at < p->capacity; at++) {
+        const struct history_place *place = &p->places[at];
+        if (place->producer == 0 ||
+            h->producers[place->producer - 1]->records[place->sequence].timestamp_ms < time_ms)
+            continue;
+        history_fail(h,
+                     "%s reads topic%u/%u from time %" PRId64 " on and begins at offset %" PRId64
+                     ", but offset %" PRId64 " is as young",
+                     reader, topic, partition, time_ms, offset, at);
+        return;
+    }
 }
 
 int64_t history_end(const struct history *h, unsigned topic, unsigned partition)

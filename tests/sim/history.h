@@ -8,6 +8,7 @@
  *   - one whose failure was certain is never read;
  *   - an idempotent producer's records stand in the order in which they were made;
  *   - at the end, each record acknowledged with acks=all has been read by whoever reads from the beginning;
+ *   - who reads from a time on misses nothing that is as young;
  *   - what readers are told to be the end never lies before what was acknowledged or read earlier;
  *   - committed offsets of a group never go back;
  *   - nobody is told that a topic is not there that is.
@@ -51,7 +52,8 @@ unsigned history_add_producer(struct history *h, int acks, bool idempotent);
 size_t history_next_value(struct history *h, unsigned producer, size_t padding,
                           unsigned char out[HISTORY_VALUE_MAX]);
 /* It was accepted by the library; returns its sequence. */
-uint32_t history_sent(struct history *h, unsigned producer, unsigned topic, unsigned partition);
+uint32_t history_sent(struct history *h, unsigned producer, unsigned topic, unsigned partition,
+                      int64_t timestamp_ms);
 /* Its delivery report. `offset` -1: not told. */
 void history_delivered(struct history *h, unsigned producer, uint32_t sequence, int status, int64_t offset);
 
@@ -60,6 +62,9 @@ void history_delivered(struct history *h, unsigned producer, uint32_t sequence, 
 /* `reader` names who, in words. */
 void history_read(struct history *h, const char *reader, unsigned topic, unsigned partition, int64_t offset,
                   const unsigned char *value, size_t size);
+/* Who asked to read from a time on has got this record first. */
+void history_first_from_time(struct history *h, const char *reader, unsigned topic, unsigned partition,
+                             int64_t offset, int64_t time_ms);
 /* The end that is certain by now: behind everything that was acknowledged with acks=all or read. */
 int64_t history_end(const struct history *h, unsigned topic, unsigned partition);
 /* An answer to "where is the end?", asked when history_end was `asked_at`. */

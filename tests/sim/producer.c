@@ -55,10 +55,11 @@ static bool produce_one(struct sim_producer *p)
     unsigned partition = (unsigned)client_random(p->client, p->options.partitions);
     history_topic_name(p->options.topic, topic);
     size_t size = history_next_value(p->history, p->number, client_random(p->client, limit), value);
-    uint32_t sequence = history_sent(p->history, p->number, p->options.topic, partition);
+    int64_t now_ms = env_wall_ms(p->client->env);
+    uint32_t sequence = history_sent(p->history, p->number, p->options.topic, partition, now_ms);
     const struct accumulator_record record = {.topic = topic,
                                               .partition = (int32_t)partition,
-                                              .timestamp_ms = env_wall_ms(p->client->env),
+                                              .timestamp_ms = now_ms,
                                               .value = value,
                                               .value_size = size,
                                               .opaque = (void *)(uintptr_t)(sequence + 1)};

@@ -22,6 +22,7 @@ static void on_listed(struct list_offset_req *req, int status)
     response.offset = req->offset;
     response.timestamp_ms = req->timestamp_ms;
     response.leader_epoch = req->leader_epoch;
+    response.end_offset = req->end_offset;
     request_respond(r, &response.base);
 }
 

@@ -83,12 +83,27 @@ static void test_by_time(void **state)
     struct list t;
     list(f, &t, 1001);
     assert_found(&t, 1, 3000);
-    list(f, &t, 3001);
-    assert_found(&t, -1, -1);
-    list(f, &t, OFFSET_MAX_TIMESTAMP);
-    assert_found(&t, 1, 3000);
     list(f, &t, 0);
     assert_found(&t, 0, 1000);
+    list(f, &t, OFFSET_MAX_TIMESTAMP);
+    fixture_confirm(f, 0);
+    assert_found(&t, 1, 3000);
+}
+
+static void test_that_nothing_is_so_young_is_confirmed_first(void **state)
+{
+    struct fixture *f = *state;
+    append_at(f, 1000);
+    struct list t;
+    list(f, &t, 1001);
+    assert_int_equal(t.answers, 0);
+    append_at(f, 2000);
+    fixture_confirm(f, 0);
+    assert_found(&t, -1, -1);
+    assert_int_equal(t.req.end_offset, 1); /* what came meanwhile lies behind it */
+    list(f, &t, 3000);
+    fixture_confirm(f, ERR_NOT_LEADER);
+    assert_int_equal(t.status, ERR_NOT_LEADER);
 }
 
 static void test_uncommitted_records_are_not_found(void **state)
@@ -99,6 +114,7 @@ static void test_uncommitted_records_are_not_found(void **state)
     produce(f, &p, &(struct batch_spec){.producer_id = -1, .timestamp_ms = 2000}, ACKS_ALL);
     struct list t;
     list(f, &t, 2000);
+    fixture_confirm(f, 0);
     assert_found(&t, -1, -1);
     settle(f);
 }
@@ -138,6 +154,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_end_is_confirmed_first),
         TEST(test_start),
+        TEST(test_that_nothing_is_so_young_is_confirmed_first),
         TEST(test_by_time),
         TEST(test_uncommitted_records_are_not_found),
         TEST(test_refusals),

@@ -282,7 +282,9 @@ static void on_list_offset(struct broker_session *s, const struct frame_head *he
     Flotilla__Status status = FLOTILLA__STATUS__INIT;
     const struct broker_partition *p = partition_of(s->broker, &request->topic_id, request->partition);
 
+    s->broker->list_offset_requests++;
     m.status = &status;
+    m.end_offset = p != NULL ? p->next_offset : -1;
     if (broker_check_leader(s, p, &status))
         m.offset = request->timestamp_ms == -2   ? p->start_offset
                    : request->timestamp_ms == -1 ? p->next_offset

@@ -79,6 +79,7 @@ struct broker {
     unsigned produce_requests;
     unsigned metadata_requests;
     unsigned subscribe_requests;
+    unsigned list_offset_requests;
     unsigned pings;
     unsigned fetch_offsets_requests;
     struct broker_member members[BROKER_MEMBERS];

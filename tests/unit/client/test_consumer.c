@@ -161,6 +161,26 @@ static void begins_at_the_end(void **state)
     teardown(f);
 }
 
+static bool has_been_looked_for(struct network *n, void *data)
+{
+    (void)data;
+    return n->broker.list_offset_requests > 0;
+}
+
+static void begins_behind_what_was_looked_through_for_a_time(void **state)
+{
+    struct fixture *f = setup(1, NULL);
+
+    (void)state;
+    append(f, 0, 10);
+    f->next[0] = 10;
+    core_consumer_subscribe(f->n.consumer, "orders", 0, FLOTILLA_START_TIME, 5000);
+    network_run_until(&f->n, has_been_looked_for, NULL, 1000 * MS);
+    append(f, 0, 3); /* young enough, and committed before the answer is there */
+    await(f, &f->count, 3);
+    teardown(f);
+}
+
 /* The node may push no more than the window ahead of what the application released. */
 static void grants_credit_only_for_what_was_released(void **state)
 {
@@ -450,6 +470,7 @@ int main(void)
         cmocka_unit_test(passes_over_unknown_fields),
         cmocka_unit_test(skips_what_lies_before_the_asked_offset),
         cmocka_unit_test(begins_at_the_end),
+        cmocka_unit_test(begins_behind_what_was_looked_through_for_a_time),
         cmocka_unit_test(grants_credit_only_for_what_was_released),
         cmocka_unit_test(follows_the_leader_from_where_it_was),
         cmocka_unit_test(an_offset_out_of_range_follows_the_policy),
