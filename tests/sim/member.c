@@ -287,14 +287,17 @@ static void on_turn(void *data)
 
 /* ---- life ---- */
 
-static void join(struct sim_member *m)
+/* By pattern: every topic, also those that come and go. */
+static void join(struct sim_member *m, bool by_pattern)
 {
     static const char *const topics[GROUP_TOPICS] = {"topic0", "topic1"};
-    const struct core_join join = {.topics = topics, .topic_count = GROUP_TOPICS, .tells = true};
-    core_consumer_join(m->core, &join);
+    const struct core_join by_list = {.topics = topics, .topic_count = GROUP_TOPICS, .tells = true};
+    const struct core_join all = {.pattern = "*", .tells = true};
+    core_consumer_join(m->core, by_pattern ? &all : &by_list);
 }
 
-struct sim_member *member_create(struct sim_client *client, struct group_history *group, const char *name)
+struct sim_member *member_create(struct sim_client *client, struct group_history *group, const char *name,
+                                 bool by_pattern)
 {
     struct sim_member *m = memory_zalloc(sizeof(*m));
     const struct inbox_hooks hooks = {.data = m, .wake = wake};
@@ -307,7 +310,7 @@ struct sim_member *member_create(struct sim_client *client, struct group_history
     m->inbox = inbox_create(&hooks);
     client_advance(client);
     m->core = core_consumer_create(client->core, &m->settings, m->inbox);
-    join(m);
+    join(m, by_pattern);
     client_add_user(client, on_turn, m);
     env_timer_start(client->env, &m->loop, MS, on_loop);
     client_wake(client);

@@ -9,7 +9,8 @@
 struct sim_member;
 
 /* Joins. `name` is copied. Of a static member the client's options say so. */
-struct sim_member *member_create(struct sim_client *client, struct group_history *group, const char *name);
+struct sim_member *member_create(struct sim_client *client, struct group_history *group, const char *name,
+                                 bool by_pattern);
 /* Neither polls nor finishes anything for so long. */
 void member_hang(struct sim_member *m, uint64_t duration_ns);
 /* Lets go of everything in order, and leaves, unless it keeps its place. */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The members of the second group want every topic there is. */
+enum { GROUP_BY_PATTERN = 1 };
 enum { MS = 1000000, SESSION_MS = 1500, POLL_INTERVAL_MS = 2000, GHOST_CALL_MS = 3000 };
 
 static const char *const member_options[] = {"metadata.refresh.ms",
@@ -48,8 +50,11 @@ static void slot_start(struct members *m, struct member_slot *slot)
     if (sim_host_env(slot->host) == NULL)
         sim_host_restart(slot->host);
     slot->client = client_create(m->sim, slot->host, m->nodes, options);
-    slot->member = member_create(slot->client, &m->groups[slot->group], sim_host_name(slot->host));
+    bool by_pattern = slot->group == GROUP_BY_PATTERN;
+    slot->member =
+        member_create(slot->client, &m->groups[slot->group], sim_host_name(slot->host), by_pattern);
     slot->state = SLOT_RUNS;
+    count(m, by_pattern ? "member_joins_by_pattern" : "member_joins_by_list");
     count(m, slot->is_static ? "member_joins_static" : "member_joins");
 }
 
