@@ -44,7 +44,7 @@ uint64_t sim_random_between(struct sim *sim, uint64_t min, uint64_t max)
 
 /* ---- the event heap ---- */
 
-static bool before(const struct sim_event *a, const struct sim_event *b)
+static bool before(const struct sim_due *a, const struct sim_due *b)
 {
     if (a->at_ns != b->at_ns)
         return a->at_ns < b->at_ns;
@@ -54,8 +54,7 @@ static bool before(const struct sim_event *a, const struct sim_event *b)
 void sim_event_schedule(struct sim *sim, struct sim_event *event, uint64_t at_ns, struct sim_process *process,
                         void (*fire)(struct sim_event *event), void (*drop)(struct sim_event *event))
 {
-    event->at_ns = at_ns;
-    event->sequence = sim->next_sequence++;
+    const struct sim_due due = {at_ns, sim->next_sequence++, event};
     event->process = process;
     event->fire = fire;
     event->drop = drop;
@@ -64,23 +63,23 @@ void sim_event_schedule(struct sim *sim, struct sim_event *event, uint64_t at_ns
         sim->events = memory_realloc(sim->events, sim->event_capacity * sizeof(*sim->events));
     }
     size_t i = sim->event_count++;
-    for (; i > 0 && before(event, sim->events[(i - 1) / 2]); i = (i - 1) / 2)
+    for (; i > 0 && before(&due, &sim->events[(i - 1) / 2]); i = (i - 1) / 2)
         sim->events[i] = sim->events[(i - 1) / 2];
-    sim->events[i] = event;
+    sim->events[i] = due;
 }
 
 static struct sim_event *event_pop(struct sim *sim)
 {
-    struct sim_event *first = sim->events[0];
-    struct sim_event *last = sim->events[--sim->event_count];
+    struct sim_event *first = sim->events[0].event;
+    const struct sim_due last = sim->events[--sim->event_count];
     size_t i = 0;
     for (;;) {
         size_t child = 2 * i + 1;
         if (child >= sim->event_count)
             break;
-        if (child + 1 < sim->event_count && before(sim->events[child + 1], sim->events[child]))
+        if (child + 1 < sim->event_count && before(&sim->events[child + 1], &sim->events[child]))
             child++;
-        if (!before(sim->events[child], last))
+        if (!before(&sim->events[child], &last))
             break;
         sim->events[i] = sim->events[child];
         i = child;
@@ -103,25 +102,24 @@ static void turn_end(struct sim_process *p)
         env_run_deferred(&p->env);
 }
 
-/* Tasks that the test itself has caused, or that were too many for one turn. Whether there were any. */
-static bool run_deferred(struct sim *sim)
+/* Tasks that the test itself has caused, or that were too many for one turn. */
+static void run_deferred(struct sim *sim)
 {
-    bool any = false;
     for (unsigned i = 0; i < sim->host_count; i++) {
         struct sim_process *p = sim->hosts[i]->process;
-        if (p != NULL && !p->frozen && env_has_deferred(&p->env)) {
+        if (p != NULL && !p->frozen && env_has_deferred(&p->env))
             turn_end(p);
-            any = true;
-        }
     }
-    return any;
 }
 
 enum { RATE_ONE = 1000000 };
 
 static uint64_t local_ns(const struct sim_process *p)
 {
-    return p->clock.local_ns + (p->host->sim->now_ns - p->clock.since_ns) * p->clock.rate / RATE_ONE;
+    uint64_t passed_ns = p->host->sim->now_ns - p->clock.since_ns;
+    if (p->clock.rate != RATE_ONE)
+        passed_ns = passed_ns * p->clock.rate / RATE_ONE;
+    return p->clock.local_ns + passed_ns;
 }
 
 /* When the process's clock will show `deadline_ns`. */
@@ -132,28 +130,47 @@ static uint64_t true_ns(const struct sim_process *p, uint64_t deadline_ns)
     uint64_t left = deadline_ns - p->clock.local_ns;
     if (left > UINT64_MAX / RATE_ONE / 2)
         return UINT64_MAX; /* never, within a run */
-    return p->clock.since_ns + (left * RATE_ONE + p->clock.rate - 1) / p->clock.rate;
+    if (p->clock.rate != RATE_ONE)
+        left = (left * RATE_ONE + p->clock.rate - 1) / p->clock.rate;
+    return p->clock.since_ns + left;
 }
 
-/* The process whose timer is the soonest; its moment in `at_ns`. */
-static struct sim_process *next_timer(const struct sim *sim, uint64_t *at_ns)
+/* When the process's soonest timer is due. A start changes the heap's sequence, a stop its size. */
+static uint64_t due_ns(struct sim_process *p)
 {
-    struct sim_process *soonest = NULL;
-    *at_ns = UINT64_MAX;
+    const struct timer_heap *timers = &p->env.timers;
+    if (timers->size == 0)
+        return UINT64_MAX;
+    if (p->soonest.size != timers->size || p->soonest.sequence != timers->next_sequence) {
+        p->soonest.size = timers->size;
+        p->soonest.sequence = timers->next_sequence;
+        p->soonest.due_ns = true_ns(p, timer_heap_next(timers));
+    }
+    return p->soonest.due_ns;
+}
+
+/* What each loop would do next. */
+struct look {
+    bool deferred;               /* somebody has tasks */
+    struct sim_process *soonest; /* whose timer is; NULL: there is none */
+    uint64_t timer_ns;           /* its moment */
+};
+
+static struct look look(const struct sim *sim)
+{
+    struct look l = {.timer_ns = UINT64_MAX};
     for (unsigned i = 0; i < sim->host_count; i++) {
         struct sim_process *p = sim->hosts[i]->process;
         if (p == NULL || p->frozen)
             continue;
-        uint64_t deadline_ns = timer_heap_next(&p->env.timers);
-        if (deadline_ns == UINT64_MAX)
-            continue;
-        uint64_t due_ns = true_ns(p, deadline_ns);
-        if (due_ns < *at_ns) {
-            *at_ns = due_ns;
-            soonest = p;
+        l.deferred |= env_has_deferred(&p->env);
+        uint64_t at_ns = due_ns(p);
+        if (at_ns < l.timer_ns) {
+            l.timer_ns = at_ns;
+            l.soonest = p;
         }
     }
-    return soonest;
+    return l;
 }
 
 static void event_fire(struct sim *sim, struct sim_event *event)
@@ -177,19 +194,21 @@ static void event_fire(struct sim *sim, struct sim_event *event)
 /* Lets the next thing happen, if it does by `limit_ns`. */
 static bool step(struct sim *sim, uint64_t limit_ns)
 {
-    if (run_deferred(sim))
+    const struct look next = look(sim);
+    if (next.deferred) {
+        run_deferred(sim);
         return true;
-    uint64_t timer_ns;
-    struct sim_process *p = next_timer(sim, &timer_ns);
-    uint64_t event_ns = sim->event_count > 0 ? sim->events[0]->at_ns : UINT64_MAX;
-    uint64_t at_ns = event_ns <= timer_ns ? event_ns : timer_ns;
+    }
+    uint64_t event_ns = sim->event_count > 0 ? sim->events[0].at_ns : UINT64_MAX;
+    uint64_t at_ns = event_ns <= next.timer_ns ? event_ns : next.timer_ns;
     if (at_ns > limit_ns || at_ns == UINT64_MAX)
         return false;
     if (at_ns > sim->now_ns)
         sim->now_ns = at_ns;
-    if (event_ns <= timer_ns) {
+    if (event_ns <= next.timer_ns) {
         event_fire(sim, event_pop(sim));
     } else {
+        struct sim_process *p = next.soonest;
         sim_note(sim, sim->now_ns);
         sim_note(sim, p->host->index);
         timer_heap_run(&p->env.timers, local_ns(p));
@@ -562,6 +581,7 @@ void sim_host_drift(struct sim_host *host, int32_t ppm)
     p->clock.local_ns = local_ns(p);
     p->clock.since_ns = host->sim->now_ns;
     p->clock.rate = (uint64_t)(RATE_ONE + ppm);
+    p->soonest.size = 0;
 }
 
 struct sim_signal_event {

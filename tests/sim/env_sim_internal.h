@@ -14,9 +14,7 @@ struct sim_process;
 
 /* Something that will happen at a virtual moment. Embedded in what it is about. */
 struct sim_event {
-    uint64_t at_ns; /* private from here */
-    uint64_t sequence;
-    struct sim_process *process; /* whose loop it runs on; NULL: the network's own */
+    struct sim_process *process; /* private from here; whose loop it runs on; NULL: the network's own */
     void (*fire)(struct sim_event *event);
     void (*drop)(struct sim_event *event); /* instead of `fire`, when the process is dead */
     struct queue held;                     /* while the process is frozen */
@@ -25,11 +23,18 @@ struct sim_event {
 void sim_event_schedule(struct sim *sim, struct sim_event *event, uint64_t at_ns, struct sim_process *process,
                         void (*fire)(struct sim_event *event), void (*drop)(struct sim_event *event));
 
+/* An event and its place in time; whole in the heap, which then need not look at the event. */
+struct sim_due {
+    uint64_t at_ns;
+    uint64_t sequence;
+    struct sim_event *event;
+};
+
 struct sim {
     struct prng prng;
     uint64_t now_ns;
     uint64_t hash;
-    struct sim_event **events; /* a binary heap by (at_ns, sequence) */
+    struct sim_due *events; /* a binary heap by (at_ns, sequence) */
     size_t event_count;
     size_t event_capacity;
     uint64_t next_sequence;
@@ -70,7 +75,15 @@ struct sim_host {
 };
 
 struct sim_process {
-    struct env env;
+    struct env env; /* what each step of the simulation looks at stands together */
+    struct {        /* of the timer that is the soonest, when the heap looked like this */
+        size_t size;
+        uint64_t sequence;
+        uint64_t due_ns;
+    } soonest;
+    bool dead;
+    bool frozen;
+    bool stopping;
     struct queue node; /* in host->processes */
     struct sim_host *host;
     struct prng prng;
@@ -79,9 +92,6 @@ struct sim_process {
         uint64_t since_ns;
         uint64_t rate;
     } clock;
-    bool dead;
-    bool frozen;
-    bool stopping;
     struct queue held; /* events that came while frozen */
 
     struct queue works;          /* struct sim_work that has not run yet */

@@ -1,9 +1,8 @@
 #include "tests/sim/suite.h"
 #include "node/base/memory.h"
 #include "node/consensus/consensus.h"
+#include "tests/sim/heap.h"
 #include <inttypes.h>
-#include <limits.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +22,7 @@ struct job {
     struct run_options options;
     struct run_result *result; /* shared with the child */
     FILE *log;                 /* what it writes to stderr */
-    bool filled;               /* fresh memory is filled with a pattern */
-    bool second;               /* with another one */
+    enum heap_kind heap;
 };
 
 struct suite {
@@ -50,36 +48,11 @@ static double clock_s(void)
 
 /* ---- the child ---- */
 
-/* The second run of a seed has other addresses and other bytes in fresh memory, so that whatever depends on
- * them shows. */
-static void fill_memory(bool second)
-{
-    mallopt(M_PERTURB, second ? 0x5a : 0xa5);
-    for (int i = 0; second && i < 1000; i++)
-        if (malloc((size_t)(16 + i * 37 % 4000)) == NULL)
-            abort();
-}
-
-/* A run is short and its memory never shrinks: page faults would be a sixth of its time. */
-static void take_large_pages(void)
-{
-    enum { HEAP_BYTES = 64 << 20, LARGE_PAGE = 2 << 20 };
-    mallopt(M_TOP_PAD, HEAP_BYTES);
-    mallopt(M_TRIM_THRESHOLD, INT_MAX);
-    mallopt(M_MMAP_THRESHOLD, HEAP_BYTES / 2);
-    free(memory_alloc(HEAP_BYTES / 2 - 4096));
-    uintptr_t end = (uintptr_t)sbrk(0) / LARGE_PAGE * LARGE_PAGE;
-    (void)madvise((void *)(end - HEAP_BYTES), HEAP_BYTES, MADV_HUGEPAGE);
-}
-
 _Noreturn static void run_child(const struct job *job)
 {
     if (!job->options.verbose)
         dup2(fileno(job->log), STDERR_FILENO);
-    if (job->filled)
-        fill_memory(job->second);
-    else
-        take_large_pages();
+    heap_begin(job->heap);
     alarm(MAX_RUN_S);
     run_seed(&job->options, job->result);
     fflush(NULL);
@@ -91,8 +64,7 @@ static void job_start(struct suite *s, struct job *job)
     unsigned per_seed = s->options->twice ? 2 : 1;
     job->options = s->options->run;
     job->options.seed += s->next / per_seed;
-    job->filled = s->options->twice;
-    job->second = s->next % per_seed == 1;
+    job->heap = !s->options->twice ? HEAP_FAST : s->next % 2 == 0 ? HEAP_FILLED : HEAP_FILLED_OTHERWISE;
     s->next++;
     memset(job->result, 0, sizeof(*job->result));
     job->log = tmpfile();
