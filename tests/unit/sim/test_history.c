@@ -27,11 +27,16 @@ static void begin(struct scene *s)
     history_init(&s->history, &s->counters);
 }
 
-static void send(struct scene *s, unsigned producer, struct record *r)
+static void send_at(struct scene *s, unsigned producer, struct record *r, int64_t timestamp_ms)
 {
     r->producer = producer;
     r->size = history_next_value(&s->history, producer, 10, r->value);
-    r->sequence = history_sent(&s->history, producer, 0, 0);
+    r->sequence = history_sent(&s->history, producer, 0, 0, timestamp_ms);
+}
+
+static void send(struct scene *s, unsigned producer, struct record *r)
+{
+    send_at(s, producer, r, 0);
 }
 
 static void deliver(struct scene *s, const struct record *r, int status, int64_t offset)
@@ -237,6 +242,26 @@ static void test_an_end_before_the_end_is_noticed(void **state)
     history_close(&s.history);
 }
 
+static void test_a_record_that_is_young_enough_and_passed_over_is_noticed(void **state)
+{
+    struct scene s;
+    struct record old, young, next;
+    (void)state;
+    begin(&s);
+    unsigned p = history_add_producer(&s.history, -1, true);
+    send_at(&s, p, &old, 100);
+    send_at(&s, p, &young, 200);
+    send_at(&s, p, &next, 200);
+    deliver(&s, &old, 0, 0);
+    deliver(&s, &young, 0, 1);
+    deliver(&s, &next, 0, 2);
+    history_first_from_time(&s.history, "a reader", 0, 0, 1, 150);
+    assert_right(&s);
+    history_first_from_time(&s.history, "a reader", 0, 0, 2, 150);
+    assert_noticed(&s, "offset 1 is as young");
+    history_close(&s.history);
+}
+
 static void test_a_denied_topic_is_noticed(void **state)
 {
     struct scene s;
@@ -264,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_wrong_order_is_noticed),
         cmocka_unit_test(test_a_second_report_is_noticed),
         cmocka_unit_test(test_an_end_before_the_end_is_noticed),
+        cmocka_unit_test(test_a_record_that_is_young_enough_and_passed_over_is_noticed),
         cmocka_unit_test(test_a_denied_topic_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
