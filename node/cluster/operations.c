@@ -135,7 +135,7 @@ static void check_leaders(struct operation *o, bool is_late)
 static void check(struct operation *o, bool is_late)
 {
     if (metadata_version(o->cluster->group0.metadata) < o->version) {
-        if (is_late) {
+        if (is_late || o->cluster->group0.has_failed) { /* it will not catch up */
             finish(o, ERR_TIMED_OUT, "the change is committed, but this node has not caught up with it yet");
         }
         return;

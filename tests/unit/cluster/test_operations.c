@@ -79,6 +79,26 @@ static void done_means_done_here(void **state)
     assert_null(topic_on(f, 3, "t"));
 }
 
+/* Its tables will not show the change: nobody waits for that, and who asked can ask another node. */
+static void a_node_without_its_metadata_replica_does_not_wait(void **state)
+{
+    struct fixture *f = *state;
+    struct operation before = {0}, after = {0};
+    f->world.held_node = 3;
+    cluster_create_topic(cluster_of(f, 3), &before.op, "t", 1, 3, NULL, 0, 0, on_done);
+    fake_world_run(&f->world, 1000);
+    assert_false(before.is_done);
+    fake_world_fail(&f->world, 3, ERR_IO);
+    cluster_create_topic(cluster_of(f, 3), &after.op, "u", 1, 3, NULL, 0, 0, on_done);
+    fake_world_run(&f->world, 100);
+    assert_true(before.is_done);
+    assert_int_equal(before.op.status, ERR_TIMED_OUT);
+    assert_true(after.is_done);
+    assert_int_equal(after.op.status, ERR_TIMED_OUT);
+    assert_non_null(topic_on(f, 1, "t"));
+    assert_non_null(topic_on(f, 1, "u"));
+}
+
 static void wrong_requests_are_explained(void **state)
 {
     struct fixture *f = *state;
@@ -323,6 +343,7 @@ int main(void)
         WITH_CLUSTER(nodes_register_and_the_offsets_topic_is_made_once),
         WITH_CLUSTER(topic_made_on_one_node_is_there_on_all),
         WITH_CLUSTER(done_means_done_here),
+        WITH_CLUSTER(a_node_without_its_metadata_replica_does_not_wait),
         WITH_CLUSTER(wrong_requests_are_explained),
         WITH_CLUSTER(only_checking_changes_nothing),
         WITH_CLUSTER(a_lost_answer_is_asked_for_again),
