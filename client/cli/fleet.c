@@ -60,6 +60,10 @@ static void produce_all(struct fleet *f, struct flotilla_producer *producer)
     uint64_t started = cli_now_ns();
     for (uint64_t number = 0; number < f->count && !f->stop; number++) {
         wait_until_due(f, started, number);
+        if (f->enough) {
+            f->count = number;
+            break;
+        }
         int status = send_one(f, producer, number);
         if (status != 0) {
             flotilla_producer_last_error(producer, f->error, sizeof(f->error));
@@ -196,6 +200,11 @@ void fleet_mark_fault(struct fleet *f, const bool affected[LEDGER_PARTITIONS_MAX
     memcpy(f->affected, affected, sizeof(f->affected));
     f->fault_number = f->sent + 1;
     f->fault_ns = cli_now_ns();
+}
+
+void fleet_enough(struct fleet *f)
+{
+    f->enough = true;
 }
 
 static double recovery_ms(const struct fleet *f, bool last)

@@ -26,8 +26,8 @@ struct fleet_reader {
 struct fleet {
     const char *bootstrap; /* set before fleet_start */
     const char *topic;
-    uint64_t count;
-    uint64_t rate; /* messages a second; 0: as fast as they are taken */
+    _Atomic uint64_t count; /* less in the end after fleet_enough */
+    uint64_t rate;          /* messages a second; 0: as fast as they are taken */
     struct fleet_source source;
     const char *const *readers; /* group names */
     unsigned reader_count;
@@ -38,6 +38,7 @@ struct fleet {
     pthread_t producer_thread;
     _Atomic uint64_t sent;
     _Atomic bool producing;
+    _Atomic bool enough;
     _Atomic bool stop;
     char error[FLEET_ERROR_SIZE];
 
@@ -56,6 +57,9 @@ void fleet_mark_fault(struct fleet *f, const bool affected[LEDGER_PARTITIONS_MAX
  * -1: not yet. */
 double fleet_first_recovery_ms(const struct fleet *f);
 double fleet_last_recovery_ms(const struct fleet *f);
+/* What has been sent by now is all there is: from here on `count` says so, as soon as the producer has seen
+ * it. */
+void fleet_enough(struct fleet *f);
 bool fleet_finished(const struct fleet *f);
 /* Waits for all threads. */
 void fleet_join(struct fleet *f);

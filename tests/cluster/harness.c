@@ -134,11 +134,15 @@ struct scene *scene_start(const char *topic, uint32_t partitions, uint64_t count
 
 /* ---- load ---- */
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 void scene_wait_acknowledged(struct scene *s, uint64_t count)
 {
     uint64_t seen = s->fleet.ledger.acknowledged, since = cli_now_ns();
-    count = count < s->fleet.count ? count : s->fleet.count;
-    while (s->fleet.ledger.acknowledged < count) {
+    while (s->fleet.ledger.acknowledged < least(count, s->fleet.count)) {
         uint64_t now = cli_now_ns(), acknowledged = s->fleet.ledger.acknowledged;
         if (acknowledged != seen) {
             seen = acknowledged;
@@ -150,6 +154,12 @@ void scene_wait_acknowledged(struct scene *s, uint64_t count)
         }
         cli_sleep_ms(2);
     }
+}
+
+void scene_end_load(struct scene *s)
+{
+    scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 2000);
+    fleet_enough(&s->fleet);
 }
 
 /* ---- judgement ---- */

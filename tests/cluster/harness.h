@@ -31,6 +31,9 @@ struct scene_options {
     void (*prepare)(struct scene *s); /* the directories are there, no node runs yet */
 };
 
+/* A load that lasts however long the worst takes; ended by scene_end_load. */
+enum { SCENE_ENDLESS = 500000 };
+
 /* Three nodes, a topic, and `count` orders at `rate` a second on their way to two readers.
  *
  * A scene whose test failed is taken down before the next one starts and at the program's end; its files
@@ -39,6 +42,9 @@ struct scene *scene_start(const char *topic, uint32_t partitions, uint64_t count
 struct scene *scene_start_with(const struct scene_options *options);
 /* Waits until so many (at most all) are acknowledged, fails the test after a minute without one. */
 void scene_wait_acknowledged(struct scene *s, uint64_t count);
+/* After the worst: the load goes on for a moment, so that what has been mended carries it too, and then ends
+ * with what has been sent. */
+void scene_end_load(struct scene *s);
 /* Waits for producer and readers, asserts that nothing was lost, duplicated, reordered or altered and that
  * every message was acknowledged in the end. */
 void scene_judge(struct scene *s);

@@ -119,7 +119,7 @@ static void interrupted(void **state)
     (void)state;
     struct scene_options options = {.topic = "interrupted",
                                     .partitions = 1,
-                                    .count = 60000,
+                                    .count = SCENE_ENDLESS,
                                     .rate = 5000,
                                     .config = config,
                                     .config_count = 1,
@@ -144,6 +144,7 @@ static void interrupted(void **state)
     }
     scene_start_node(s, node);
     scene_wait_settled(s);
+    scene_end_load(s);
     scene_judge(s);
     scene_wait_leader(s, 0, node);
     scene_audit(s);

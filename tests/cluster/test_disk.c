@@ -128,7 +128,7 @@ static void running_leader(void **state)
 static void harm_under_load(void **state)
 {
     (void)state;
-    struct scene *s = scene_start_files("harmed-under-load", 40000, 4000);
+    struct scene *s = scene_start_files("harmed-under-load", SCENE_ENDLESS, 4000);
     struct damage_files files;
     scene_wait_acknowledged(s, 8000);
     unsigned node = scene_random(s, 3) + 1;
@@ -141,6 +141,7 @@ static void harm_under_load(void **state)
         scene_start_node(s, node);
         scene_wait_settled(s);
     }
+    scene_end_load(s);
     scene_judge(s);
     scene_audit(s);
     scene_end(s);

@@ -149,7 +149,7 @@ static void full_disk(void **state)
     static const char *const segments[] = {"segment.bytes", "65536"};
     struct scene_options options = {.topic = "full",
                                     .partitions = 1,
-                                    .count = 40000,
+                                    .count = SCENE_ENDLESS,
                                     .rate = 4000,
                                     .config = segments,
                                     .config_count = 1,
@@ -193,6 +193,7 @@ static void full_disk(void **state)
     wait_until(is_writable, s, 20000, "the leader takes writes again");
     scene_wait_acknowledged(s, stuck + 1000);
     scene_wait_settled(s);
+    scene_end_load(s);
     scene_judge(s);
     assert_int_equal(s->fleet.ledger.failed, 0);
     local_stop(&s->cluster, false, 10000);
@@ -251,7 +252,7 @@ static void failing_disk(void **state)
 {
     static const char *const calls[] = {"fdatasync", "pwritev"};
     (void)state;
-    struct scene *s = scene_start("failing", 1, 60000, 5000);
+    struct scene *s = scene_start("failing", 1, SCENE_ENDLESS, 5000);
     unsigned node = scene_leader(s, 0);
     scene_wait_acknowledged(s, 2000);
     for (size_t i = 0; i < 2; i++) {
@@ -270,6 +271,7 @@ static void failing_disk(void **state)
         scene_start_node(s, node);
         scene_wait_settled(s);
     }
+    scene_end_load(s);
     scene_judge(s);
     scene_wait_leader(s, 0, node);
     scene_audit(s);
@@ -280,7 +282,7 @@ static void failing_disk(void **state)
 static void failing_journal(void **state)
 {
     (void)state;
-    struct scene *s = scene_start("failing-journal", 3, 40000, 5000);
+    struct scene *s = scene_start("failing-journal", 3, SCENE_ENDLESS, 5000);
     unsigned node = scene_leader(s, 0);
     scene_wait_acknowledged(s, 2000);
     restart_on_failing_disk(s, node);
@@ -295,6 +297,7 @@ static void failing_journal(void **state)
     scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 4000);
     scene_start_node(s, node);
     scene_wait_settled(s);
+    scene_end_load(s);
     scene_judge(s);
     scene_audit(s);
     scene_end(s);
@@ -304,7 +307,7 @@ static void failing_journal(void **state)
 static void failing_metadata(void **state)
 {
     (void)state;
-    struct scene *s = scene_start("failing-metadata", 3, 40000, 5000);
+    struct scene *s = scene_start("failing-metadata", 3, SCENE_ENDLESS, 5000);
     unsigned node = scene_leader(s, 0);
     char error[256] = "";
     scene_wait_acknowledged(s, 2000);
@@ -322,6 +325,7 @@ static void failing_metadata(void **state)
     }
     scene_start_node(s, node);
     scene_wait_settled(s);
+    scene_end_load(s);
     scene_judge(s);
     scene_audit(s);
     scene_end(s);

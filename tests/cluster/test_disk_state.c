@@ -18,7 +18,7 @@ static void metadata_log(void **state)
     static bool (*const ways[])(struct damage_files *) = {
         harm_flip_active, harm_truncate_active, harm_zero_active, harm_delete_all, harm_delete_indexes};
     (void)state;
-    struct scene *s = scene_start("metadata-harmed", 3, 40000, 4000);
+    struct scene *s = scene_start("metadata-harmed", 3, SCENE_ENDLESS, 4000);
     struct damage_files files;
     cli_sleep_ms(2500); /* the durability floor, as above */
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
@@ -37,6 +37,7 @@ static void metadata_log(void **state)
             scene_wait_log(s, node, from, "replica is repaired");
         }
     }
+    scene_end_load(s);
     scene_judge(s);
     local_stop(&s->cluster, false, 10000);
     for (unsigned node = 1; node <= 3; node++) {
@@ -171,11 +172,12 @@ static void refuse(struct scene *s, unsigned node, const struct refusal *r)
 static void refused(void **state)
 {
     (void)state;
-    struct scene *s = scene_start("refused", 3, 60000, 5000);
+    struct scene *s = scene_start("refused", 3, SCENE_ENDLESS, 5000);
     scene_wait_acknowledged(s, 2000);
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         refuse(s, (unsigned)i % 3 + 1, &refusals[i]);
     }
+    scene_end_load(s);
     scene_end(s);
 }
 
@@ -184,7 +186,7 @@ static void refused(void **state)
 static void old_journal(void **state)
 {
     (void)state;
-    struct scene *s = scene_start("old-journal", 1, 40000, 5000);
+    struct scene *s = scene_start("old-journal", 1, SCENE_ENDLESS, 5000);
     char path[DAMAGE_PATH], saved[DAMAGE_PATH];
     unsigned node = scene_leader(s, 0) % 3 + 1;
     scene_wait_acknowledged(s, 2000);
@@ -206,6 +208,7 @@ static void old_journal(void **state)
     scene_wait_settled(s);
     scene_wait_log(s, node, from, "the journal is older than the replica's log");
     scene_wait_log(s, node, from, "replica is repaired");
+    scene_end_load(s);
     scene_judge(s);
     scene_audit(s);
     scene_end(s);

@@ -28,7 +28,7 @@ static bool led_by_another(void *data)
 static void frozen_leader(void **state)
 {
     (void)state;
-    struct scene *s = scene_start("frozen", 1, 30000, 5000);
+    struct scene *s = scene_start("frozen", 1, SCENE_ENDLESS, 5000);
     scene_wait_acknowledged(s, 5000);
     unsigned old = scene_leader(s, 0);
     assert_true(local_signal(&s->cluster, old, SIGSTOP));
@@ -36,6 +36,7 @@ static void frozen_leader(void **state)
     scene_wait_acknowledged(s, before + 3000);
     assert_true(local_signal(&s->cluster, old, SIGCONT));
     scene_wait_settled(s);
+    scene_end_load(s);
     scene_end(s);
 }
 
@@ -80,7 +81,7 @@ static void block(struct scene *s, unsigned node, const uint32_t *peers, size_t 
 static void minority(void **state)
 {
     (void)state;
-    struct scene *s = scene_start("mainland", 1, 40000, 5000);
+    struct scene *s = scene_start("mainland", 1, SCENE_ENDLESS, 5000);
     scene_wait_acknowledged(s, 3000);
     unsigned cut = scene_leader(s, 0);
     uint32_t others[2] = {cut % 3 + 1, (cut + 1) % 3 + 1};
@@ -92,6 +93,7 @@ static void minority(void **state)
     assert_serves_nothing(s, cut);
     block(s, cut, others, 0);
     scene_wait_settled(s);
+    scene_end_load(s);
     scene_end(s);
 }
 
@@ -138,7 +140,7 @@ static void *probe_run(void *data)
 static void rolling_restart(void **state)
 {
     (void)state;
-    struct scene *s = scene_start("rolling", 6, 40000, 5000);
+    struct scene *s = scene_start("rolling", 6, SCENE_ENDLESS, 5000);
     struct probe probe = {.scene = s};
     assert_int_equal(pthread_create(&probe.thread, NULL, probe_run, &probe), 0);
     for (unsigned node = 1; node <= 3; node++) {
@@ -159,6 +161,7 @@ static void rolling_restart(void **state)
                   probe.answer);
     assert_int_equal(s->fleet.ledger.failed, 0);
     assert_int_equal(probe.flips, 0);
+    scene_end_load(s);
     scene_end(s);
 }
 

@@ -64,7 +64,7 @@ static void all_at_once(void **state)
 static void while_it_starts(void **state)
 {
     (void)state;
-    struct scene *s = scene_start("kill-starting", 3, 40000, 8000);
+    struct scene *s = scene_start("kill-starting", 3, SCENE_ENDLESS, 8000);
     unsigned victim = 2;
     scene_wait_acknowledged(s, 4000);
     scene_kill(s, victim);
@@ -75,6 +75,7 @@ static void while_it_starts(void **state)
     }
     scene_start_node(s, victim);
     scene_wait_settled(s);
+    scene_end_load(s);
     scene_end(s);
 }
 
@@ -82,7 +83,7 @@ static void while_it_starts(void **state)
 static void loop(void **state)
 {
     (void)state;
-    struct scene *s = scene_start("kill-loop", 6, 80000, 6000);
+    struct scene *s = scene_start("kill-loop", 6, SCENE_ENDLESS, 6000);
     for (unsigned round = 1; round <= 8; round++) {
         scene_wait_acknowledged(s, round * 4000);
         unsigned victim = scene_random(s, 2) == 0 ? scene_leader(s, 0) : scene_random(s, 3) + 1;
@@ -91,6 +92,7 @@ static void loop(void **state)
         scene_start_node(s, victim);
         scene_wait_settled(s);
     }
+    scene_end_load(s);
     scene_end(s);
 }
 
@@ -98,7 +100,7 @@ static void loop(void **state)
 static void random_sets(void **state)
 {
     (void)state;
-    struct scene *s = scene_start("kill-sets", 3, 60000, 5000);
+    struct scene *s = scene_start("kill-sets", 3, SCENE_ENDLESS, 5000);
     for (unsigned round = 1; round <= 10; round++) {
         scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 1000);
         unsigned set = 1 + scene_random(s, 7);
@@ -118,6 +120,7 @@ static void random_sets(void **state)
         }
     }
     scene_wait_settled(s);
+    scene_end_load(s);
     scene_judge(s);
     scene_audit(s);
     scene_end(s);
