@@ -98,12 +98,25 @@ void env_run_deferred(struct env *env)
     }
 }
 
-void env_work(struct env *env, struct env_work *job, void (*work)(struct env_work *job),
-              void (*done)(struct env_work *job))
+static void submit_work(struct env *env, struct env_work *job, void (*work)(struct env_work *job),
+                        void (*done)(struct env_work *job), bool brief)
 {
     job->work = work;
     job->done = done;
+    job->brief = brief;
     env->ops->work(env, job);
+}
+
+void env_work(struct env *env, struct env_work *job, void (*work)(struct env_work *job),
+              void (*done)(struct env_work *job))
+{
+    submit_work(env, job, work, done, false);
+}
+
+void env_work_brief(struct env *env, struct env_work *job, void (*work)(struct env_work *job),
+                    void (*done)(struct env_work *job))
+{
+    submit_work(env, job, work, done, true);
 }
 
 void env_post(struct env *env, struct env_post *post, void (*cb)(struct env_post *post))

@@ -67,10 +67,16 @@ void env_task_cancel(struct env *env, struct env_task *task);
 struct env_work {
     void (*work)(struct env_work *job);
     void (*done)(struct env_work *job);
-    void *private_; /* of the implementation */
+    void *private_; /* of the implementation, as is what follows */
+    bool brief;
+    uint64_t took_ns;
 };
 void env_work(struct env *env, struct env_work *job, void (*work)(struct env_work *job),
               void (*done)(struct env_work *job));
+/* The same for a small write and its sync, which may be over sooner than a worker would begin with it: the loop itself
+ * runs it at the end of its turn while it is the only work there is and such jobs have been fast of late. */
+void env_work_brief(struct env *env, struct env_work *job, void (*work)(struct env_work *job),
+                    void (*done)(struct env_work *job));
 
 /* Runs `cb` on the loop: the one way in for a thread that is neither the loop nor a worker of ours, such as a library's
  * own. May be called on any thread. The post stays in place until `cb`; posts of one thread arrive in their order. */

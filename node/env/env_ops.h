@@ -12,7 +12,7 @@ struct env_ops {
     int64_t (*wall_ms)(struct env *env);
     uint64_t (*random)(struct env *env);
     void (*random_bytes)(struct env *env, void *out, size_t size);
-    /* job->work and job->done are set. */
+    /* job->work, job->done and job->brief are set. */
     void (*work)(struct env *env, struct env_work *job);
     /* post->cb is set. Any thread. */
     void (*post)(struct env *env, struct env_post *post);

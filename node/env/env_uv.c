@@ -151,17 +151,27 @@ static bool alive(struct env_uv *e)
            work_pool_outstanding(e->pool) > 0 || uv_loop_alive(&e->loop);
 }
 
+/* What this turn has put off: first what is to be sent, then the brief work, whose end may put off more. */
+static void run_put_off(struct env_uv *e)
+{
+    enum { AT_MOST = 4 }; /* the sockets want their turn, too */
+    int times = 0;
+    do {
+        env_run_deferred(&e->base);
+    } while (times++ < AT_MOST && work_pool_run_brief(e->pool));
+}
+
 static void turn(struct env_uv *e, bool wait)
 {
     e->turning = true;
-    env_run_deferred(&e->base);
-    wait = wait && timers_prepare(e) && !env_has_deferred(&e->base);
+    run_put_off(e);
+    wait = wait && timers_prepare(e) && !env_has_deferred(&e->base) && !work_pool_brief_waits(e->pool);
     e->now_ns = 0;
     uv_ref((uv_handle_t *)&e->timer_poll); /* uv_run does not even look at a loop without references */
     uv_run(&e->loop, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
     uv_unref((uv_handle_t *)&e->timer_poll);
     timer_heap_run(&e->base.timers, now_ns(&e->base));
-    env_run_deferred(&e->base);
+    run_put_off(e);
     e->turning = false;
     e->now_ns = 0;
 }

@@ -54,7 +54,12 @@ void loop_wake_close(struct loop_wake *wake, void (*closed)(struct loop_wake *wa
 /* ---- worker threads (env_uv_work.c) ---- */
 
 struct work_pool *work_pool_create(uv_loop_t *loop);
+/* A brief job may have to wait for work_pool_run_brief. */
 void work_pool_submit(struct work_pool *pool, struct env_work *job);
+/* Runs the brief job that waits, if one does, and its `done`: at the end of a turn, when all that the turn
+ * has to send is sent. */
+bool work_pool_run_brief(struct work_pool *pool);
+bool work_pool_brief_waits(const struct work_pool *pool);
 /* Jobs whose `done` has not run. */
 size_t work_pool_outstanding(const struct work_pool *pool);
 /* Nothing may be outstanding. Ends the threads; the memory goes when the loop has run the close callback. */

@@ -6,8 +6,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { MAX_THREADS = 16 };
+
+/* A job whose kind takes longer than this is not for the loop. Handing one to a worker and hearing of its end
+ * costs two wake-ups, 20 to 50 microseconds each. */
+static const uint64_t brief_typical_ns = 200 * 1000u;
+/* After one that took so long, the loop leaves them to the workers for a while. */
+static const uint64_t brief_slow_ns = 4 * 1000000u;
+static const uint64_t brief_pause_ns = 1000 * 1000000u;
 
 /* A first-in-first-out list linked by env_work.private_. */
 struct job_list {
@@ -16,9 +24,12 @@ struct job_list {
 };
 
 struct work_pool {
-    struct loop_wake wake; /* loop: some jobs are finished */
-    size_t outstanding;    /* loop only */
-    unsigned threads;      /* loop only */
+    struct loop_wake wake;  /* loop: some jobs are finished */
+    size_t outstanding;     /* loop only, and what follows */
+    struct env_work *brief; /* waits for the end of the turn; or NULL */
+    uint64_t brief_ns;      /* what such a job takes: a moving average */
+    uint64_t brief_from_ns; /* when the loop may run one again */
+    unsigned threads;
     pthread_t ids[MAX_THREADS];
 
     pthread_mutex_t lock; /* guards what follows */
@@ -73,6 +84,21 @@ static void finish_job(struct work_pool *pool, struct env_work *job)
     pthread_mutex_lock(&pool->lock);
 }
 
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void run_job(struct env_work *job)
+{
+    uint64_t start_ns = job->brief ? clock_ns() : 0;
+    job->work(job);
+    if (job->brief)
+        job->took_ns = clock_ns() - start_ns;
+}
+
 static void *worker_main(void *arg)
 {
     struct work_pool *pool = arg;
@@ -80,12 +106,24 @@ static void *worker_main(void *arg)
     pthread_mutex_lock(&pool->lock);
     while ((job = next_job(pool)) != NULL) {
         pthread_mutex_unlock(&pool->lock);
-        job->work(job);
+        run_job(job);
         pthread_mutex_lock(&pool->lock);
         finish_job(pool, job);
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
+}
+
+/* The job's memory may go here. */
+static void end_job(struct work_pool *pool, struct env_work *job)
+{
+    enum { WEIGHT = 8 };
+    if (job->brief)
+        pool->brief_ns = (pool->brief_ns * (WEIGHT - 1) + job->took_ns) / WEIGHT;
+    if (job->brief && job->took_ns > brief_slow_ns)
+        pool->brief_from_ns = clock_ns() + brief_pause_ns;
+    pool->outstanding--;
+    job->done(job);
 }
 
 static void on_finished(struct loop_wake *wake)
@@ -97,10 +135,8 @@ static void on_finished(struct loop_wake *wake)
     pthread_mutex_unlock(&pool->lock);
 
     struct env_work *job;
-    while ((job = list_pop(&finished)) != NULL) {
-        pool->outstanding--;
-        job->done(job); /* the job's memory may go here */
-    }
+    while ((job = list_pop(&finished)) != NULL)
+        end_job(pool, job);
 }
 
 struct work_pool *work_pool_create(uv_loop_t *loop)
@@ -109,6 +145,7 @@ struct work_pool *work_pool_create(uv_loop_t *loop)
     loop_wake_init(&pool->wake, loop, on_finished);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work_or_end, NULL);
+    pool->brief_ns = brief_slow_ns; /* until workers have shown better */
     return pool;
 }
 
@@ -128,9 +165,8 @@ static bool start_thread(struct work_pool *pool)
     return true;
 }
 
-void work_pool_submit(struct work_pool *pool, struct env_work *job)
+static void give_to_worker(struct work_pool *pool, struct env_work *job)
 {
-    pool->outstanding++;
     pthread_mutex_lock(&pool->lock);
     list_push(&pool->waiting, job);
     pool->waiting_count++;
@@ -146,6 +182,44 @@ void work_pool_submit(struct work_pool *pool, struct env_work *job)
         pool->idle--;
         pthread_mutex_unlock(&pool->lock);
     }
+}
+
+/* ---- brief jobs ---- */
+
+/* Only one that is alone: several are done side by side by workers, and while workers are busy so is the
+ * disk. */
+static bool is_for_the_loop(const struct work_pool *pool, const struct env_work *job)
+{
+    return job->brief && pool->outstanding == 0 && pool->brief_ns < brief_typical_ns &&
+           clock_ns() >= pool->brief_from_ns;
+}
+
+void work_pool_submit(struct work_pool *pool, struct env_work *job)
+{
+    struct env_work *alone = pool->brief;
+    bool here = is_for_the_loop(pool, job);
+    pool->outstanding++;
+    pool->brief = here ? job : NULL;
+    if (alone != NULL)
+        give_to_worker(pool, alone);
+    if (!here)
+        give_to_worker(pool, job);
+}
+
+bool work_pool_brief_waits(const struct work_pool *pool)
+{
+    return pool->brief != NULL;
+}
+
+bool work_pool_run_brief(struct work_pool *pool)
+{
+    struct env_work *job = pool->brief;
+    if (job == NULL)
+        return false;
+    pool->brief = NULL;
+    run_job(job);
+    end_job(pool, job);
+    return true;
 }
 
 size_t work_pool_outstanding(const struct work_pool *pool)

@@ -64,6 +64,29 @@ static void log_round_work(struct env_work *job)
 
 static void log_round_done(struct env_work *job);
 
+/* Some records and nothing else: no file is created, finished, cut or removed. */
+static bool log_round_is_brief(const struct round *r)
+{
+    enum { BRIEF_MAX_BYTES = 64 * 1024 };
+    uint64_t bytes = 0;
+
+    QUEUE_FOREACH (node, &r->operations) {
+        const struct operation *op = QUEUE_ENTRY(node, struct operation, node);
+        if (op->kind != OPERATION_WRITE)
+            return false;
+        bytes += op->bytes;
+    }
+    return bytes <= BRIEF_MAX_BYTES;
+}
+
+static void log_round_submit(struct log *log)
+{
+    if (log_round_is_brief(&log->round))
+        env_work_brief(log->options.env, &log->round_job, log_round_work, log_round_done);
+    else
+        env_work(log->options.env, &log->round_job, log_round_work, log_round_done);
+}
+
 static void log_round_start(struct flusher_client *client)
 {
     struct log *log = container_of(client, struct log, flush);
@@ -72,7 +95,7 @@ static void log_round_start(struct flusher_client *client)
     log_fill_round(log, &log->round);
     if (!queue_empty(&log->round.operations)) {
         log->round_runs = true;
-        env_work(log->options.env, &log->round_job, log_round_work, log_round_done);
+        log_round_submit(log);
         return;
     }
     flusher_finished(log->options.flusher, NULL);

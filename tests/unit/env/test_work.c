@@ -2,6 +2,7 @@
 #include "tests/unit/env/helper_env.h"
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { PARALLEL = 16 };
 
@@ -98,6 +99,71 @@ static void destroy_waits_for_jobs(void **state)
     assert_int_equal(done, 1);
 }
 
+/* ---- brief jobs ---- */
+
+struct brief {
+    struct env_work work;
+    pthread_t thread;
+    long sleep_ns;
+    bool ended;
+};
+
+static void brief_work(struct env_work *work)
+{
+    struct brief *b = container_of(work, struct brief, work);
+    struct timespec pause = {0, b->sleep_ns};
+    b->thread = pthread_self();
+    if (b->sleep_ns > 0)
+        nanosleep(&pause, NULL);
+}
+
+static void brief_ended(struct env_work *work)
+{
+    container_of(work, struct brief, work)->ended = true;
+}
+
+/* Whether the loop itself ran it. */
+static bool runs_here(struct env *env, long sleep_ns)
+{
+    struct brief b = {.sleep_ns = sleep_ns};
+    env_work_brief(env, &b.work, brief_work, brief_ended);
+    assert_false(b.ended); /* never inside the submitting call */
+    RUN_UNTIL(env, b.ended);
+    return pthread_equal(b.thread, pthread_self());
+}
+
+static void learn_that_they_are_fast(struct env *env)
+{
+    assert_false(runs_here(env, 0)); /* nothing is known yet */
+    for (int i = 0; !runs_here(env, 0); i++)
+        assert_true(i < 10000);
+}
+
+static void the_loop_runs_a_brief_job_that_is_alone(void **state)
+{
+    struct env *env = *state;
+    learn_that_they_are_fast(env);
+
+    struct member members[2] = {0};
+    struct meeting meeting = {.done = 0};
+    pthread_barrier_init(&meeting.barrier, NULL, 2);
+    for (int i = 0; i < 2; i++) {
+        members[i].meeting = &meeting;
+        env_work_brief(env, &members[i].work, meet, met); /* side by side, or they would never end */
+    }
+    RUN_UNTIL(env, meeting.done == 2);
+    pthread_barrier_destroy(&meeting.barrier);
+}
+
+static void a_slow_brief_job_sends_the_next_ones_to_workers(void **state)
+{
+    struct env *env = *state;
+    learn_that_they_are_fast(env);
+    (void)runs_here(env, 10 * 1000000);
+    for (int i = 0; i < 10; i++)
+        assert_false(runs_here(env, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +171,10 @@ int main(void)
                                         helper_env_destroy),
         cmocka_unit_test_setup_teardown(jobs_may_go_or_return_in_done, helper_env_create, helper_env_destroy),
         cmocka_unit_test(destroy_waits_for_jobs),
+        cmocka_unit_test_setup_teardown(the_loop_runs_a_brief_job_that_is_alone, helper_env_create,
+                                        helper_env_destroy),
+        cmocka_unit_test_setup_teardown(a_slow_brief_job_sends_the_next_ones_to_workers, helper_env_create,
+                                        helper_env_destroy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
