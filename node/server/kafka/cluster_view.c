@@ -20,6 +20,14 @@ static bool fill_replicas(struct kafka_request *r, const struct partition_meta *
     return true;
 }
 
+/* Nobody has ever led this partition, as far as this node has heard: it is new, and its first replica begins
+ * by leading it. Some clients give up on "nobody", none on a node that does not lead yet. */
+static void expect_first(struct kafka_partition_view *view, const struct partition_meta *meta)
+{
+    view->leader_id = (int32_t)meta->replicas[0];
+    view->leader_epoch = -1;
+}
+
 bool kafka_partition_view(struct kafka_request *r, const struct partition_meta *meta,
                           struct kafka_partition_view *view)
 {
@@ -27,7 +35,9 @@ bool kafka_partition_view(struct kafka_request *r, const struct partition_meta *
     *view = (struct kafka_partition_view){0};
     uint32_t leader = cluster_leader(cluster, meta->group_id, &view->leader_epoch);
     view->leader_id = (int32_t)leader;
-    if (leader == 0 || !cluster_node_alive(cluster, leader)) {
+    if (leader == 0 && view->leader_epoch == 0 && cluster_node_alive(cluster, meta->replicas[0])) {
+        expect_first(view, meta);
+    } else if (leader == 0 || !cluster_node_alive(cluster, leader)) {
         view->leader_id = -1;
         view->error = KAFKA_ERR_LEADER_NOT_AVAILABLE;
     }

@@ -5,11 +5,11 @@
 #include "node/server/kafka/kafka_request.h"
 
 struct kafka_partition_view {
-    int16_t error;     /* LEADER_NOT_AVAILABLE, or none */
-    int32_t leader_id; /* -1: nobody */
-    int32_t leader_epoch;
-    int32_t *replicas; /* in the arena; the first is the preferred leader */
-    int32_t *in_sync;  /* those whose node is reached */
+    int16_t error;        /* LEADER_NOT_AVAILABLE, or none */
+    int32_t leader_id;    /* -1: nobody */
+    int32_t leader_epoch; /* -1: not known */
+    int32_t *replicas;    /* in the arena; the first is the preferred leader */
+    int32_t *in_sync;     /* those whose node is reached */
     int32_t *offline;
     int32_t replica_count;
     int32_t in_sync_count;

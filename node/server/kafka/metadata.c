@@ -1,5 +1,6 @@
 /* Who is in the cluster, and who leads what. Topics that are asked for and missing are created first, where
- * both the client and the node's settings want that. */
+ * both the client and the node's settings want that; elsewhere the controller is asked whether they exist, as
+ * another node may have created them a moment ago. */
 #include "node/cluster/metadata.h"
 #include "node/base/memory.h"
 #include "node/server/kafka/cluster_view.h"
@@ -12,13 +13,14 @@
 enum {
     /* The client hears meanwhile that there is no leader yet, and asks again. */
     CREATE_TIMEOUT_MS = 5000,
+    CHECK_TIMEOUT_MS = 1000,
     CREATE_MAX = 100, /* topics at a time for one request */
     /* Only for topics that are named, and not for long lists of them, is a change of leaders waited out. */
     AWAIT_MAX = 100,
 };
 
 struct creation {
-    struct cluster_op op;
+    struct cluster_op op; /* only_check: it must not be created, but may exist */
     struct metadata_call *call;
     const char *name;
 };
@@ -116,9 +118,10 @@ static int16_t creation_error(const struct metadata_call *call, struct kafka_str
         const struct creation *c = &call->creations[i];
         if (!kafka_string_is(name, c->name))
             continue;
-        bool on_its_way =
-            c->op.status == 0 || c->op.status == ERR_TIMED_OUT || c->op.status == ERR_TOPIC_EXISTS;
-        return on_its_way ? KAFKA_ERR_LEADER_NOT_AVAILABLE : kafka_error_from(c->op.status);
+        bool created = !c->op.only_check && (c->op.status == 0 || c->op.status == ERR_TIMED_OUT);
+        if (created || c->op.status == ERR_TOPIC_EXISTS)
+            return KAFKA_ERR_LEADER_NOT_AVAILABLE;
+        return c->op.only_check ? KAFKA_ERR_NONE : kafka_error_from(c->op.status);
     }
     return KAFKA_ERR_NONE;
 }
@@ -172,7 +175,7 @@ static void fill_topics(struct metadata_call *call, struct kafka_metadata_respon
         answer_topic(call, &m->topics.items[i], &response->topics.items[i]);
 }
 
-/* ---- leaders that are just changing ---- */
+/* ---- what is on its way: leaders that are just changing, topics that are new ---- */
 
 static void answer(struct metadata_call *call);
 
@@ -193,6 +196,18 @@ static uint64_t find_leaderless(const struct kafka_request *r)
     return 0;
 }
 
+/* The controller has it, this node will. */
+static bool awaits_topic(const struct metadata_call *call)
+{
+    for (unsigned i = 0; i < call->creation_count; i++) {
+        const struct creation *c = &call->creations[i];
+        if (c->op.status == ERR_TOPIC_EXISTS &&
+            metadata_topic(cluster_metadata(call->request->server->cluster), c->name) == NULL)
+            return true;
+    }
+    return false;
+}
+
 static void on_gone(struct kafka_request *r)
 {
     struct metadata_call *call = r->state;
@@ -208,7 +223,8 @@ static void answer_or_wait(struct metadata_call *call)
     const struct server *s = r->server;
     uint64_t leaderless = find_leaderless(r);
     bool in_time = env_clock_ns(s->env) - call->parked.since_ns < PARKING_MAX_MS * (uint64_t)1000000;
-    if (leaderless == 0 || !in_time || s->draining || r->connection == NULL) {
+    bool complete = leaderless == 0 && !awaits_topic(call);
+    if (complete || !in_time || s->draining || r->connection == NULL) {
         answer(call);
         return;
     }
@@ -244,17 +260,24 @@ static void on_created(struct cluster_op *op)
     struct metadata_call *call = creation->call;
     call->pending--;
     if (call->pending == 0)
-        answer(call);
+        answer_or_wait(call);
 }
 
 static bool may_create(const struct kafka_request *r)
 {
     const struct kafka_metadata_request *m = r->message;
-    return m->allow_auto_topic_creation && r->server->config->auto_create_topics &&
-           cluster_tables_current(r->server->cluster);
+    return m->allow_auto_topic_creation && r->server->config->auto_create_topics;
 }
 
-static const char *name_to_create(struct kafka_request *r, const struct kafka_metadata_request_topic *asked)
+/* The controller knows all topics, and without one nobody can tell. */
+static bool may_ask(const struct kafka_request *r)
+{
+    const struct cluster *cluster = r->server->cluster;
+    return cluster_tables_current(cluster) &&
+           (may_create(r) || cluster_controller(cluster) != cluster_self(cluster));
+}
+
+static const char *missing_name(struct kafka_request *r, const struct kafka_metadata_request_topic *asked)
 {
     if (!kafka_uuid_is_zero(asked->topic_id) || kafka_topic_by_name(r->server, asked->name) != NULL)
         return NULL;
@@ -267,13 +290,14 @@ static void collect_missing(struct metadata_call *call)
     struct kafka_request *r = call->request;
     const struct kafka_metadata_request *m = r->message;
     int32_t most = m->topics.count < CREATE_MAX ? m->topics.count : CREATE_MAX;
-    if (most <= 0 || !may_create(r))
+    if (most <= 0 || !may_ask(r))
         return;
     call->creations = arena_alloc(&r->arena, (size_t)most * sizeof(*call->creations));
     for (int32_t i = 0; i < most && call->creations != NULL; i++) {
-        const char *name = name_to_create(r, &m->topics.items[i]);
+        const char *name = missing_name(r, &m->topics.items[i]);
         if (name != NULL)
-            call->creations[call->creation_count++] = (struct creation){.call = call, .name = name};
+            call->creations[call->creation_count++] =
+                (struct creation){.op.only_check = !may_create(r), .call = call, .name = name};
     }
 }
 
@@ -291,7 +315,7 @@ void kafka_metadata(struct kafka_request *r)
     for (unsigned i = 0; i < call->creation_count; i++) {
         struct creation *c = &call->creations[i];
         c->op.data = c;
-        cluster_create_topic(r->server->cluster, &c->op, c->name, 0, 0, NULL, 0, CREATE_TIMEOUT_MS,
-                             on_created);
+        uint64_t timeout_ms = c->op.only_check ? CHECK_TIMEOUT_MS : CREATE_TIMEOUT_MS;
+        cluster_create_topic(r->server->cluster, &c->op, c->name, 0, 0, NULL, 0, timeout_ms, on_created);
     }
 }

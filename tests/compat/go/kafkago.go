@@ -17,36 +17,17 @@ func kafkaGoClient() *kafka.Client {
 }
 
 func (kafkaGo) create(topic string, partitions int32) error {
-	answer, err := kafkaGoClient().CreateTopics(within(20*time.Second), &kafka.CreateTopicsRequest{
-		Topics: []kafka.TopicConfig{{Topic: topic, NumPartitions: int(partitions), ReplicationFactor: 3}}})
-	if err == nil {
-		err = answer.Errors[topic]
+	request := kafka.CreateTopicsRequest{
+		Topics: []kafka.TopicConfig{{Topic: topic, NumPartitions: int(partitions), ReplicationFactor: 3}}}
+	answer, err := kafkaGoClient().CreateTopics(within(20*time.Second), &request)
+	for try := 0; try < 20 && err != nil; try++ { // its connection may have been one to a node that was killed
+		time.Sleep(200 * time.Millisecond)
+		answer, err = kafkaGoClient().CreateTopics(within(20*time.Second), &request)
 	}
-	for _, node := range bootstrap {
-		for end := time.Now().Add(20 * time.Second); err == nil && !knowsLeaders(node, topic, int(partitions)); {
-			if time.Now().After(end) {
-				err = fmt.Errorf("%s does not know the leaders of %s", node, topic)
-			}
-		}
+	if err != nil || errors.Is(answer.Errors[topic], kafka.TopicAlreadyExists) {
+		return err
 	}
-	return err
-}
-
-// Its writer gives up at once when the node it asks has not heard of a new topic's leaders yet.
-func knowsLeaders(node, topic string, partitions int) bool {
-	conn, err := kafka.Dial("tcp", node)
-	if err != nil {
-		return true // one that is down is not asked either
-	}
-	defer conn.Close()
-	known, err := conn.ReadPartitions(topic)
-	for _, p := range known {
-		partitions--
-		if p.Leader.Host == "" || p.Error != nil {
-			return false
-		}
-	}
-	return err == nil && partitions == 0
+	return answer.Errors[topic]
 }
 
 // It keeps what it knows of leaders for six seconds by default, wrong or not.

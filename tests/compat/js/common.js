@@ -113,6 +113,7 @@ function features(client) {
       check(offsets.length === 150 && offsets.every((o, i) => o === i), 'not each record once, in order');
     },
     async coordinator() {
+      if (client.coordinatorNote) return client.coordinatorNote;
       const name = await topic(1), group = `${name}-group`;
       await client.produce(name, values(100, 'c'), {});
       const member = await client.member(name, group);

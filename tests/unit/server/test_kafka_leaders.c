@@ -5,6 +5,7 @@
 #include "tests/unit/server/helper_kafka_client.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -263,9 +264,102 @@ static void test_elections_that_wait(void **state)
     kafka_client_close(&c);
 }
 
+static void create_topic_at(struct kafka_client *c, const char *name, int32_t partitions, int16_t replicas)
+{
+    struct kafka_create_topics_request_topic topic = kafka_create_topics_request_topic_default;
+    struct kafka_create_topics_request request = kafka_create_topics_request_default;
+    struct kafka_create_topics_response response;
+
+    topic.name = kafka_string_of(name);
+    topic.num_partitions = partitions;
+    topic.replication_factor = replicas;
+    request.timeout_ms = TIMEOUT_MS;
+    SET_ITEMS(request.topics, &topic, 1);
+    kafka_client_call(c, KAFKA_API_CREATE_TOPICS, 7, &request, &response);
+    assert_int_equal(response.topics.items[0].error_code, 0);
+}
+
+/* NULL: for all topics. */
+static void ask_for(struct kafka_client *c, const char *name, struct kafka_metadata_response *response)
+{
+    struct kafka_metadata_request_topic topic = {{{0}}, kafka_string_of(name != NULL ? name : "")};
+    struct kafka_metadata_request request = kafka_metadata_request_default;
+
+    request.allow_auto_topic_creation = false;
+    SET_ITEMS(request.topics, &topic, name != NULL ? 1 : KAFKA_NULL);
+    kafka_client_call(c, KAFKA_API_METADATA, 12, &request, response);
+}
+
+/* Who asks for all topics is not kept waiting: a new topic may be missing, but not have nobody to turn to. */
+static void check_all_are_led(struct kafka_client *c)
+{
+    struct kafka_metadata_response response;
+
+    ask_for(c, NULL, &response);
+    for (int32_t i = 0; i < response.topics.count; i++) {
+        const struct kafka_metadata_response_topic *t = &response.topics.items[i];
+        for (int32_t k = 0; k < t->partitions.count; k++) {
+            assert_int_equal(t->partitions.items[k].error_code, 0);
+            assert_in_range(t->partitions.items[k].leader_id, 1, NODES);
+        }
+    }
+}
+
+/* Some clients give up when a node has not heard of what another has just created. With one replica it
+ * stands before the other nodes have. */
+static void test_a_new_topic_is_known_to_every_node(void **state)
+{
+    enum { ROUNDS = 20, PARTITIONS = 1 };
+    struct kafka_client clients[NODES];
+    struct kafka_metadata_response response;
+    char name[16];
+
+    (void)state;
+    for (uint32_t i = 0; i < NODES; i++)
+        open_node(&clients[i], i + 1);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        snprintf(name, sizeof(name), "new-%u", round);
+        create_topic_at(&clients[round % NODES], name, PARTITIONS, 1);
+        for (unsigned k = 1; k < NODES; k++) {
+            ask_for(&clients[(round + k) % NODES], name, &response);
+            const struct kafka_metadata_response_topic *t = &response.topics.items[0];
+            assert_int_equal(t->error_code, 0);
+            assert_int_equal(t->partitions.count, PARTITIONS);
+            for (unsigned p = 0; p < PARTITIONS; p++)
+                assert_int_equal(t->partitions.items[p].error_code, 0);
+        }
+    }
+    ask_for(&clients[0], "never-created", &response);
+    assert_int_equal(response.topics.items[0].error_code, KAFKA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    for (uint32_t i = 0; i < NODES; i++)
+        kafka_client_close(&clients[i]);
+}
+
+/* The one that answers knows the leaders; the others hear of them at about that time. */
+static void test_a_new_topic_has_leaders_everywhere(void **state)
+{
+    enum { ROUNDS = 20, PARTITIONS = 6 };
+    struct kafka_client clients[NODES];
+    char name[16];
+
+    (void)state;
+    for (uint32_t i = 0; i < NODES; i++)
+        open_node(&clients[i], i + 1);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        snprintf(name, sizeof(name), "led-%u", round);
+        create_topic_at(&clients[round % NODES], name, PARTITIONS, NODES);
+        for (uint32_t i = 0; i < NODES; i++)
+            check_all_are_led(&clients[i]);
+    }
+    for (uint32_t i = 0; i < NODES; i++)
+        kafka_client_close(&clients[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_new_topic_is_known_to_every_node),
+        cmocka_unit_test(test_a_new_topic_has_leaders_everywhere),
         cmocka_unit_test(test_deleted_records_and_elections_over_leaders),
         cmocka_unit_test(test_elections_that_wait),
     };
