@@ -207,6 +207,7 @@ static void append_range(struct catchup *u, const struct log_entry *entries, uns
     u->next += n;
     u->bytes += bytes;
     u->group->consensus->counts.catchup_bytes += bytes;
+    append->req.journal_sequence = u->group->hard_sequence;
     log_append(u->group->log, &append->req, entries, n, on_append_durable);
 }
 

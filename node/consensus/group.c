@@ -258,9 +258,9 @@ static void bootstrap(struct group *g, uint64_t term)
     slice_unref(&entry.bytes);
 }
 
-/* A leader of a term has made a majority's journals durable before its first entry, so that after a crash at
- * most a minority finds itself here; or somebody has cut the journal, or put an old one in its place. Either
- * way, what this node has voted since is not known. */
+/* A term is in the journal before its first entry is in the log, but for the term that a group is created
+ * with: somebody has cut the journal, or put an old one in its place, or the disk has lost a write. What this
+ * node has voted since is not known. */
 static void check_journal(struct group *g, const struct journal_group *state)
 {
     enum { BOOTSTRAP_TERM = 1 };

@@ -106,6 +106,8 @@ static void append_to_log(struct group *g, struct append_op *op, const struct ra
             .bytes = log_bytes(&entries[i]),
         };
     op->submitted = true;
+    op->req.journal_sequence =
+        g->hard_sequence; /* a term is in the journal before its entries are in the log */
     log_append(g->log, &op->req, converted, n, on_durable);
     for (unsigned i = 0; i < n; i++)
         slice_unref(&converted[i].bytes);

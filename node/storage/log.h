@@ -112,6 +112,8 @@ struct log_entry {
 
 struct log_append_req {
     void *data;
+    uint64_t
+        journal_sequence; /* what must be durable in the journal before any of it is written; 0: nothing */
     void (*cb)(struct log_append_req *req, int status); /* private from here */
     struct queue node;
     uint64_t first_index;
@@ -123,7 +125,8 @@ struct log_append_req {
  * end offset (ASSERTed: callers check bytes from the network before). A
  * new term begins with a barrier or change, so a data entry's term is that of the entry before it (also
  * ASSERTed; only in a log whose last term is 0, unknown, any will do). References the slices; does not copy
- * them. `cb` with 0 once they are durable. */
+ * them. `cb` with 0 once they are durable. Of appends in flight, a later one must not wait for less of the
+ * journal. */
 void log_append(struct log *log, struct log_append_req *req, const struct log_entry *entries, unsigned n,
                 void (*cb)(struct log_append_req *req, int status));
 /* Drops the entries from `index` on. Callbacks of appends in flight there still fire, in order. Finding the

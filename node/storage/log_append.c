@@ -128,6 +128,7 @@ void log_append(struct log *log, struct log_append_req *req, const struct log_en
     for (unsigned i = 0; i < n; i++) {
         struct slice batch = log_entry_batch(log, &entries[i]);
         op = log_write_operation(log, op, n - i, batch.size);
+        op->journal_sequence = req->journal_sequence;
         log_add_batch(log, op, batch);
     }
     op->req = req;

@@ -42,11 +42,22 @@ void simulated_start_all(struct simulated *s)
         simulated_start(s, i);
 }
 
+static void forget(struct simulated *s, unsigned i)
+{
+    node_forget(&s->cluster.nodes[i]);
+    s->cluster.nodes[i].logger = NULL;
+}
+
 void simulated_kill(struct simulated *s, unsigned i)
 {
     sim_host_kill(s->hosts[i]);
-    node_forget(&s->cluster.nodes[i]);
-    s->cluster.nodes[i].logger = NULL;
+    forget(s, i);
+}
+
+void simulated_crash(struct simulated *s, unsigned i)
+{
+    sim_host_crash(s->hosts[i]);
+    forget(s, i);
 }
 
 void simulated_kill_all(struct simulated *s)

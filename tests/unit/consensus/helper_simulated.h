@@ -23,6 +23,7 @@ void simulated_start(struct simulated *s, unsigned node);
 void simulated_start_all(struct simulated *s);
 void simulated_kill(struct simulated *s, unsigned node);
 void simulated_kill_all(struct simulated *s);
+void simulated_crash(struct simulated *s, unsigned node); /* power loss */
 /* Flips a bit of the oldest segment; or, with a small entry_memory_bytes, of the newest one: an older one
  * would not even be read. The node must be down. */
 void simulated_damage(struct simulated *s, unsigned node, uint64_t position);

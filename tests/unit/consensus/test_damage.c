@@ -205,6 +205,58 @@ static void test_does_not_vote_with_an_old_journal(void **state)
     await_repair(victim);
 }
 
+struct handed_over {
+    unsigned to, victim;
+    int status;
+};
+
+static void on_handed_over(void *data, int status)
+{
+    ((struct handed_over *)data)->status = status;
+}
+
+static bool leads(void *data)
+{
+    return is_led(NULL) && the_leader() == ((struct handed_over *)data)->to;
+}
+
+static struct log *log_of(unsigned node)
+{
+    return group_log(cluster->nodes[node].groups[0].group);
+}
+
+static bool has_first_entry_of_term(void *data)
+{
+    const struct handed_over *h = data;
+    return log_last_term(log_of(h->victim)) == log_last_term(log_of(h->to));
+}
+
+/* Who learns of a new term by its first entry loses the power right then. Its disk has done nothing wrong:
+ * the entry is not in the log before the term is in the journal. */
+static void test_a_power_loss_is_not_an_old_journal(void **state)
+{
+    enum { ROUNDS = 40, STEP_NS = 100000 };
+    (void)state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        unsigned from = await_leader(), victim = a_follower();
+        struct handed_over h = {.to = NODES - from - victim, .victim = victim};
+        sim_link_cut(simulated.hosts[h.to], simulated.hosts[victim]); /* it is not asked for a vote */
+        group_transfer(cluster->nodes[from].groups[0].group, h.to + 1, on_handed_over, &h);
+        assert_true(simulated_run_until(&simulated, 20000, leads, &h));
+        sim_disk_latency(simulated.hosts[victim], MS / 10, 5 * MS);
+        sim_link_reset(simulated.hosts[h.to], simulated.hosts[victim]);
+        sim_link_heal(simulated.hosts[h.to], simulated.hosts[victim]);
+        assert_true(simulated_run_until(&simulated, 20000, has_first_entry_of_term, &h));
+        sim_run_for(simulated.sim, round * STEP_NS);
+        simulated_crash(&simulated, victim);
+        simulated_start(&simulated, victim);
+        await_open(victim);
+        assert_false(simulated_is_damaged(&simulated, victim));
+        simulated_propose(&simulated, 1, 100);
+        simulated_settle(&simulated);
+    }
+}
+
 /* Nothing is lost: the third one has it all, and each of the two knows how much that must be. */
 static void test_two_of_three_harmed_elect_the_third(void **state)
 {
@@ -424,6 +476,7 @@ int main(void)
         TEST(test_does_not_elect_a_laggard),
         TEST(test_does_not_vote_without_a_known_end),
         TEST(test_does_not_vote_with_an_old_journal),
+        TEST(test_a_power_loss_is_not_an_old_journal),
         TEST(test_two_of_three_harmed_elect_the_third),
         TEST(test_a_harmed_one_loses_its_leader),
         WITH_SNAPSHOTS(test_one_that_starts_over_votes),
