@@ -22,6 +22,7 @@ struct sim_consumer {
     int64_t expected[HISTORY_PARTITIONS];
     enum flotilla_start start;
     int64_t start_value;
+    unsigned partitions;               /* of which start_value was chosen */
     int64_t floor[HISTORY_PARTITIONS]; /* acknowledged commits when it began, or the ends */
 };
 
@@ -67,6 +68,7 @@ static void check_first(struct sim_consumer *c, unsigned partition, const struct
         break;
     case FLOTILLA_START_BEGINNING:
     case FLOTILLA_START_OFFSET:
+        exact = exact && (c->start == FLOTILLA_START_BEGINNING || partition < c->partitions);
         if (exact && r->offset != c->start_value)
             history_fail(c->history, "%s reads topic%u/%u from offset %" PRId64 " on, but begins at %" PRId64,
                          c->name, c->topic, partition, c->start_value, r->offset);
@@ -194,6 +196,7 @@ struct sim_consumer *consumer_create(struct sim_client *client, struct history *
     c->commit_ns = options->commit_ns;
     c->start = c->group != NULL ? FLOTILLA_START_COMMITTED : options->start;
     c->start_value = options->start_value;
+    c->partitions = options->partitions;
     snprintf(c->name, sizeof(c->name), "%s", options->name);
     c->settings = client->settings;
     if (c->group != NULL)

@@ -24,7 +24,8 @@ struct sim_consumer_options {
     struct consumer_group *group; /* NULL: reads from `start` on */
     enum flotilla_start start;    /* without a group */
     int64_t start_value;
-    uint64_t commit_ns; /* between two commits */
+    unsigned partitions; /* of which start_value was chosen; those added later have less perhaps */
+    uint64_t commit_ns;  /* between two commits */
 };
 
 struct sim_consumer *consumer_create(struct sim_client *client, struct history *history,

@@ -296,9 +296,10 @@ static void choose_start(struct workload *w, struct sim_consumer_options *o)
                                         "reads_from_end"};
     uint64_t kind = sim_random(w->sim, 2) == 0 ? 0 : sim_random(w->sim, 4);
     o->start = FLOTILLA_START_BEGINNING;
+    o->partitions = w->partitions_max[o->topic];
     if (kind == 1) {
         int64_t end = INT64_MAX;
-        for (unsigned p = 0; p < w->partitions_max[o->topic]; p++)
+        for (unsigned p = 0; p < o->partitions; p++)
             end = history_end(w->history, o->topic, p) < end ? history_end(w->history, o->topic, p) : end;
         o->start = FLOTILLA_START_OFFSET;
         o->start_value = (int64_t)sim_random(w->sim, (uint64_t)end + 1);
