@@ -331,7 +331,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
     struct cli_list settings = {NULL, 0};
     struct cli_option options[] = {
         {"from", 'o', CLI_TEXT, &from, "WHERE",
-         "earliest, latest, OFFSET, UTC TIME, or -5m; default: committed, or latest", 0, 0},
+         "beginning, end, OFFSET, UTC TIME, or -5m; default: committed, or end", 0, 0},
         {"group", 'G', CLI_TEXT, &c.group, "NAME",
          "share the topics with the other members of this group, and commit", 0, 0},
         {"partition", 'p', CLI_NUMBER, &c.partition, "N", "only this one", 0, INT32_MAX},

@@ -217,7 +217,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 {
     struct reset r = {.command = self, .session = CLI_SESSION, .partition = -1};
     struct cli_option options[] = {
-        {"to", 0, CLI_TEXT, &r.to, "WHERE", "earliest, latest, OFFSET, UTC TIME, or -5m", 0, 0},
+        {"to", 0, CLI_TEXT, &r.to, "WHERE", "beginning, end, OFFSET, UTC TIME, or -5m", 0, 0},
         {"shift-by", 0, CLI_NUMBER, &r.shift_by, "N", "by so many records; negative: back", 0, 0},
         {"topic", 't', CLI_LIST, &r.topics, "NAME", "only this one; repeatable (default: all it has read)", 0,
          0},
@@ -236,7 +236,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 
 const struct cli_command cmd_group_reset = {
     "group reset", "GROUP", "Move a group's offsets, while it has no members",
-    "  flotilla group reset billing --to earliest --dry-run\n"
+    "  flotilla group reset billing --to beginning --dry-run\n"
     "  flotilla group reset billing --topic order.created --to 2026-03-01T10:00:00\n"
     "  flotilla group reset billing --shift-by -100",
     run};

@@ -107,11 +107,11 @@ static void print_status_json(const struct local_cluster *c)
         const struct local_node *n = &c->nodes[i];
         pid_t pid = 0;
         enum local_state state = local_node_state(c, n->id, &pid);
-        json_array_append_new(nodes, json_pack("{s:i, s:s, s:i, s:I, s:i, s:i, s:i}", "id", (int)n->id,
+        json_array_append_new(nodes, json_pack("{s:i, s:s, s:i, s:I, s:i, s:i, s:i, s:i}", "id", (int)n->id,
                                                "state", state_name(state), "pid", (int)pid, "rss_bytes",
                                                (json_int_t)(pid != 0 ? resident_bytes(pid) : 0),
-                                               "client_port", n->client_port, "peer_port", n->peer_port,
-                                               "http_port", n->http_port));
+                                               "client_port", n->client_port, "kafka_port", n->kafka_port,
+                                               "peer_port", n->peer_port, "http_port", n->http_port));
     }
     json_t *root =
         json_pack("{s:s, s:s, s:o}", "directory", c->directory, "cluster_id", c->cluster_id, "nodes", nodes);
@@ -122,9 +122,10 @@ static void print_status_json(const struct local_cluster *c)
 
 static void print_status(const struct local_cluster *c)
 {
-    static const char *const headings[] = {"NODE", "STATE", "PID", "MEMORY", "CLIENTS", "PEERS", "HTTP"};
-    static const bool right[] = {true, false, true, true, true, true, true};
-    struct cli_table *table = cli_table_create(headings, right, 7);
+    static const char *const headings[] = {"NODE",    "STATE", "PID",   "MEMORY",
+                                           "CLIENTS", "KAFKA", "PEERS", "HTTP"};
+    static const bool right[] = {true, false, true, true, true, true, true, true};
+    struct cli_table *table = cli_table_create(headings, right, 8);
     for (unsigned i = 0; i < c->count; i++) {
         const struct local_node *n = &c->nodes[i];
         pid_t pid = 0;
@@ -138,6 +139,7 @@ static void print_status(const struct local_cluster *c)
         cli_table_cell(table, pid != 0 ? "%d" : "-", (int)pid);
         cli_table_cell(table, "%s", memory);
         cli_table_cell(table, "%u", n->client_port);
+        cli_table_cell(table, "%u", n->kafka_port);
         cli_table_cell(table, "%u", n->peer_port);
         cli_table_cell(table, "%u", n->http_port);
     }

@@ -149,6 +149,34 @@ const char *cli_option_default(const struct cli_option *o, char *out, size_t siz
     return out;
 }
 
+enum { HELP_COLUMN = 39, HELP_WIDTH = 80 };
+
+static size_t print_word(const char *word, size_t size, size_t column)
+{
+    if (column > HELP_COLUMN && column + 1 + size > HELP_WIDTH) {
+        printf("\n%*s", HELP_COLUMN, "");
+        column = HELP_COLUMN;
+    }
+    return column + (size_t)printf("%s%.*s", column > HELP_COLUMN ? " " : "", (int)size, word);
+}
+
+/* Behind the option's name, and in lines of its own below when it is long. */
+static void print_explanation(const struct cli_option *o)
+{
+    size_t column = HELP_COLUMN;
+    char standard[64], bracketed[72];
+    for (const char *word = o->help; *word != 0; word += strspn(word, " ")) {
+        size_t size = strcspn(word, " ");
+        column = print_word(word, size, column);
+        word += size;
+    }
+    if (cli_option_default(o, standard, sizeof(standard))[0] != 0) {
+        int size = snprintf(bracketed, sizeof(bracketed), "[%s]", standard);
+        print_word(bracketed, (size_t)size, column);
+    }
+    putchar('\n');
+}
+
 static void print_help(const struct cli_command *command, const struct cli_option *options, size_t count)
 {
     printf("%s\n\nUsage: flotilla %s%s%s%s\n", command->summary, command->name, count > 0 ? " [OPTIONS]" : "",
@@ -158,14 +186,14 @@ static void print_help(const struct cli_command *command, const struct cli_optio
     }
     for (size_t i = 0; i < count; i++) {
         const struct cli_option *o = &options[i];
-        char left[80], standard[64];
+        char left[80];
         char letter[8] = "    ";
         if (o->letter != 0) {
             snprintf(letter, sizeof(letter), "-%c, ", o->letter);
         }
         snprintf(left, sizeof(left), "%s--%s %s", letter, o->name, o->argument != NULL ? o->argument : "");
-        printf("  %-36s %s", left, o->help);
-        printf(cli_option_default(o, standard, sizeof(standard))[0] != 0 ? " [%s]\n" : "\n", standard);
+        printf("  %-36s ", left);
+        print_explanation(o);
     }
     printf("  %-36s %s\n", "-h, --help", "this text");
     if (command->examples[0] != 0) {

@@ -44,11 +44,10 @@ bool where_parse(const struct cli_command *command, const char *option, const ch
     *start = FLOTILLA_START_OFFSET;
     *value = strtoll(text, &end, 10);
     if (end == text || *end != 0 || *value < 0) {
-        cli_error(
-            command,
-            "%s takes earliest, latest, an offset, a UTC time (2026-03-01T10:00:00) or a time ago (-5m), "
-            "not \"%s\"",
-            option, text);
+        cli_error(command,
+                  "%s takes beginning, end, an offset, a UTC time (2026-03-01T10:00:00) or a time ago (-5m), "
+                  "not \"%s\"",
+                  option, text);
         return false;
     }
     return true;

@@ -13,17 +13,20 @@ static const char help_head[] =
     "A cluster of three nodes on this machine, one command per terminal:\n"
     "\n"
     "  P=1@127.0.0.1:9292,2@127.0.0.1:9293,3@127.0.0.1:9294\n"
-    "  flotillad --node-id 1 --peers $P --data-dir /tmp/f1 --client-port 9192 --http-port 9392\n"
-    "  flotillad --node-id 2 --peers $P --data-dir /tmp/f2 --client-port 9193 --http-port 9393\n"
-    "  flotillad --node-id 3 --peers $P --data-dir /tmp/f3 --client-port 9194 --http-port 9394\n"
+    "  flotillad --node-id 1 --peers $P --data-dir /tmp/f1\n"
+    "  flotillad --node-id 2 --peers $P --data-dir /tmp/f2 \\\n"
+    "            --client-port 9193 --http-port 9393 --kafka-port 9093\n"
+    "  flotillad --node-id 3 --peers $P --data-dir /tmp/f3 \\\n"
+    "            --client-port 9194 --http-port 9394 --kafka-port 9094\n"
     "\n"
     "A node of a cluster on three machines:\n"
     "\n"
-    "  flotillad --node-id 1 --peers 1@ten:9292,2@eleven:9292,3@twelve:9292 --data-dir /var/lib/flotilla\n"
+    "  flotillad --node-id 1 --data-dir /var/lib/flotilla \\\n"
+    "            --peers 1@ten:9292,2@eleven:9292,3@twelve:9292\n"
     "\n"
-    "Each setting is read from the file (node-id: 1), then the environment (FLOTILLA_NODE_ID=1), then the "
-    "command line\n"
-    "(--node-id 1); the later one counts. Sizes take KiB, MiB, GiB; durations ms, s, min, h, d.\n"
+    "Each setting is read from the file (node-id: 1), then the environment\n"
+    "(FLOTILLA_NODE_ID=1), then the command line (--node-id 1); the later one counts.\n"
+    "Sizes take KiB, MiB, GiB; durations ms, s, min, h, d.\n"
     "\n"
     "  --config FILE      YAML file of settings (or FLOTILLA_CONFIG)\n"
     "  --print-defaults   a configuration file with every setting at its default\n"
@@ -34,9 +37,11 @@ static const char help_head[] =
 
 static const char help_tail[] =
     "\n"
-    "SIGTERM or SIGINT hands leadership to the other nodes and stops; a second one stops at once.\n"
-    "Exit status: 0 stopped as asked; 1 could not start (the message says why); 2 bad configuration;\n"
-    "             3 stopped because the disk failed under the node's journal.\n";
+    "SIGTERM or SIGINT hands leadership to the other nodes and stops; a second one\n"
+    "stops at once.\n"
+    "Exit status: 0 stopped as asked; 1 could not start (the message says why);\n"
+    "             2 bad configuration; 3 stopped because the disk failed under the\n"
+    "             node's journal.\n";
 
 static const char table_head[] =
     "# Configuration of flotillad\n"
@@ -105,7 +110,7 @@ void config_print_help(int fd)
         print_default(&table[i], standard, sizeof(standard));
         snprintf(text, sizeof(text), "%s [%s; default: %s]", table[i].help, range, standard);
         dprintf(fd, "  --%s\n", table[i].name);
-        print_wrapped(fd, text, "      ", 100);
+        print_wrapped(fd, text, "      ", 74);
     }
     dprintf(fd, "%s", help_tail);
 }

@@ -58,7 +58,8 @@ static struct parsed parse(char **arguments)
         {"flag", 'f', CLI_FLAG, &p.flag, NULL, "a flag", 0, 0},
         {"text", 't', CLI_TEXT, &p.text, "TEXT", "a text", 0, 0},
         {"partitions", 'p', CLI_NUMBER, &p.number, "N", "a number", 1, 100},
-        {"size", 0, CLI_SIZE, &p.size, "SIZE", "a size", 1024, 1 << 20},
+        {"size", 0, CLI_SIZE, &p.size, "SIZE",
+         "a size whose explanation takes more room than there is behind it", 1024, 1 << 20},
         {"wait", 0, CLI_DURATION, &p.duration, "TIME", "a duration", 0, 0},
         {"item", 'i', CLI_LIST, &p.list, "ITEM", "many", 0, 0},
     };
@@ -190,6 +191,13 @@ static void help_shows_everything(void **state)
         if (strstr(p.help, shown[i]) == NULL) {
             fail_msg("no \"%s\" in: %s", shown[i], p.help);
         }
+    }
+    for (const char *line = p.help; *line != 0; line += strspn(line, "\n")) {
+        size_t length = strcspn(line, "\n");
+        if (length > 80) {
+            fail_msg("wider than a terminal: %.*s", (int)length, line);
+        }
+        line += length;
     }
 }
 
