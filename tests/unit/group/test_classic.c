@@ -144,7 +144,8 @@ static void fail_over(struct world *w)
 
 struct who {
     const char *member_id, *instance_id, *metadata;
-    bool named; /* an id is asked for first */
+    bool named;        /* an id is asked for first */
+    const char *group; /* NULL: "g" */
 };
 
 static struct call *join_as(struct world *w, struct who who)
@@ -154,7 +155,7 @@ static struct call *join_as(struct world *w, struct who who)
                                                  {"sticky", {metadata, strlen(metadata)}}};
     struct call *call = &w->calls[w->call_count++];
     assert_true(w->call_count < CALLS_MAX);
-    const struct classic_join join = {.group = "g",
+    const struct classic_join join = {.group = who.group != NULL ? who.group : "g",
                                       .member_id = who.member_id != NULL ? who.member_id : "",
                                       .instance_id = who.instance_id,
                                       .client_id = "c",
@@ -466,6 +467,86 @@ static void a_group_has_a_bound(void **unused)
     close_world(&w);
 }
 
+/* ---- as many groups as a coordinator holds ---- */
+
+static const char *const group_names[] = {"g-1", "g-2", "g-3", "g-4"};
+
+static void fill_with_groups(struct world *w)
+{
+    for (unsigned i = 0; i < settings.groups_max; i++)
+        assert_false(join_as(w, (struct who){.group = group_names[i]})->answered);
+}
+
+static int16_t one_more_group(struct world *w)
+{
+    struct call *call = join_as(w, (struct who){.group = group_names[settings.groups_max], .named = true});
+    assert_true(call->answered);
+    return call->error;
+}
+
+static void a_coordinator_has_room_for_so_many_groups(void **unused)
+{
+    (void)unused;
+    struct world w;
+    struct classic_view view;
+    open_world(&w);
+    fill_with_groups(&w);
+    assert_int_equal(one_more_group(&w), KAFKA_ERR_POLICY_VIOLATION);
+    assert_int_equal(one_more_group(&w), KAFKA_ERR_POLICY_VIOLATION);
+    assert_false(
+        classic_look(w.classic, group_names[settings.groups_max], &view));      /* nothing is left of it */
+    assert_false(join_as(&w, (struct who){.group = group_names[0]})->answered); /* who is there may grow */
+    close_world(&w);
+}
+
+static void groups_that_are_gone_make_room(void **unused)
+{
+    (void)unused;
+    struct world w;
+    open_world(&w);
+    fill_with_groups(&w);
+    classic_forget_group(w.classic, group_names[0]); /* has a member: stays */
+    assert_int_equal(one_more_group(&w), KAFKA_ERR_POLICY_VIOLATION);
+    assert_int_equal(classic_leave(w.classic, group_names[0], w.calls[0].member_id, NULL, w.now_ms),
+                     KAFKA_ERR_UNKNOWN_MEMBER_ID); /* it has not been told its id */
+    pass_time(&w, DELAY_MS);
+    assert_int_equal(classic_leave(w.classic, group_names[0], w.calls[0].member_id, NULL, w.now_ms),
+                     KAFKA_ERR_NONE);
+    commit_steps(&w);
+    classic_forget_group(w.classic, group_names[0]);
+    assert_int_equal(one_more_group(&w), KAFKA_ERR_MEMBER_ID_REQUIRED);
+    close_world(&w);
+}
+
+/* Who only asks for an id holds a place as long as the id is good for. */
+static void groups_that_never_came_to_be_make_room(void **unused)
+{
+    (void)unused;
+    struct world w;
+    open_world(&w);
+    for (unsigned i = 0; i < settings.groups_max; i++)
+        assert_int_equal(join_as(&w, (struct who){.group = group_names[i], .named = true})->error,
+                         KAFKA_ERR_MEMBER_ID_REQUIRED);
+    assert_int_equal(one_more_group(&w), KAFKA_ERR_POLICY_VIOLATION);
+    pass_time(&w, SESSION_MS);
+    assert_int_equal(one_more_group(&w), KAFKA_ERR_MEMBER_ID_REQUIRED);
+    close_world(&w);
+}
+
+static void a_new_coordinator_keeps_to_the_bound(void **unused)
+{
+    (void)unused;
+    struct world w;
+    open_world(&w);
+    int32_t generation = two_members(&w);
+    fail_over(&w);
+    for (unsigned i = 1; i < settings.groups_max; i++)
+        assert_false(join_as(&w, (struct who){.group = group_names[i]})->answered);
+    assert_int_equal(one_more_group(&w), KAFKA_ERR_POLICY_VIOLATION);
+    assert_int_equal(heartbeat(&w, "c-1", generation), KAFKA_ERR_NONE);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +562,10 @@ int main(void)
         cmocka_unit_test(a_lost_connection_is_no_leave),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(a_group_has_a_bound),
+        cmocka_unit_test(a_coordinator_has_room_for_so_many_groups),
+        cmocka_unit_test(groups_that_are_gone_make_room),
+        cmocka_unit_test(groups_that_never_came_to_be_make_room),
+        cmocka_unit_test(a_new_coordinator_keeps_to_the_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
