@@ -205,10 +205,40 @@ void batch_control_encode(struct bytes *out, const struct batch_control *control
     batch_seal(out->data + start, &header);
 }
 
+void batch_start_encode(struct bytes *out, uint64_t index, uint64_t term, int64_t next_offset,
+                        int64_t start_offset)
+{
+    unsigned char payload[8];
+    store_be64(payload, (uint64_t)start_offset);
+    const struct batch_control control = {.type = BATCH_CONTROL_START,
+                                          .index = index,
+                                          .term = term,
+                                          .next_offset = next_offset,
+                                          .payload = payload,
+                                          .payload_size = sizeof payload};
+    batch_control_encode(out, &control);
+}
+
 static bool batch_control_header_ok(const struct batch_header *h)
 {
     return batch_is_control(h) && batch_codec_of(h) == BATCH_NONE && h->last_offset_delta == -1 &&
            h->record_count == 0 && h->size >= BATCH_HEADER_SIZE + BATCH_CONTROL_BODY_SIZE;
+}
+
+static bool batch_control_payload_ok(struct batch_control *control)
+{
+    switch (control->type) {
+    case BATCH_CONTROL_BARRIER:
+    case BATCH_CONTROL_CHANGE:
+        return true;
+    case BATCH_CONTROL_START:
+        if (control->payload_size != sizeof control->start_offset)
+            return false;
+        control->start_offset = (int64_t)load_be64(control->payload);
+        return control->start_offset >= 0 && control->start_offset <= control->next_offset;
+    default:
+        return false;
+    }
 }
 
 int batch_control_decode(const void *data, size_t size, struct batch_control *control)
@@ -232,7 +262,7 @@ int batch_control_decode(const void *data, size_t size, struct batch_control *co
     control->payload = reader_bytes(&r, control->payload_size);
 
     /* The header's offset and epoch are not covered by the CRC; their copies in the body are. */
-    bool ok = (type == BATCH_CONTROL_BARRIER || type == BATCH_CONTROL_CHANGE) && version == 0 &&
-              header.base_offset == control->next_offset && header.leader_epoch == (int32_t)control->term;
+    bool ok = version == 0 && header.base_offset == control->next_offset &&
+              header.leader_epoch == (int32_t)control->term && batch_control_payload_ok(control);
     return ok ? 0 : ERR_CORRUPT;
 }

@@ -18,7 +18,8 @@
  *       57    4 recordCount
  *       61      records               compressed as a whole by the codec
  *
- * A *control batch* stores an entry of Raft's own (barrier, configuration). It is never served to a client.
+ * A *control batch* stores an entry of Raft's own (barrier, configuration), or says where the log begins from
+ * now on. It is never served to a client.
  * Its record count is 0, its lastOffsetDelta -1, its producer id -1, and its body, big-endian, is:
  *
  *       61    2 type                  enum batch_control_type
@@ -26,7 +27,8 @@
  *       65    8 index                 Raft index of this entry
  *       73    8 term                  Raft term of this entry
  *       81    8 nextOffset            offset that the next data batch will take (equals baseOffset)
- *       89      payload               opaque bytes of the consensus core
+ *       89      payload               opaque bytes of the consensus core; START: the offset (8) of the first
+ *                                     record kept, at most nextOffset
  *
  * Every term begins with a control batch (the leader's barrier), so the fields that the CRC leaves out of the
  * data batches that follow it - epoch and base offset - are checked against a CRC-covered copy when a log is
@@ -41,12 +43,13 @@
 
 enum {
     BATCH_HEADER_SIZE = 61,
-    BATCH_LENGTH_OFFSET = 12,    /* size of baseOffset and batchLength: batchLength counts what follows */
-    BATCH_CONTROL_BODY_SIZE = 28 /* of a control batch, before its payload */
+    BATCH_LENGTH_OFFSET = 12,     /* size of baseOffset and batchLength: batchLength counts what follows */
+    BATCH_CONTROL_BODY_SIZE = 28, /* of a control batch, before its payload */
+    BATCH_START_SIZE = BATCH_HEADER_SIZE + BATCH_CONTROL_BODY_SIZE + 8,
 };
 
 enum batch_codec { BATCH_NONE = 0, BATCH_GZIP = 1, BATCH_SNAPPY = 2, BATCH_LZ4 = 3, BATCH_ZSTD = 4 };
-enum batch_control_type { BATCH_CONTROL_BARRIER = 1, BATCH_CONTROL_CHANGE = 2 };
+enum batch_control_type { BATCH_CONTROL_BARRIER = 1, BATCH_CONTROL_CHANGE = 2, BATCH_CONTROL_START = 3 };
 
 struct batch_header {
     int64_t base_offset;
@@ -116,9 +119,13 @@ struct batch_control {
     int64_t next_offset;
     const unsigned char *payload; /* into the batch */
     size_t payload_size;
+    int64_t start_offset; /* of a BATCH_CONTROL_START, when decoded */
 };
 /* Appends a whole control batch to `out`. */
 void batch_control_encode(struct bytes *out, const struct batch_control *control);
+/* A BATCH_CONTROL_START. */
+void batch_start_encode(struct bytes *out, uint64_t index, uint64_t term, int64_t next_offset,
+                        int64_t start_offset);
 /* `data` is a whole batch whose CRC has been checked. Returns 0 or ERR_CORRUPT. */
 int batch_control_decode(const void *data, size_t size, struct batch_control *control);
 

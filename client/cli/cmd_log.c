@@ -60,7 +60,14 @@ static void print_segment(void *data, const struct inspect_segment *s)
 
 static const char *control_name(const struct inspect_batch *b)
 {
-    return b->control.type == BATCH_CONTROL_BARRIER ? "barrier" : "configuration";
+    switch (b->control.type) {
+    case BATCH_CONTROL_BARRIER:
+        return "barrier";
+    case BATCH_CONTROL_START:
+        return "start";
+    default:
+        return "configuration";
+    }
 }
 
 static void print_batch_json(const struct inspect_batch *b)

@@ -43,6 +43,9 @@ struct partition {
     struct topic_config config;
 
     int64_t deleted_below; /* records below it were deleted on request */
+    int64_t start_offset;  /* by the partition's own log: the same for every leader, never goes back */
+    struct proposal start_proposal;
+    bool start_is_proposed;
     int64_t high_watermark;
     int64_t announced_high_watermark; /* what waiters and watchers have seen */
     uint64_t applied_bytes;           /* of all batches since the replica was opened */
@@ -114,6 +117,9 @@ void produce_complete_due(struct broker *b);
 
 void retention_start(struct broker *b);
 void retention_stop(struct broker *b);
+/* Deletes what is before the start; a leader puts into the log what it tells its readers to be the start. */
+void retention_follow(struct partition *p);
+/* And a leader decides how far the start moves by the topic's limits. */
 void partition_retain(struct partition *p);
 
 /* ---- erase.c ---- */

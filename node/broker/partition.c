@@ -17,6 +17,7 @@ static void on_wake(struct env_task *task)
     if (!partition_is_running(p))
         return;
     bool leads = group_is_ready_leader(p->group);
+    retention_follow(p);
     if (p->machine != NULL) {
         p->machine->leading(p->state, leads, group_term(p->group));
         compaction_run(p->group);
@@ -49,6 +50,14 @@ static void on_apply(void *data, uint64_t index, const struct batch_header *head
         p->machine->apply(p->state, header, bytes);
     p->high_watermark = batch_next_offset(header);
     p->applied_bytes += header->size;
+    wake_later(p);
+}
+
+static void on_start_moved(void *data, int64_t start_offset)
+{
+    struct partition *p = data;
+    if (start_offset > p->start_offset)
+        p->start_offset = start_offset;
     wake_later(p);
 }
 
@@ -97,6 +106,7 @@ static void on_failed(void *data, int status, const char *message)
 
 static const struct group_callbacks group_feeds_partition = {
     .apply = on_apply,
+    .start_moved = on_start_moved,
     .role_changed = on_role_changed,
     .snapshot = on_snapshot,
     .restore = on_restore,
@@ -198,7 +208,7 @@ void partition_delete_below(struct partition *p, int64_t offset)
         return;
     p->deleted_below = offset;
     if (partition_is_running(p))
-        partition_retain(p);
+        retention_follow(p);
 }
 
 /* ---- close ---- */
@@ -279,9 +289,10 @@ int64_t partition_start_offset(const struct partition *p)
     if (!partition_is_running(p))
         return 0;
     /* A replica that is behind has not even got what is deleted. */
-    int64_t deleted = p->deleted_below < p->high_watermark ? p->deleted_below : p->high_watermark;
+    int64_t start = p->deleted_below < p->high_watermark ? p->deleted_below : p->high_watermark;
     int64_t kept = log_start_offset(group_log(p->group));
-    return deleted > kept ? deleted : kept;
+    start = start > p->start_offset ? start : p->start_offset;
+    return start > kept ? start : kept;
 }
 
 int64_t partition_end_offset(const struct partition *p)

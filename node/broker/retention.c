@@ -1,7 +1,12 @@
 /* Retention: a timer walks the partitions of this node and moves the start of their logs up to what the
- * topic's limits, and clients who deleted records, leave. Each replica, leader or not, does this for itself
- * with its own clock and segments, never beyond what it knows to be committed; so the replicas' start offsets
- * may differ by a segment. */
+ * topic's limits, and clients who deleted records, leave.
+ *
+ * How far is decided by the leader, with its own clock and segments, and committed in the partition's log
+ * (docs/decisions/0018): whoever leads next begins at the same record or a later one. Each replica deletes
+ * what is before the start once it has applied it, as far as its snapshot allows.
+ *
+ * A replica whose disk is full can't store that entry, and its own records are what fills the disk. Such a
+ * one goes ahead by the same rules for itself, and makes the others follow if it leads. */
 #include "node/broker/internal.h"
 
 #include "node/base/memory.h"
@@ -17,31 +22,61 @@ static int64_t oldest_allowed_ms(const struct partition *p)
 }
 
 /* Where the log should begin by the topic's limits and by what was deleted on request. */
-static int64_t wanted_start(const struct partition *p, struct log *log)
+static int64_t wanted_start(const struct partition *p)
 {
     int64_t wanted = partition_start_offset(p);
     if (p->config.retention_ms < 0 && p->config.retention_bytes < 0)
         return wanted;
     if (env_sabotaged(p->broker->env, SABOTAGE_RETENTION_TOO_EARLY))
         return p->high_watermark;
-    int64_t limit =
-        log_retention_offset(log, p->config.retention_bytes, oldest_allowed_ms(p), p->high_watermark);
+    int64_t limit = log_retention_offset(group_log(p->group), p->config.retention_bytes, oldest_allowed_ms(p),
+                                         p->high_watermark);
     return limit > wanted ? limit : wanted;
 }
 
-void partition_retain(struct partition *p)
+static void trim(struct partition *p, int64_t to)
 {
-    struct log *log = group_log(p->group);
-    if (p->machine != NULL)
-        compaction_run(p->group);
-    int64_t from = log_start_offset(log);
-    int64_t to = wanted_start(p, log);
+    int64_t from = log_start_offset(group_log(p->group));
     if (to <= from)
         return;
     int64_t start = group_trim(p->group, to);
     if (start > from)
         LOG(p->broker->options.logger, LOG_DEBUG, "retention moved the log's start",
             "group=%s from=%lld to=%lld", p->name, (long long)from, (long long)start);
+}
+
+static void on_proposed(struct proposal *proposal, int status)
+{
+    struct partition *p = container_of(proposal, struct partition, start_proposal);
+    (void)status; /* the next round sees what has become of it */
+    p->start_is_proposed = false;
+}
+
+static void propose_start(struct partition *p, int64_t wanted)
+{
+    if (wanted <= p->start_offset || p->start_is_proposed)
+        return;
+    p->start_is_proposed = group_propose_start(p->group, &p->start_proposal, wanted, on_proposed) == 0;
+}
+
+void retention_follow(struct partition *p)
+{
+    int64_t start = partition_start_offset(p);
+    trim(p, start);
+    if (p->machine == NULL && group_is_ready_leader(p->group))
+        propose_start(p, start);
+}
+
+void partition_retain(struct partition *p)
+{
+    retention_follow(p);
+    if (p->machine != NULL) {
+        compaction_run(p->group);
+    } else if (log_writable(group_log(p->group)) == ERR_NO_SPACE) {
+        trim(p, wanted_start(p));
+    } else if (group_is_ready_leader(p->group)) {
+        propose_start(p, wanted_start(p));
+    }
 }
 
 static void retain(void *data, struct partition *p)

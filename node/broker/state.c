@@ -70,7 +70,7 @@ void partition_state_encode(const struct partition *p, struct bytes *out)
     Flotilla__PartitionState state = FLOTILLA__PARTITION_STATE__INIT;
     state.producers = e.producer_pointers;
     state.n_producers = env_sabotaged(p->broker->env, SABOTAGE_PRODUCERS_FORGOTTEN) ? 0 : e.producer_count;
-    state.log_start_offset = p->group != NULL ? log_start_offset(group_log(p->group)) : 0;
+    state.log_start_offset = p->start_offset;
     state.application.data = application.data;
     state.application.len = application.size;
     size_t size = flotilla__partition_state__get_packed_size(&state);
@@ -111,6 +111,7 @@ static int decode_producers(struct producer_table *t, const Flotilla__PartitionS
 
 static void clear(struct partition *p)
 {
+    p->start_offset = 0;
     producer_table_clear(p->producers);
     if (p->machine != NULL)
         p->machine->restore(p->state, NULL, 0);
@@ -124,7 +125,8 @@ int partition_state_decode(struct partition *p, const void *data, size_t size)
     Flotilla__PartitionState *state = flotilla__partition_state__unpack(NULL, size, data);
     if (state == NULL)
         return ERR_CORRUPT;
-    int status = decode_producers(p->producers, state);
+    int status = state->log_start_offset >= 0 ? decode_producers(p->producers, state) : ERR_CORRUPT;
+    p->start_offset = state->log_start_offset;
     if (status == 0 && p->machine != NULL)
         status = p->machine->restore(p->state, state->application.data, state->application.len);
     flotilla__partition_state__free_unpacked(state, NULL);

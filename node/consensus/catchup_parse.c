@@ -7,15 +7,21 @@ struct parser {
     uint32_t max_batch_bytes;
 };
 
-static int parse_control(struct parser *p, const unsigned char *at, size_t size, struct log_entry *entry)
+static int parse_control(struct parser *p, const struct slice *whole, size_t at, size_t size,
+                         struct log_entry *entry)
 {
     struct batch_control control;
-    if (batch_control_decode(at, size, &control) != 0 || control.index != p->index)
+    if (batch_control_decode(whole->data + at, size, &control) != 0 || control.index != p->index)
         return ERR_CORRUPT;
     if (p->next_offset >= 0 && control.next_offset != p->next_offset)
         return ERR_CORRUPT;
-    entry->kind = control.type == BATCH_CONTROL_BARRIER ? LOG_BARRIER : LOG_CHANGE;
     entry->term = control.term;
+    if (control.type == BATCH_CONTROL_START) {
+        entry->kind = LOG_DATA;
+        entry->bytes = slice_sub(*whole, at, size);
+        return 0;
+    }
+    entry->kind = control.type == BATCH_CONTROL_BARRIER ? LOG_BARRIER : LOG_CHANGE;
     entry->bytes = slice_copy(control.payload, control.payload_size);
     return 0;
 }
@@ -44,7 +50,7 @@ static int parse_batch(struct parser *p, const struct slice *bytes, size_t at, s
         return ERR_CORRUPT;
     *size = header.size;
     entry->index = p->index;
-    return batch_is_control(&header) ? parse_control(p, data, header.size, entry)
+    return batch_is_control(&header) ? parse_control(p, bytes, at, header.size, entry)
                                      : parse_data(p, &header, bytes, at, entry);
 }
 

@@ -14,6 +14,17 @@ static void bound_memory(struct group *g, size_t size)
         raft_set_snapshot_threshold(&g->raft, 1); /* checked at the end of the loop that applies this entry */
 }
 
+/* What is before the start can be deleted as far as a snapshot goes, which an idle group would never make. */
+static void apply_start(struct group *g, const struct slice *bytes)
+{
+    struct batch_control control;
+    int rv = batch_control_decode(bytes->data, bytes->size, &control);
+    ASSERT(rv == 0);
+    if (g->callbacks->start_moved)
+        g->callbacks->start_moved(g->data, control.start_offset);
+    raft_set_snapshot_threshold(&g->raft, 1); /* as in bound_memory */
+}
+
 static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void **result)
 {
     struct group *g = fsm->data;
@@ -24,7 +35,11 @@ static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void *
     int rv = batch_header_decode(ref->bytes.data, ref->bytes.size, ref->bytes.size, &header);
     ASSERT(rv == 0); /* checked when it was proposed, received or loaded */
     bound_memory(g, ref->bytes.size);
-    if (index > g->apply_floor)
+    if (index <= g->apply_floor)
+        return 0;
+    if (batch_is_control(&header))
+        apply_start(g, &ref->bytes);
+    else
         g->callbacks->apply(g->data, index, &header, &ref->bytes);
     return 0;
 }

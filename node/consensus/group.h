@@ -13,6 +13,8 @@ struct group_callbacks {
     /* A committed data batch, in index order, exactly once per process life. `bytes` may be kept by
      * slice_ref. */
     void (*apply)(void *data, uint64_t index, const struct batch_header *header, const struct slice *bytes);
+    /* A committed group_propose_start, likewise. NULL where nobody proposes one. */
+    void (*start_moved)(void *data, int64_t start_offset);
     /* The role changed, or a leader became ready: `ready` says that the barrier of the leader's own term is
      * committed, so that all earlier entries are applied and proposals and "latest" reads may be served. */
     void (*role_changed)(void *data, enum group_role role, uint64_t term, bool ready);
@@ -62,8 +64,8 @@ uint64_t group_snapshot_index(const struct group *g);
 size_t group_inflight_bytes(const struct group *g);
 uint32_t group_leader(const struct group *g); /* node id, 0: unknown */
 const uint32_t *group_replicas(const struct group *g, unsigned *count);
-/* On the leader: whether the replica's log is within the in-memory tail (it gets entries, not files), its link
- * is up, and it answered within the last election timeout. The leader itself counts. */
+/* On the leader: whether the replica's log is within the in-memory tail (it gets entries, not files), its
+ * link is up, and it answered within the last election timeout. The leader itself counts. */
 bool group_replica_in_sync(const struct group *g, uint32_t node_id);
 unsigned group_in_sync_count(const struct group *g);
 /* Not ready = still behind what the leader has announced as committed; for /readyz. */
@@ -100,6 +102,10 @@ struct proposal {
  * ERR_REPLICA_FAILED. */
 int group_propose(struct group *g, struct proposal *p, const struct slice *batch,
                   void (*cb)(struct proposal *p, int status));
+/* Proposes that the log begins at `start_offset`, which is committed, for all replicas and all later leaders;
+ * an entry that takes no offset. Nothing is trimmed by it. Errors and callback as above. */
+int group_propose_start(struct group *g, struct proposal *p, int64_t start_offset,
+                        void (*cb)(struct proposal *p, int status));
 
 /* Confirms that this node is still the leader, for reads that must be linearizable ("latest offset" and
  * coordinator state): a heartbeat round of its own (ReadIndex, thesis 6.4). `cb` gets 0, or ERR_NOT_LEADER.

@@ -50,7 +50,8 @@ struct entries_decoder {
     struct raft_entry *entries;
     struct entry_ref *refs;
     unsigned char *core_bytes; /* behind the references, for entries of the core's own */
-    int64_t next_offset;       /* -1: no data batch seen yet */
+    int64_t next_offset;       /* -1: no batch seen yet */
+    uint64_t index;            /* of the entry being decoded */
     uint32_t max_batch_bytes;
     const char *reason;
 };
@@ -76,13 +77,24 @@ static int check_metas(const Flotilla__RaftMessage *h, size_t payload_size, size
     return total == payload_size ? 0 : ERR_PROTOCOL;
 }
 
+/* Of the control batches only this kind is proposed as a command; the others are made of the core's entries.
+ */
+static bool moves_start(const struct entries_decoder *d, const Flotilla__RaftEntryMeta *meta,
+                        struct slice bytes)
+{
+    struct batch_control control;
+    return batch_control_decode(bytes.data, bytes.size, &control) == 0 &&
+           control.type == BATCH_CONTROL_START && control.index == d->index && control.term == meta->term;
+}
+
 static int decode_batch(struct entries_decoder *d, const Flotilla__RaftEntryMeta *meta, struct slice bytes,
                         struct entry_ref *ref)
 {
     struct batch_header header;
     d->reason = "malformed record batch";
     if (batch_header_decode(bytes.data, bytes.size, d->max_batch_bytes, &header) != 0 ||
-        header.size != bytes.size || batch_is_control(&header) || header.last_offset_delta < 0)
+        header.size != bytes.size ||
+        (batch_is_control(&header) ? !moves_start(d, meta, bytes) : header.last_offset_delta < 0))
         return ERR_CORRUPT;
     d->reason = "record batch fails its checksum";
     if (!batch_crc_ok(bytes.data, &header))
@@ -137,7 +149,8 @@ static int decode_entries(const Flotilla__RaftMessage *h, const struct slice *pa
     int rv = check_metas(h, payload->size, &core_bytes, reason);
     if (rv != 0 || h->n_entries == 0)
         return rv;
-    struct entries_decoder d = {.next_offset = -1, .max_batch_bytes = max_batch_bytes};
+    struct entries_decoder d = {
+        .next_offset = -1, .index = h->prev_log_index + 1, .max_batch_bytes = max_batch_bytes};
     d.refs = heap_batch_create((unsigned)h->n_entries, core_bytes);
     d.core_bytes = (unsigned char *)(d.refs + h->n_entries);
     d.entries = raft_calloc(h->n_entries, sizeof *d.entries);
@@ -146,6 +159,7 @@ static int decode_entries(const Flotilla__RaftMessage *h, const struct slice *pa
         at.size = h->entries[i]->size;
         rv = decode_entry(&d, h->entries[i], at, i);
         at.data += at.size;
+        d.index++;
     }
     if (rv != 0) {
         *reason = d.reason;

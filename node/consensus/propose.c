@@ -98,6 +98,29 @@ static int refusal(const struct group *g, size_t size)
     return 0;
 }
 
+/* Gives the proposal its place in the log. */
+static void place(struct group *g, struct proposal *p, void (*cb)(struct proposal *p, int status))
+{
+    if (g->gathered_count == 0)
+        g->gathered_offset = log_end_offset(g->log);
+    p->cb = cb;
+    p->submitted_ns = env_now_ns(group_env(g));
+    p->index = raft_last_index(&g->raft) + g->gathered_count + 1;
+    p->base_offset = g->gathered_offset;
+}
+
+/* Takes over the reference in `batch`, which has its place's stamps. */
+static void gather(struct group *g, struct proposal *p, struct slice batch, int32_t offsets)
+{
+    p->size = batch.size;
+    *proposal_ref(p) = heap_entry_create(batch);
+    queue_push(&g->gathered, &p->node);
+    g->gathered_count++;
+    g->gathered_offset += offsets;
+    g->inflight_bytes += p->size;
+    env_defer(group_env(g), &g->propose_task, on_turn_end);
+}
+
 int group_propose(struct group *g, struct proposal *p, const struct slice *batch,
                   void (*cb)(struct proposal *p, int status))
 {
@@ -107,20 +130,24 @@ int group_propose(struct group *g, struct proposal *p, const struct slice *batch
         rv = batch_header_decode(batch->data, batch->size, batch->size, &header);
     if (rv != 0)
         return rv;
-    if (g->gathered_count == 0)
-        g->gathered_offset = log_end_offset(g->log);
-    p->cb = cb;
-    p->size = batch->size;
-    p->submitted_ns = env_now_ns(group_env(g));
-    p->index = raft_last_index(&g->raft) + g->gathered_count + 1;
-    p->base_offset = g->gathered_offset;
+    place(g, p, cb);
     batch_stamp(batch->data, p->base_offset, (int32_t)g->lead_term);
-    *proposal_ref(p) = heap_entry_create(slice_ref(*batch));
-    queue_push(&g->gathered, &p->node);
-    g->gathered_count++;
-    g->gathered_offset += header.last_offset_delta + 1;
-    g->inflight_bytes += p->size;
-    env_defer(group_env(g), &g->propose_task, on_turn_end);
+    gather(g, p, slice_ref(*batch), header.last_offset_delta + 1);
+    return 0;
+}
+
+int group_propose_start(struct group *g, struct proposal *p, int64_t start_offset,
+                        void (*cb)(struct proposal *p, int status))
+{
+    struct bytes encoded;
+    int rv = refusal(g, BATCH_START_SIZE);
+    if (rv != 0)
+        return rv;
+    place(g, p, cb);
+    bytes_init(&encoded);
+    batch_start_encode(&encoded, p->index, g->lead_term, p->base_offset, start_offset);
+    gather(g, p, slice_copy(encoded.data, encoded.size), 0);
+    bytes_close(&encoded);
     return 0;
 }
 

@@ -93,7 +93,7 @@ static const struct setting table[] = {
     {"producer-expiry", SETTING_DURATION, FIELD(producer_expiry_ms), MINUTE, 30 * DAY, "24h", NULL,
      "How long an idle idempotent producer is remembered."},
     {"retention-check", SETTING_DURATION, FIELD(retention_check_ms), 100, DAY, "1min", NULL,
-     "How often old records are looked for."},
+     "How often leaders look for old records, and replicas delete what their leaders have decided to."},
     {"group-initial-delay", SETTING_DURATION, FIELD(group_initial_delay_ms), 0, MINUTE, "500ms", NULL,
      "How long a group of Kafka clients waits for more members before its first assignment."},
     {"group-session-timeout", SETTING_DURATION, FIELD(group_session_timeout_ms), 100, HOUR, "10s", NULL,

@@ -106,8 +106,8 @@ struct log_entry {
     uint64_t index;
     uint64_t term;
     enum log_entry_kind kind;
-    struct slice bytes; /* LOG_DATA: a whole, stamped record batch; else the core's own bytes, stored in a
-                           control batch */
+    struct slice bytes; /* LOG_DATA: a whole, stamped batch of records, or one that moves the start
+                           (BATCH_CONTROL_START); else the core's own bytes, stored in a control batch */
 };
 
 struct log_append_req {
@@ -136,9 +136,9 @@ void log_truncate_suffix(struct log *log, uint64_t index);
 /* Retention: moves the start offset up to `offset` (never beyond `limit_index`'s entry) and deletes whole
  * segments below. */
 void log_truncate_prefix(struct log *log, int64_t offset, uint64_t limit_index);
-/* Retention by rule, over whole closed segments: the start offset that results from the limits (-1: no
- * limit), never beyond `limit_offset`. */
-int64_t log_retention_offset(struct log *log, int64_t retention_bytes, int64_t oldest_timestamp_ms,
+/* Retention by rule, over whole segments: the start offset that results from the limits (-1: no limit), never
+ * beyond `limit_offset`. The segment that is written to goes by age only. */
+int64_t log_retention_offset(const struct log *log, int64_t retention_bytes, int64_t oldest_timestamp_ms,
                              int64_t limit_offset);
 /* Empties the log; it goes on at the given place (snapshot install). A crash on the way leaves an empty log
  * or the oldest segments of the old one: the snapshot that covers them must be durable in the journal before.

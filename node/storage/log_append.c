@@ -34,13 +34,24 @@ void log_start_segment(struct log *log)
     log_push_operation(log, operation_create(OPERATION_CREATE, s, 0));
 }
 
-static bool log_must_roll(const struct log *log, const struct segment *s, size_t size)
+/* Nothing before it is kept. An idle partition's last segment would never be closed otherwise, and its
+ * records never go. */
+static bool log_leaves_nothing(const struct log *log, const struct segment *s, const struct slice *batch)
+{
+    struct batch_control control;
+
+    return batch->size == BATCH_START_SIZE && s->end.offset > s->header.base_offset &&
+           batch_control_decode(batch->data, batch->size, &control) == 0 &&
+           control.type == BATCH_CONTROL_START && control.start_offset >= log->end.offset;
+}
+
+static bool log_must_roll(const struct log *log, const struct segment *s, const struct slice *batch)
 {
     if (s == NULL)
         return true;
     if (segment_is_empty(s))
         return false;
-    if (s->end.position + size > log->options.segment_bytes)
+    if (s->end.position + batch->size > log->options.segment_bytes || log_leaves_nothing(log, s, batch))
         return true;
     int64_t age_ms = env_wall_ms(log->options.env) - s->header.created_ms;
     return log->options.segment_ms > 0 && age_ms > 0 && (uint64_t)age_ms >= log->options.segment_ms;
@@ -75,13 +86,13 @@ static struct slice log_entry_batch(const struct log *log, const struct log_entr
 }
 
 static struct operation *log_write_operation(struct log *log, struct operation *op, unsigned entries_left,
-                                             size_t size)
+                                             const struct slice *batch)
 {
-    if (log_must_roll(log, log_active(log), size)) {
+    if (log_must_roll(log, log_active(log), batch)) {
         log_start_segment(log);
         op = NULL;
     }
-    if (op != NULL && op->n < op->capacity && op->bytes + size <= OPERATION_BYTES)
+    if (op != NULL && op->n < op->capacity && op->bytes + batch->size <= OPERATION_BYTES)
         return op;
     struct segment *s = log_active(log);
     op = operation_create(OPERATION_WRITE, s, entries_left);
@@ -127,7 +138,7 @@ void log_append(struct log *log, struct log_append_req *req, const struct log_en
     }
     for (unsigned i = 0; i < n; i++) {
         struct slice batch = log_entry_batch(log, &entries[i]);
-        op = log_write_operation(log, op, n - i, batch.size);
+        op = log_write_operation(log, op, n - i, &batch);
         op->journal_sequence = req->journal_sequence;
         log_add_batch(log, op, batch);
     }

@@ -185,19 +185,7 @@ static bool retention_expired(const struct segment *s, uint64_t size_from_here, 
     return oldest_timestamp_ms >= 0 && s->end.max_timestamp_ms < oldest_timestamp_ms;
 }
 
-/* An idle partition's last segment would never be closed, and its records never expire. */
-static void log_roll_expired(struct log *log, int64_t oldest_timestamp_ms, int64_t limit_offset)
-{
-    const struct segment *s = log_active(log);
-
-    if (s != NULL && s->end.offset > s->header.base_offset && s->end.offset <= limit_offset &&
-        s->end.max_timestamp_ms < oldest_timestamp_ms) {
-        log_start_segment(log);
-        log_schedule(log);
-    }
-}
-
-int64_t log_retention_offset(struct log *log, int64_t retention_bytes, int64_t oldest_timestamp_ms,
+int64_t log_retention_offset(const struct log *log, int64_t retention_bytes, int64_t oldest_timestamp_ms,
                              int64_t limit_offset)
 {
     int64_t offset = log->start_offset;
@@ -205,11 +193,10 @@ int64_t log_retention_offset(struct log *log, int64_t retention_bytes, int64_t o
 
     if (log->status != 0 || log->closing)
         return offset;
-    log_roll_expired(log, oldest_timestamp_ms, limit_offset);
     QUEUE_FOREACH (node, &log->segments) {
         const struct segment *s = QUEUE_ENTRY(node, struct segment, node);
-        if (s == log_active(log) || s->end.offset > limit_offset ||
-            !retention_expired(s, size, retention_bytes, oldest_timestamp_ms))
+        if (s->end.offset > limit_offset ||
+            !retention_expired(s, size, s == log_active(log) ? -1 : retention_bytes, oldest_timestamp_ms))
             break;
         size -= s->end.position;
         if (s->end.offset > offset)

@@ -18,14 +18,14 @@ static int load_fill_entry(struct log_entry *entry, const struct batch_header *h
 {
     struct batch_control control;
 
-    if (!batch_is_control(header)) {
+    int status = batch_is_control(header) ? batch_control_decode(batch.data, batch.size, &control) : 0;
+    if (status != 0)
+        return status;
+    if (!batch_is_control(header) || control.type == BATCH_CONTROL_START) {
         entry->kind = LOG_DATA;
         entry->bytes = slice_ref(batch);
         return 0;
     }
-    int status = batch_control_decode(batch.data, batch.size, &control);
-    if (status != 0)
-        return status;
     entry->kind = control.type == BATCH_CONTROL_BARRIER ? LOG_BARRIER : LOG_CHANGE;
     entry->bytes = slice_sub(batch, batch.size - control.payload_size, control.payload_size);
     return 0;

@@ -22,6 +22,7 @@ struct checked_group {
     uint64_t terms;
     uint64_t ready_term;    /* of the newest ready leader seen */
     int64_t high_watermark; /* the highest on a ready leader, in offsets; group 0: an index */
+    int64_t start_offset;   /* likewise */
     struct applied {
         uint64_t term; /* 0: nobody was seen to apply it */
         uint32_t crc;
@@ -89,6 +90,23 @@ static void check_high_watermark(struct checks *c, struct checked_group *k, uint
                      k->name, k->high_watermark, high_watermark, node, term);
     k->ready_term = term;
     k->high_watermark = high_watermark;
+}
+
+/* Readers are told this or more: a leader whose disk is full may go ahead of what is committed. */
+static void check_start_offset(struct checks *c, struct checked_group *k, uint64_t term, uint32_t node,
+                               const struct partition *p)
+{
+    if (term < k->ready_term)
+        return;
+    if (p->start_offset < k->start_offset)
+        history_fail(c->history,
+                     "the start of %s goes back from %" PRId64 " to %" PRId64
+                     " on node %u, ready leader of term %" PRIu64,
+                     k->name, k->start_offset, p->start_offset, node, term);
+    counters_add(c->history->counters, "starts_moved", p->start_offset > k->start_offset);
+    counters_add(c->history->counters, "starts_ahead_of_the_log",
+                 partition_start_offset(p) > p->start_offset);
+    k->start_offset = p->start_offset;
 }
 
 /* A log that has become shorter within one life of its node had a suffix that was never committed. */
@@ -196,9 +214,12 @@ static void check_group(void *data, struct sim_node *n, struct group *g, struct 
     if (probe_is_damaged(g))
         history_fail(c->history, "%s: node %u leads in term %" PRIu64 ", but its replica is damaged", k->name,
                      n->id, group_term(g));
-    if (group_is_ready_leader(g))
-        check_high_watermark(c, k, group_term(g), n->id,
-                             p != NULL ? partition_high_watermark(p) : (int64_t)group_commit_index(g));
+    if (!group_is_ready_leader(g))
+        return;
+    if (p != NULL && !k->is_coordinator)
+        check_start_offset(c, k, group_term(g), n->id, p);
+    check_high_watermark(c, k, group_term(g), n->id,
+                         p != NULL ? partition_high_watermark(p) : (int64_t)group_commit_index(g));
 }
 
 void checks_step(struct checks *c)

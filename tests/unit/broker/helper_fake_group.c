@@ -135,27 +135,52 @@ static int64_t end_offset(const struct fake_group *g)
     return g->count > 0 ? batch_next_offset(&g->batches[g->count - 1].header) : 0;
 }
 
+static int refusal(const struct fake_group *g)
+{
+    return g->refuse != 0 || g->ready ? g->refuse : ERR_NOT_LEADER;
+}
+
+/* Takes over the reference. */
+static void add_batch(struct fake_group *g, struct proposal *p, struct slice batch)
+{
+    assert(g->count < FAKE_BATCHES_MAX);
+    struct fake_batch *b = &g->batches[g->count];
+    p->base_offset = end_offset(g);
+    batch_stamp(batch.data, p->base_offset, (int32_t)g->term);
+    int status = batch_header_decode(batch.data, batch.size, batch.size, &b->header);
+    assert(status == 0);
+    assert(batch_crc_ok(batch.data, &b->header));
+    b->bytes = batch;
+    b->proposal = p;
+    b->stored = false;
+    g->count++;
+}
+
 int group_propose(struct group *group, struct proposal *p, const struct slice *batch,
                   void (*cb)(struct proposal *p, int status))
 {
     struct fake_group *g = of_group(group);
-    if (g->refuse != 0)
-        return g->refuse;
-    if (!g->ready)
-        return ERR_NOT_LEADER;
-    assert(g->count < FAKE_BATCHES_MAX);
-    struct fake_batch *b = &g->batches[g->count];
-    p->base_offset = end_offset(g);
+    int status = refusal(g);
     p->cb = cb;
-    batch_stamp(batch->data, p->base_offset, (int32_t)g->term);
-    int status = batch_header_decode(batch->data, batch->size, batch->size, &b->header);
-    assert(status == 0);
-    assert(batch_crc_ok(batch->data, &b->header));
-    b->bytes = slice_ref(*batch);
-    b->proposal = p;
-    b->stored = false;
-    g->count++;
-    return 0;
+    if (status == 0)
+        add_batch(g, p, slice_ref(*batch));
+    return status;
+}
+
+int group_propose_start(struct group *group, struct proposal *p, int64_t start_offset,
+                        void (*cb)(struct proposal *p, int status))
+{
+    struct fake_group *g = of_group(group);
+    int status = refusal(g);
+    struct bytes encoded;
+    bytes_init(&encoded);
+    batch_start_encode(&encoded, g->count + 1, g->term, end_offset(g), start_offset);
+    p->stored = NULL;
+    p->cb = cb;
+    if (status == 0)
+        add_batch(g, p, slice_copy(encoded.data, encoded.size));
+    bytes_close(&encoded);
+    return status;
 }
 
 int group_read_index(struct group *g, struct read_index_req *req,
@@ -189,6 +214,18 @@ void fake_group_store(struct fake_group *g, unsigned n)
     }
 }
 
+static void apply(struct fake_group *g, uint64_t index, const struct fake_batch *b)
+{
+    struct batch_control control;
+    if (!batch_is_control(&b->header)) {
+        g->callbacks->apply(g->data, index, &b->header, &b->bytes);
+        return;
+    }
+    int status = batch_control_decode(b->bytes.data, b->bytes.size, &control);
+    assert(status == 0 && control.type == BATCH_CONTROL_START);
+    g->callbacks->start_moved(g->data, control.start_offset);
+}
+
 void fake_group_commit(struct fake_group *g, unsigned n)
 {
     for (; n > 0 && g->committed < g->count; n--) {
@@ -197,7 +234,7 @@ void fake_group_commit(struct fake_group *g, unsigned n)
         if (!b->stored && b->proposal != NULL && b->proposal->stored != NULL)
             b->proposal->stored(b->proposal);
         b->stored = true;
-        g->callbacks->apply(g->data, at + 1, &b->header, &b->bytes);
+        apply(g, at + 1, b);
         struct proposal *proposal = b->proposal;
         b->proposal = NULL;
         if (proposal != NULL)
@@ -237,6 +274,11 @@ int64_t log_end_offset(const struct log *log)
     return end_offset(of_log(log));
 }
 
+int log_writable(const struct log *log)
+{
+    return of_log(log)->writable;
+}
+
 uint64_t log_first_index(const struct log *log)
 {
     (void)log;
@@ -248,7 +290,7 @@ uint64_t log_size_bytes(const struct log *log)
     return 0;
 }
 
-int64_t log_retention_offset(struct log *log, int64_t retention_bytes, int64_t oldest_timestamp_ms,
+int64_t log_retention_offset(const struct log *log, int64_t retention_bytes, int64_t oldest_timestamp_ms,
                              int64_t limit_offset)
 {
     struct fake_group *g = of_log(log);

@@ -44,6 +44,7 @@ struct fake_group {
     struct env_task find_task;
     struct read_index_req *read_index;
 
+    int writable;             /* what log_writable says */
     int64_t retention_offset; /* what log_retention_offset says */
     int64_t retention_oldest_ms;
     uint64_t configured_segment_bytes;

@@ -175,17 +175,129 @@ static void test_retention(void **state)
     produce_plain(f, &p, 10, ACKS_ALL);
     f->group->retention_offset = 15;
     fake_env_advance(&f->env, 1000);
-    assert_int_equal(partition_start_offset(f->partition), 0); /* no limits are set */
+    assert_int_equal(f->group->count, 2); /* no limits are set */
 
     f->topic.config.retention_ms = 5000;
     broker_replica_callbacks.configure(f->broker, &f->topic, &f->meta);
     fake_env_advance(&f->env, 1000);
     assert_int_equal(f->group->retention_oldest_ms, f->env.wall_ms - 5000);
-    assert_int_equal(partition_start_offset(f->partition), 10); /* not what is uncommitted */
-    f->group->retention_offset = 5;                             /* never back */
+    assert_int_equal(f->group->count, 3);
     fake_env_advance(&f->env, 1000);
-    assert_int_equal(partition_start_offset(f->partition), 10);
+    assert_int_equal(f->group->count, 3);                      /* it is on its way */
+    assert_int_equal(partition_start_offset(f->partition), 0); /* and counts once it is committed */
+    assert_int_equal(f->group->start_offset, 0);
     settle(f);
+    assert_int_equal(partition_start_offset(f->partition), 10); /* what was not committed then stays */
+    assert_int_equal(f->group->start_offset, 10);
+    assert_int_equal(partition_high_watermark(f->partition), 20);
+    f->group->retention_offset = 5; /* never back */
+    fake_env_advance(&f->env, 1000);
+    assert_int_equal(f->group->count, 3);
+    assert_int_equal(partition_start_offset(f->partition), 10);
+}
+
+/* Their clocks and segments differ: what one of them would delete, another still serves. */
+static void test_followers_leave_retention_to_the_leader(void **state)
+{
+    struct fixture *f = *state;
+    f->topic.config.retention_ms = 5000;
+    start(f);
+    fixture_turn(f);
+    f->partition = broker_partition(f->broker, 42);
+    fake_group_lead(f->group);
+    fixture_turn(f);
+    append_committed(f, 20);
+    fake_group_lose(f->group, 2, 0);
+    f->group->retention_offset = 15;
+    fake_env_advance(&f->env, 1000);
+    assert_int_equal(f->group->start_offset, 0);
+    assert_int_equal(partition_start_offset(f->partition), 0);
+
+    f->group->callbacks->start_moved(f->group->data, 12); /* as the leader has decided */
+    fixture_turn(f);
+    assert_int_equal(f->group->start_offset, 12);
+    assert_int_equal(partition_start_offset(f->partition), 12);
+    f->group->callbacks->start_moved(f->group->data, 11);
+    assert_int_equal(partition_start_offset(f->partition), 12);
+}
+
+/* A deposed leader's proposal may be lost; whoever leads next decides anew. */
+static void test_retention_is_proposed_again(void **state)
+{
+    struct fixture *f = *state;
+    f->topic.config.retention_ms = 5000;
+    start(f);
+    fixture_turn(f);
+    f->partition = broker_partition(f->broker, 42);
+    fake_group_lead(f->group);
+    fixture_turn(f);
+    append_committed(f, 20);
+    f->group->retention_offset = 15;
+    f->group->refuse = ERR_OVERLOADED;
+    fake_env_advance(&f->env, 1000);
+    assert_int_equal(f->group->count, 1);
+    f->group->refuse = 0;
+    fake_env_advance(&f->env, 1000);
+    assert_int_equal(f->group->count, 2);
+    fake_group_lose(f->group, 2, 0);
+    fake_env_advance(&f->env, 1000);
+    assert_int_equal(partition_start_offset(f->partition), 0);
+    fake_group_lead(f->group);
+    fake_env_advance(&f->env, 1000);
+    settle(f);
+    assert_int_equal(partition_start_offset(f->partition), 15);
+}
+
+/* The entry that moves the start has no room, and what is in its way is what it would delete. */
+static void test_what_one_replica_deleted_gets_into_the_log(void **state)
+{
+    struct fixture *f = *state;
+    f->topic.config.retention_ms = 5000;
+    start(f);
+    fixture_turn(f);
+    f->partition = broker_partition(f->broker, 42);
+    fake_group_lead(f->group);
+    fixture_turn(f);
+    append_committed(f, 20);
+    f->group->retention_offset = 15;
+    f->group->writable = ERR_NO_SPACE;
+    f->group->refuse = ERR_READ_ONLY;
+    fake_env_advance(&f->env, 1000);
+    assert_int_equal(f->group->start_offset, 15);
+    assert_int_equal(partition_start_offset(f->partition), 15);
+    fake_group_lose(f->group, 2, 0);
+    f->group->writable = f->group->refuse = 0;
+    fake_group_lead(f->group);
+    fixture_turn(f);
+    assert_int_equal(f->group->count, 2); /* the others hear of it before the next round */
+    settle(f);
+    f->meta.start_offset = 18; /* deleted on request */
+    broker_replica_callbacks.configure(f->broker, &f->topic, &f->meta);
+    assert_int_equal(partition_start_offset(f->partition), 18);
+    assert_int_equal(f->group->start_offset, 18);
+    assert_int_equal(f->group->count, 3);
+    settle(f);
+}
+
+static void test_the_start_is_in_the_snapshot(void **state)
+{
+    struct fixture *f = *state;
+    start(f);
+    fixture_turn(f);
+    f->partition = broker_partition(f->broker, 42);
+    fake_group_lead(f->group);
+    fixture_turn(f);
+    append_committed(f, 20);
+    f->group->callbacks->start_moved(f->group->data, 12);
+    struct bytes snapshot;
+    bytes_init(&snapshot);
+    f->group->callbacks->snapshot(f->group->data, &snapshot);
+    f->group->callbacks->restore(f->group->data, NULL, 0, 0);
+    f->group->start_offset = 0;
+    assert_int_equal(partition_start_offset(f->partition), 0);
+    f->group->callbacks->restore(f->group->data, snapshot.data, snapshot.size, 20);
+    assert_int_equal(partition_start_offset(f->partition), 12);
+    bytes_close(&snapshot);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup_unstarted, fixture_teardown)
@@ -203,6 +315,10 @@ int main(void)
         TEST(test_stop_while_it_opens),
         TEST(test_configure),
         TEST(test_retention),
+        TEST(test_followers_leave_retention_to_the_leader),
+        TEST(test_retention_is_proposed_again),
+        TEST(test_what_one_replica_deleted_gets_into_the_log),
+        TEST(test_the_start_is_in_the_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,12 @@ static void on_apply(void *data, uint64_t index, const struct batch_header *head
     oracle_applied(t, index, id);
 }
 
+static void on_start_moved(void *data, int64_t start_offset)
+{
+    struct test_group *t = data;
+    t->start_offset = start_offset;
+}
+
 static void on_role(void *data, enum group_role role, uint64_t term, bool ready)
 {
     struct test_group *t = data;
@@ -87,6 +93,7 @@ static void on_snapshot(void *data, struct bytes *out)
     struct test_group *t = data;
     bytes_put_u64(out, t->applied);
     bytes_put_u64(out, t->hash);
+    bytes_put_u64(out, (uint64_t)t->start_offset);
 }
 
 static int on_restore(void *data, const void *state, size_t size, int64_t next_offset)
@@ -96,6 +103,7 @@ static int on_restore(void *data, const void *state, size_t size, int64_t next_o
     reader_init(&r, state, size);
     t->applied = size ? reader_u64(&r) : 0;
     t->hash = size ? reader_u64(&r) : 0;
+    t->start_offset = size ? (int64_t)reader_u64(&r) : 0;
     t->next_offset = next_offset;
     return r.failed;
 }
@@ -110,6 +118,7 @@ static void on_failed(void *data, int status, const char *message)
 
 static const struct group_callbacks callbacks = {
     .apply = on_apply,
+    .start_moved = on_start_moved,
     .role_changed = on_role,
     .snapshot = on_snapshot,
     .restore = on_restore,

@@ -23,6 +23,7 @@ struct test_group {
     uint64_t applied; /* index */
     uint64_t hash;    /* chained over all that was applied */
     int64_t next_offset;
+    int64_t start_offset;
     enum group_role role;
     uint64_t term;
     bool ready;

@@ -205,6 +205,60 @@ static void test_damaged_batches_are_refused(void **state)
     assert_int_equal(heap_live_blocks(), live);
 }
 
+/* A start in the middle, which takes no offset; the entries begin at index 10. */
+static int decode_start(struct batch_control control)
+{
+    struct raft_entry *entries = helper_entries(3, 5, 100, 500);
+    struct message message = append_message(entries, 3), decoded;
+    struct bytes header, start;
+    struct slice payload;
+    unsigned char offset[8] = {0};
+    bytes_init(&header);
+    bytes_init(&start);
+    control.payload = offset;
+    control.payload_size = sizeof offset;
+    batch_control_encode(&start, &control);
+    raft_free(entries[1].buf.base);
+    entries[1].buf.base = heap_entry_create(slice_copy(start.data, start.size));
+    batch_stamp(entry_bytes(&entries[2]).data, 101, 5);
+    helper_pack(&message, &header, &payload);
+    int rv = helper_unpack(&header, &payload, &decoded);
+    if (rv == 0) {
+        const struct raft_entry *entry = &decoded.m.append_entries.entries[1];
+        assert_int_equal(entry->type, RAFT_COMMAND);
+        assert_int_equal(entry_bytes(entry).size, start.size);
+        assert_memory_equal(entry_bytes(entry).data, start.data, start.size);
+        message_clear(&decoded);
+    }
+    slice_unref(&payload);
+    bytes_close(&header);
+    bytes_close(&start);
+    helper_entries_free(entries, 3);
+    return rv;
+}
+
+static void test_starts_are_checked(void **state)
+{
+    (void)state;
+    size_t live = heap_live_blocks();
+    const struct batch_control good = {
+        .type = BATCH_CONTROL_START, .index = 11, .term = 5, .next_offset = 101};
+    struct batch_control bad = good;
+    assert_int_equal(decode_start(good), 0);
+    bad.type = BATCH_CONTROL_BARRIER;
+    assert_int_equal(decode_start(bad), ERR_CORRUPT);
+    bad = good;
+    bad.index = 12;
+    assert_int_equal(decode_start(bad), ERR_CORRUPT);
+    bad = good;
+    bad.term = 6;
+    assert_int_equal(decode_start(bad), ERR_CORRUPT);
+    bad = good;
+    bad.next_offset = 102;
+    assert_int_equal(decode_start(bad), ERR_CORRUPT);
+    assert_int_equal(heap_live_blocks(), live);
+}
+
 /* Random bytes in header and payload: an error or a message, never more. */
 static void test_random_bytes(void **state)
 {
@@ -239,7 +293,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_append_round_trip),  cmocka_unit_test(test_small_messages_round_trip),
         cmocka_unit_test(test_install_round_trip), cmocka_unit_test(test_damaged_batches_are_refused),
-        cmocka_unit_test(test_random_bytes),
+        cmocka_unit_test(test_starts_are_checked), cmocka_unit_test(test_random_bytes),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

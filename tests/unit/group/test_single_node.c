@@ -519,7 +519,7 @@ static void test_retention_by_size(void **state)
     broker_replica_callbacks.configure(n.broker, &n.orders, &n.orders_partition);
     uint64_t before = log_size_bytes(group_log(partition_group(orders(&n))));
     WAIT_FOR(&n, (broker_retain(n.broker), partition_start_offset(orders(&n)) > 0));
-    assert_true(log_size_bytes(group_log(partition_group(orders(&n)))) < before);
+    WAIT_FOR(&n, (broker_retain(n.broker), log_size_bytes(group_log(partition_group(orders(&n)))) < before));
     int64_t start = partition_start_offset(orders(&n));
     assert_int_equal(list_offset(&n, OFFSET_START), start);
     struct fetch f = {0};
@@ -528,8 +528,8 @@ static void test_retention_by_size(void **state)
     assert_int_equal(f.status, ERR_OFFSET_OUT_OF_RANGE);
     node_close(&n, false);
     node_open(&n, *state); /* what was trimmed stays away, the rest stays */
-    assert_int_equal(partition_start_offset(orders(&n)), start);
     WAIT_FOR(&n, partition_high_watermark(orders(&n)) == 6000);
+    assert_int_equal(partition_start_offset(orders(&n)), start);
     node_close(&n, false);
 }
 

@@ -79,6 +79,30 @@ static void every_corrupt_byte_is_caught(void **state)
     bytes_close(&b);
 }
 
+static void a_start_comes_with_its_offset(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t offset;
+        int status;
+    } cases[] = {{0, 0}, {1, 0}, {1000, 0}, {1001, ERR_CORRUPT}, {-1, ERR_CORRUPT}, {INT64_MIN, ERR_CORRUPT}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct batch_control control;
+        struct bytes b;
+        bytes_init(&b);
+        batch_start_encode(&b, 7, 3, 1000, cases[i].offset);
+        assert_int_equal(b.size, BATCH_START_SIZE);
+        assert_int_equal(batch_control_decode(b.data, b.size, &control), cases[i].status);
+        assert_int_equal(control.type, BATCH_CONTROL_START);
+        assert_int_equal(control.index, 7);
+        assert_int_equal(control.term, 3);
+        assert_int_equal(control.next_offset, 1000);
+        assert_int_equal(control.start_offset, cases[i].offset);
+        bytes_close(&b);
+    }
+}
+
 static void malformed_ones_are_refused(void **state)
 {
     (void)state;
@@ -86,7 +110,7 @@ static void malformed_ones_are_refused(void **state)
         size_t at;
         uint16_t value;
     } changes[] = {
-        {61, 0}, {61, 3}, {63, 1}, {21, 0}, {21, 0x21}, {23, 0}, {57, 1},
+        {61, 0}, {61, 3}, {61, 4}, {63, 1}, {21, 0}, {21, 0x21}, {23, 0}, {57, 1},
     };
     struct batch_control control = example();
     struct bytes b;
@@ -152,6 +176,7 @@ int main(void)
         cmocka_unit_test(what_is_encoded_is_decoded),
         cmocka_unit_test(an_empty_payload_is_fine),
         cmocka_unit_test(every_corrupt_byte_is_caught),
+        cmocka_unit_test(a_start_comes_with_its_offset),
         cmocka_unit_test(malformed_ones_are_refused),
         cmocka_unit_test(truncated_ones_are_refused),
         cmocka_unit_test(they_hold_no_records_and_no_client_may_send_them),

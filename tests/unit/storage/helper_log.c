@@ -321,10 +321,32 @@ void fixture_barrier(struct fixture *f, uint64_t term)
     fixture_append(f, model_add(&f->model, LOG_BARRIER, slice_copy("barrier", 7), 0, -1), 1);
 }
 
+static void model_add_start(struct model *m, int64_t start_offset)
+{
+    struct bytes start;
+
+    bytes_init(&start);
+    batch_start_encode(&start, model_last_index(m) + 1, m->term, model_end_offset(m), start_offset);
+    model_add(m, LOG_DATA, slice_copy(start.data, start.size), 0, -1);
+    bytes_close(&start);
+}
+
+void fixture_start(struct fixture *f, int64_t start_offset)
+{
+    struct model *m = &f->model;
+
+    model_add_start(m, start_offset);
+    fixture_append(f, &m->entries[m->n - 1].entry, 1);
+}
+
 static void model_add_random(struct fixture *f)
 {
     struct model *m = &f->model;
 
+    if (m->n > 0 && prng_below(&f->prng, 20) == 0) {
+        model_add_start(m, (int64_t)prng_below(&f->prng, (uint64_t)model_end_offset(m) + 1));
+        return;
+    }
     if (m->n == 0 || prng_below(&f->prng, 10) == 0) {
         m->term += prng_below(&f->prng, 2);
         enum log_entry_kind kind = prng_below(&f->prng, 2) == 0 ? LOG_BARRIER : LOG_CHANGE;
@@ -464,7 +486,7 @@ static size_t check_read(struct fixture *f, const struct log_read_req *req, size
 
     for (unsigned s = 0; s < req->n; s++) {
         for (size_t at = 0; at < req->slices[s].size;) {
-            while (m->entries[i].entry.kind != LOG_DATA)
+            while (m->entries[i].next_offset == m->entries[i].base_offset)
                 i++;
             const struct slice *expected = &m->entries[i].entry.bytes;
             assert_true(req->slices[s].size - at >= expected->size);

@@ -92,6 +92,7 @@ struct slice helper_batch(struct fixture *f, int64_t base_offset, uint64_t term,
 void fixture_data(struct fixture *f, unsigned records, size_t value_size);
 void fixture_data_at(struct fixture *f, unsigned records, size_t value_size, int64_t timestamp_ms);
 void fixture_barrier(struct fixture *f, uint64_t term);
+void fixture_start(struct fixture *f, int64_t start_offset); /* a BATCH_CONTROL_START */
 void fixture_random(struct fixture *f, unsigned calls); /* append calls of a few entries each */
 void fixture_truncate(struct fixture *f, uint64_t index);
 void fixture_reset(struct fixture *f, uint64_t next_index, uint64_t previous_term, int64_t next_offset);

@@ -43,8 +43,8 @@ static void on_batch(void *data, const struct inspect_batch *b)
     s->next_index++;
     const struct model_entry *e = &m->entries[b->index - m->first_index];
     assert_int_equal(b->term, e->entry.term);
-    assert_int_equal(b->is_control, e->entry.kind != LOG_DATA);
-    if (b->is_control) {
+    assert_int_equal(b->is_control, e->next_offset == e->base_offset);
+    if (e->entry.kind != LOG_DATA) {
         assert_int_equal(b->control.payload_size, e->entry.bytes.size);
         assert_memory_equal(b->control.payload, e->entry.bytes.data, e->entry.bytes.size);
     } else {
