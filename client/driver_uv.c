@@ -1,5 +1,6 @@
 #include "client/driver_uv.h"
 #include "client/driver_connection.h"
+#include "proto/thread_turns.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -81,6 +82,7 @@ static void *driver_main(void *data)
 {
     struct driver *driver = data;
 
+    thread_turns_short();
     uv_run(&driver->loop, UV_RUN_DEFAULT);
     return NULL;
 }

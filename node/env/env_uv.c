@@ -3,6 +3,7 @@
 #include "node/base/assert.h"
 #include "node/base/memory.h"
 #include "node/env/env_posix.h"
+#include "proto/thread_turns.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -180,6 +181,7 @@ static void run(struct env *env)
 {
     struct env_uv *e = env_uv_of(env);
     e->stopping = false;
+    thread_turns_short(); /* and so for the workers */
     while (!e->stopping && alive(e))
         turn(e, true);
 }
