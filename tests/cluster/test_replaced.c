@@ -33,7 +33,7 @@ static bool has_leader(struct scene *s)
 static void emptied_disk_and_laggard(void **state)
 {
     (void)state;
-    struct scene *s = scene_start("replaced", 1, 30000, 5000);
+    struct scene *s = scene_start("replaced", 1, SCENE_ENDLESS, 5000);
     scene_wait_acknowledged(s, 2000);
     unsigned whole = scene_leader(s, 0), emptied = whole % 3 + 1, laggard = (whole + 1) % 3 + 1;
     scene_kill(s, laggard);
@@ -52,6 +52,7 @@ static void emptied_disk_and_laggard(void **state)
     scene_start_node(s, whole);
     scene_wait_acknowledged(s, before + 1000);
     scene_wait_settled(s);
+    scene_end_load(s);
     scene_end(s);
 }
 
@@ -59,7 +60,7 @@ static void emptied_disk_and_laggard(void **state)
 static void emptied_disk_is_filled(void **state)
 {
     (void)state;
-    struct scene *s = scene_start("filled", 3, 30000, 5000);
+    struct scene *s = scene_start("filled", 3, SCENE_ENDLESS, 5000);
     scene_wait_acknowledged(s, 4000);
     scene_kill(s, 2);
     empty_disk(s, 2);
@@ -69,6 +70,7 @@ static void emptied_disk_is_filled(void **state)
     scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 3000);
     scene_start_node(s, 1);
     scene_wait_settled(s);
+    scene_end_load(s);
     scene_end(s);
 }
 
