@@ -88,17 +88,17 @@ main({
     };
   },
   coordinatorNote: 'it never asks for another coordinator',
-  // Its idempotent producer counts on only when an answer has come: a record after one whose answer was lost looks like that one's
-  // repeat, is acknowledged as such, and is nowhere.
-  produceForever: (topic, stopped, acked) =>
-    withProducer({ idempotent: false }, async (p) => {
-      for (let n = 0; !stopped(); n++) {
-        try {
+  // Its producer counts on only when an answer has come: a record after one whose answer was lost looks like that one's repeat, is
+  // acknowledged as such, and is nowhere. So each failure is a producer's last.
+  async produceForever(topic, stopped, acked) {
+    for (let n = 0; !stopped();) {
+      await withProducer({ idempotent: true }, async (p) => {
+        for (; !stopped(); n++) {
           await within(2000, p.send({ acks: ProduceAcks.ALL, messages: [{ topic, value: `${n}` }] }));
           acked.push(`${n}`);
-        } catch {
-          await sleep(50);
         }
-      }
-    }),
+      }).catch(() => sleep(50));
+      n++;
+    }
+  },
 });
