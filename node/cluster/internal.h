@@ -38,8 +38,9 @@ enum replica_state {
 struct replica {
     uint64_t group_id;
     enum replica_state state;
-    bool is_wanted;     /* scratch of a reconciliation */
-    bool was_there;     /* when this node had caught up with the tables: it is opened, not created */
+    bool is_wanted; /* scratch of a reconciliation */
+    /* Opened, not created: when this node had caught up with the tables; or it has caught up since. */
+    bool was_there;
     bool is_erased;     /* when it stops */
     bool is_reopened;   /* likewise */
     bool has_caught_up; /* since it runs: readiness.c */

@@ -1,8 +1,8 @@
 /* Whether this node carries its share: for /readyz.
  *
  * What has caught up once stays so while leaders move or entries are under way: only a replica that must be
- * sent files, or that stopped, is behind again. So a load balancer or a rolling restart sees a node come and
- * go, not an election. */
+ * sent files, or that stopped, is behind again. What is created while the node runs counts from then on. So a
+ * load balancer or a rolling restart sees a node come and go, not an election or a new topic. */
 #include "node/cluster/internal.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -62,9 +62,11 @@ static void count(const struct cluster *c, struct replica *r, struct tally *tall
     if (replica_failed(r, group)) {
         tally->failed++;
     } else if (group == NULL) {
-        tally->not_running++;
+        tally->not_running += r->was_there ? 1 : 0;
     } else if (!keeps_up(group, &r->has_caught_up)) {
-        tally->behind++;
+        tally->behind += r->was_there ? 1 : 0;
+    } else {
+        r->was_there = true;
     }
 }
 

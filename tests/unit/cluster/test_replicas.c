@@ -15,7 +15,7 @@ static void starts_are_bounded_and_failures_are_tried_again(void **state)
     fake_world_run(&f->world, 1000);
     assert_int_equal(n->held_count, 4);
     char reason[128];
-    assert_false(cluster_ready(n->cluster, reason, sizeof reason));
+    assert_true(cluster_ready(n->cluster, reason, sizeof reason)); /* it was before they were asked for */
     n->hold_starts = false;
     n->fail_starts = 3;
     for (unsigned i = 0; i < 4; i++) {
@@ -55,6 +55,23 @@ static void readiness_does_not_flip_while_leaders_move(void **state)
     f->world.catching_up_node = 0;
     assert_false(is_ready(f, 1, "catching up")); /* it must be seen to be there again */
     f->world.electing_node = 0;
+    assert_true(is_ready(f, 1, "?"));
+}
+
+/* A node does not stop carrying its share because a topic is created. */
+static void new_replicas_count_once_they_have_caught_up(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(is_ready(f, 1, "?"));
+    f->world.electing_node = 1;
+    assert_int_equal(create_on(f, 2, "t", 6, 3), 0);
+    RUN_UNTIL(f, f->nodes[0].running_count == OFFSETS_PARTITIONS + 6);
+    assert_true(is_ready(f, 1, "?"));
+    f->world.electing_node = 0;
+    assert_true(is_ready(f, 1, "?"));
+    f->world.catching_up_node = 1;
+    assert_false(is_ready(f, 1, "10 of 10 replicas are catching up"));
+    f->world.catching_up_node = 0;
     assert_true(is_ready(f, 1, "?"));
 }
 
@@ -237,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_CLUSTER(starts_are_bounded_and_failures_are_tried_again),
         WITH_CLUSTER(readiness_does_not_flip_while_leaders_move),
+        WITH_CLUSTER(new_replicas_count_once_they_have_caught_up),
         WITH_CLUSTER(readiness_ends_with_the_majority),
         WITH_CLUSTER(damaged_replicas_are_opened_again),
         WITH_CLUSTER(tables_that_begin_anew_erase_nothing),
