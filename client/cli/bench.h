@@ -87,6 +87,8 @@ bool bench_topic(struct bench_cluster *b, const char *purpose, uint32_t partitio
 /* Processor time that a scratch cluster's nodes have used; 0 for another cluster. */
 double bench_server_cpu_seconds(const struct bench_cluster *b);
 double bench_client_cpu_seconds(void);
+/* What this virtual machine's host has kept from its processors so far; 0 where nobody counts it. */
+double bench_stolen_seconds(void);
 
 /* What the nodes of a scratch cluster do, as the kernel counts it. */
 enum bench_event { BENCH_INSTRUCTIONS, BENCH_SYSTEM_CALLS, BENCH_SWITCHES, BENCH_EVENTS };

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 double bench_server_cpu_seconds(const struct bench_cluster *b)
 {
@@ -15,6 +16,21 @@ double bench_client_cpu_seconds(void)
     struct timespec used;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
     return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+double bench_stolen_seconds(void)
+{
+    unsigned long long user, nice, system, idle, iowait, irq, softirq, stolen = 0;
+    FILE *file = fopen("/proc/stat", "re");
+    if (file == NULL) {
+        return 0;
+    }
+    if (fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &iowait,
+               &irq, &softirq, &stolen) != 8) {
+        stolen = 0;
+    }
+    fclose(file);
+    return (double)stolen / (double)sysconf(_SC_CLK_TCK);
 }
 
 /* A line of /proc/PID/status in MiB; 0 when there is none. */

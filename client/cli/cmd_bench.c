@@ -13,6 +13,8 @@ enum { LIMIT_FRAME = 256 * 1024 }; /* the client's default batch.bytes */
 static const uint64_t READ_BYTES = 1ull << 30;
 static const uint64_t DISTURB_BYTES = 2ull << 30;
 static const uint64_t START_BYTES = 2ull << 30;
+enum { E2E_ATTEMPTS = 3 };
+static const double STOLEN_MOST = 0.004; /* seconds of processor per second */
 enum { DISTURB_RATE = 1000, SCALE_PARTITIONS = 1000 };
 /* What the best of the others reach on such a machine, measured once beside an earlier version: see
  * docs/performance.md. */
@@ -176,13 +178,34 @@ static bool measure_read_back(struct bench_cluster *b, struct bench_report *r, c
     return measure_consume(b, r, topic);
 }
 
+/* A host that gives its virtual machines a share of its processors takes some away after a load that had
+ * more, for 30 ms at a time: that would be the p99 of whatever is measured next. So such an attempt is
+ * repeated. */
+static bool run_e2e(struct bench_cluster *b, const struct bench_load *load, struct bench_load_result *result,
+                    double *stolen)
+{
+    char topic[64];
+    for (int attempt = 1;; attempt++) {
+        double before = bench_stolen_seconds();
+        if (!bench_topic(b, "e2e", load->partitions, topic, sizeof(topic)) ||
+            !bench_e2e(b, topic, load, result)) {
+            return load_failed(b, "e2e", result);
+        }
+        *stolen = bench_stolen_seconds() - before;
+        if (*stolen <= STOLEN_MOST * load->seconds || attempt == E2E_ATTEMPTS) {
+            return true;
+        }
+        fprintf(stderr, "the host took %.0f ms of the processors away: once more\n", *stolen * 1e3);
+        bench_load_close(result);
+    }
+}
+
 static bool measure_e2e(struct bench_cluster *b, struct bench_report *r, const struct bench_load *load)
 {
     struct bench_load_result result;
-    char topic[64];
-    if (!bench_topic(b, "e2e", load->partitions, topic, sizeof(topic)) ||
-        !bench_e2e(b, topic, load, &result)) {
-        return load_failed(b, "e2e", &result);
+    double stolen = 0;
+    if (!run_e2e(b, load, &result, &stolen)) {
+        return false;
     }
     static const struct {
         double quantile;
@@ -205,6 +228,8 @@ static bool measure_e2e(struct bench_cluster *b, struct bench_report *r, const s
                   "open loop, %llu/s of %zu B, to the consumer, %s", (unsigned long long)load->rate,
                   load->record_size, quantiles[i].name);
     }
+    bench_add(r, stolen * 1e3, "ms", "open loop, %llu/s: taken from the processors by the host meanwhile",
+              (unsigned long long)load->rate);
     bench_load_close(&result);
     return true;
 }
