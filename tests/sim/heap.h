@@ -1,6 +1,6 @@
-/* The proving ground's malloc. A run is one short thread that never has to give anything back: blocks of 64
- * sizes, each with a list of its free ones, cut from large pages. glibc's own would take a sixth of a run's
- * time, half of it in page faults. Sanitized builds keep theirs. */
+/* The proving ground's malloc. A run is one short thread that never has to give anything back: blocks of a
+ * few sizes, each with a list of its free ones, cut from large pages. glibc's own would take a sixth of a
+ * run's time, half of it in page faults. Sanitized builds keep theirs. */
 #ifndef SIM_HEAP_H
 #define SIM_HEAP_H
 

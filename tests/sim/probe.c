@@ -25,6 +25,22 @@ bool probe_is_damaged(const struct group *g)
     return g->damaged && g->replica_count > 2;
 }
 
+bool probe_vote(const struct group *g, struct probed_vote *v)
+{
+    if (!g->running)
+        return false;
+    *v = (struct probed_vote){.term = g->raft.current_term,
+                              .vote = (uint32_t)g->raft.voted_for,
+                              .leads = g->raft.state == RAFT_LEADER,
+                              .damaged = g->damaged,
+                              .pending = journal_durable(g->consensus->options.journal) < g->hard_sequence};
+    const struct raft_configuration *c = &g->raft.configuration;
+    for (unsigned i = 0; i < c->n && v->leads; i++)
+        if (c->servers[i].role == RAFT_VOTER)
+            v->voters |= 1u << (c->servers[i].id - 1);
+    return true;
+}
+
 size_t probe_queued_bytes(const struct consensus *c, size_t *limit)
 {
     size_t most = 0;

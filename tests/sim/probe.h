@@ -10,6 +10,16 @@ bool probe_entry(const struct group *g, uint64_t index, uint64_t *term, uint32_t
 /* Its recovery found that it has lost entries, and it was not repaired yet. Of two replicas the other one may
  * say that this does no harm: then false. */
 bool probe_is_damaged(const struct group *g);
+/* Whom it has voted for, in memory. False when the core does not run. */
+struct probed_vote {
+    uint64_t term;
+    uint32_t vote;   /* 0: none */
+    uint32_t voters; /* of its configuration, a mask of 1 << (id - 1) */
+    bool leads;
+    bool damaged;
+    bool pending; /* what the group has put into its node's journal is not all on disk */
+};
+bool probe_vote(const struct group *g, struct probed_vote *v);
 /* Of the peer with the most. */
 size_t probe_queued_bytes(const struct consensus *c, size_t *limit);
 

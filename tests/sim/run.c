@@ -4,6 +4,7 @@
 #include "tests/sim/checks.h"
 #include "tests/sim/members.h"
 #include "tests/sim/nemesis.h"
+#include "tests/sim/votes.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct run {
     struct nemesis nemesis;
     enum plot_kind plot;
     struct checks checks;
+    struct votes votes;
 };
 
 static uint64_t now_ms(const struct run *r)
@@ -43,6 +45,7 @@ static bool step(struct run *r)
     workload_step(&r->workload);
     members_step(&r->members);
     checks_step(&r->checks);
+    votes_step(&r->votes, r->nemesis.faulty_disk);
     return r->history.violation[0] == '\0';
 }
 
@@ -102,6 +105,7 @@ static void set_up(struct run *r, struct run_result *result)
     history_init(&r->history, r->counters);
     cluster_init(&r->cluster, r->sim, &options, r->counters);
     checks_init(&r->checks, &r->cluster, &r->history);
+    votes_init(&r->votes, &r->cluster, &r->history);
     workload_init(&r->workload, r->sim, &r->history, options.count);
     if (r->options->clients != 0)
         r->workload.machine_count = r->options->clients;
@@ -114,6 +118,19 @@ static void start(struct run *r)
         history_fail(&r->history, "no progress: the first topics are not there after %d s", START_MS / 1000);
 }
 
+/* The worst moment for a voter to lose power: somebody leads by its vote, and it may not be on its disk. A
+ * node that keeps what it promises hardly ever gets there. */
+static void betray_the_unsure(struct run *r)
+{
+    struct sim_node *voter = r->votes.unsure;
+    if (voter == NULL || !cluster_node_works(voter) || r->nemesis.ambush.node != NULL ||
+        (r->nemesis.faults >> FAULT_CRASH & 1) == 0)
+        return;
+    counters_add(r->counters, "voters_unsure", 1);
+    note(r, "a voter loses power before its vote is on disk");
+    cluster_crash(voter, sim_random(r->sim, 10) * MS);
+}
+
 static void run_faults(struct run *r)
 {
     uint64_t duration_ms = 2000 + sim_random(r->sim, 8000);
@@ -124,8 +141,10 @@ static void run_faults(struct run *r)
     members_start(&r->members);
     nemesis_init(&r->nemesis, &r->cluster, &r->workload, r->options->faults, r->options->profile, r->plot);
     r->nemesis.verbose = r->options->verbose;
-    while (now_ms(r) < end_ms && step(r))
+    while (now_ms(r) < end_ms && step(r)) {
+        betray_the_unsure(r);
         nemesis_step(&r->nemesis);
+    }
 }
 
 static void look_for_failed(void *data, struct sim_node *n, struct group *g, struct partition *p)

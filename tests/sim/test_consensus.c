@@ -8,6 +8,7 @@
  *     sim_consensus sabotage */
 #include "env_sim.h"
 #include "helper_cluster.h"
+#include "probe.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,12 @@ struct run {
     uint64_t acked_before;
     uint64_t newest_term; /* that has had a leader */
     uint64_t newest_ready_term;
-    unsigned isolated; /* by the last rotation */
+    uint64_t judged_term; /* the newest whose votes were counted */
+    struct {
+        uint64_t term; /* 0: none */
+        uint32_t vote;
+    } counted[MAX_NODES]; /* of each node, what it must remember */
+    unsigned isolated;    /* by the last rotation */
     bool trims;
     const struct profile *profile;
 };
@@ -375,6 +381,50 @@ static void betray(struct run *r)
     }
 }
 
+/* ---- votes ---- */
+
+static bool look_at_vote(const struct run *r, unsigned i, struct probed_vote *v)
+{
+    const struct test_node *node = &r->cluster.nodes[i];
+    return node->up && node->groups[0].open && probe_vote(node->groups[0].group, v);
+}
+
+/* A leader has a majority's votes. Where only so many can have given theirs, each of them has; who can't be
+ * looked at may have. */
+static void count_votes(struct run *r, const struct probed_vote *leader, uint32_t id)
+{
+    struct probed_vote v;
+    unsigned possible = 0;
+    r->judged_term = leader->term;
+    for (unsigned i = 0; i < r->cluster.n; i++)
+        possible += !look_at_vote(r, i, &v) || (v.term == leader->term && v.vote == id);
+    if (possible != r->cluster.n / 2 + 1)
+        return;
+    for (unsigned i = 0; i < r->cluster.n; i++) {
+        if (!look_at_vote(r, i, &v) || v.term != leader->term || v.vote != id)
+            continue;
+        r->counted[i].term = v.term;
+        r->counted[i].vote = id;
+    }
+}
+
+/* A vote that was counted is not forgotten, whatever happens to the voter's power. */
+static void judge_votes(struct run *r)
+{
+    struct probed_vote v;
+    for (unsigned i = 0; i < r->cluster.n; i++) {
+        if (!look_at_vote(r, i, &v))
+            continue;
+        if (!v.damaged &&
+            (v.term < r->counted[i].term || (v.term == r->counted[i].term && v.vote != r->counted[i].vote)))
+            snprintf(r->cluster.violation, sizeof r->cluster.violation,
+                     "node %u has forgotten its vote for node %u in term %llu", i + 1, r->counted[i].vote,
+                     (unsigned long long)r->counted[i].term);
+        if (v.leads && v.term > r->judged_term)
+            count_votes(r, &v, i + 1);
+    }
+}
+
 /* ---- one run ---- */
 
 static bool converged(struct run *r)
@@ -422,6 +472,7 @@ static const char *run_faults(struct run *r)
         step(r, sim_random(r->sim, 1000000));
         propose(r);
         restart_due(r, false);
+        judge_votes(r);
         if (r->trims && sim_random(r->sim, 200) == 0)
             trim(r);
         if (r->profile->betrayal)

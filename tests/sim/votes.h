@@ -1,0 +1,26 @@
+/* Whom each replica has helped to lead must be remembered: a vote that was counted, and its term, are on the
+ * voter's disk, whatever happens to its power. Seen from outside: a leader has a majority's votes, and where
+ * only just so many replicas can have given theirs, each of these has. */
+#ifndef SIM_VOTES_H
+#define SIM_VOTES_H
+
+#include "tests/sim/cluster.h"
+#include "tests/sim/history.h"
+
+struct voted_group;
+
+struct votes {
+    struct sim_cluster *cluster;
+    struct history *history;
+    struct voted_group *groups;
+    uint64_t steps;
+    struct sim_node
+        *unsure; /* its vote was counted in the last step, and its journal is not durable; NULL: none */
+};
+
+void votes_init(struct votes *v, struct sim_cluster *cluster, struct history *history);
+/* Looks at all nodes; often, and before a fault that follows an election. `excused`: the node whose disk may
+ * have lost what was synced; or NULL. */
+void votes_step(struct votes *v, const struct sim_node *excused);
+
+#endif
