@@ -94,7 +94,8 @@ void log_push_operation(struct log *log, struct operation *op);
 void log_schedule(struct log *log);
 void log_abandon_operations(struct log *log, int status); /* fails what is queued, in order */
 void log_reject(struct log *log, struct log_append_req *req);
-void log_note_floor(struct log *log);
+void log_put_floor(struct log *log);                       /* what is durable now */
+void log_note_floor(struct log *log);                      /* soon */
 uint64_t log_lower_floor(struct log *log, uint64_t index); /* returns the journal sequence to wait for */
 uint64_t log_clear_floor(struct log *log); /* likewise; all that was put before is durable then, too */
 

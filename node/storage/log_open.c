@@ -51,9 +51,10 @@ static void opening_finish(struct opening *o)
 
     if (status == 0) {
         log = log_create(o);
-        /* The loss has been recorded; the log now ends where it ends. */
+        /* The loss has been recorded; the log now ends where it ends. What it has is on the disk, and noted
+         * at once: a node that dies again and again within a second would never get to it. */
         (void)log_lower_floor(log, log_last_index(log));
-        log_note_floor(log);
+        log_put_floor(log);
     } else {
         free(o->directory);
     }

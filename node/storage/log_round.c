@@ -261,14 +261,17 @@ void log_reject(struct log *log, struct log_append_req *req)
 
 /* ---- the durability floor ---- */
 
-static void log_floor_due(struct env_timer *timer)
+void log_put_floor(struct log *log)
 {
-    struct log *log = container_of(timer, struct log, floor_timer);
-
-    if (log->status == 0 && log->durable_index > log->floor_index) {
+    if (log->options.journal != NULL && log->status == 0 && log->durable_index > log->floor_index) {
         log->floor_index = log->durable_index;
         journal_put_floor_lazy(log->options.journal, log->options.group_id, log->floor_index);
     }
+}
+
+static void log_floor_due(struct env_timer *timer)
+{
+    log_put_floor(container_of(timer, struct log, floor_timer));
 }
 
 void log_note_floor(struct log *log)
@@ -276,7 +279,7 @@ void log_note_floor(struct log *log)
     if (log->options.journal == NULL || log->durable_index <= log->floor_index)
         return;
     if (log->closing)
-        log_floor_due(&log->floor_timer);
+        log_put_floor(log);
     else if (!env_timer_running(&log->floor_timer))
         env_timer_start(log->options.env, &log->floor_timer, floor_ns, log_floor_due);
 }

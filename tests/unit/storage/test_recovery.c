@@ -268,6 +268,22 @@ static void zeros_in_place_of_synced_entries_are_damage(void **state)
     fixture_check(f);
 }
 
+/* A node that dies again and again within a second would never note it later. */
+static void what_was_recovered_is_noted_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct journal_group group;
+
+    small_log(f, 5, 100);
+    journal_get(f->journal, f->options.group_id, &group);
+    assert_int_equal(group.floor_index, 0);
+    fixture_crash(f);
+    put_floor(f, 0);
+    fixture_open(f);
+    journal_get(f->journal, f->options.group_id, &group);
+    assert_int_equal(group.floor_index, log_last_index(f->log));
+}
+
 /* Without any floor: what stands further behind than one round can reach proves that the bad batch had been
  * synced. */
 static void a_valid_batch_far_behind_proves_damage(void **state)
@@ -650,6 +666,7 @@ int main(void)
         TEST(a_file_cut_at_any_byte_loses_only_the_last_batch),
         TEST(garbage_behind_the_end_is_cut),
         TEST(flips_below_the_floor_are_damage),
+        TEST(what_was_recovered_is_noted_at_once),
         TEST(a_wrong_size_hides_no_entry),
         TEST(an_end_below_the_floor_is_not_known),
         TEST(flips_of_a_control_batch_are_damage),
