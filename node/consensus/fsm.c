@@ -116,6 +116,8 @@ static int fsm_restore(struct raft_fsm *fsm, struct raft_buffer *buf)
     if (!record)
         return RAFT_CORRUPT;
     int rv = g->callbacks->restore(g->data, record->state.data, record->state.len, record->next_offset);
+    if (g->raft.state != RAFT_UNAVAILABLE)
+        g->apply_floor = 0; /* installed, not loaded: the state is as of the snapshot, and no further */
     g->applied_offset = record->next_offset;
     g->applied_bytes = 0;
     entry_memory_set(g, 0);

@@ -137,6 +137,29 @@ static void test_is_repaired_from_the_leader(void **state)
     simulated_settle(&simulated);
 }
 
+/* Its own snapshot is newer than the one that it is sent: what lies between the two is applied again. */
+static void test_an_older_snapshot_takes_the_place_of_its_own(void **state)
+{
+    (void)state;
+    fill();
+    unsigned victim = a_follower();
+    simulated_kill(&simulated, victim);
+    cluster->entry_memory_bytes = 4 * 1024;
+    simulated_start(&simulated, victim);
+    for (unsigned round = 0; round < 4; round++) {
+        simulated_settle(&simulated);
+        simulated_propose(&simulated, 41, 1000);
+        simulated_settle(&simulated);
+        sim_run_for(simulated.sim, 3000ull * MS); /* snapshots reach the journal lazily */
+        simulated_kill(&simulated, victim);
+        simulated_damage(&simulated, victim, POSITION);
+        simulated_start(&simulated, victim);
+        await_repair(victim);
+    }
+    simulated_propose(&simulated, 50, 1000);
+    simulated_settle(&simulated);
+}
+
 /* The harmed one and one that lags behind are a majority by number, but not of memories. */
 static void test_does_not_elect_a_laggard(void **state)
 {
@@ -473,6 +496,7 @@ int main(void)
 #define TEST(name)           cmocka_unit_test_setup_teardown(name, set_up, tear_down), WITH_SNAPSHOTS(name)
     const struct CMUnitTest tests[] = {
         TEST(test_is_repaired_from_the_leader),
+        WITH_SNAPSHOTS(test_an_older_snapshot_takes_the_place_of_its_own),
         TEST(test_does_not_elect_a_laggard),
         TEST(test_does_not_vote_without_a_known_end),
         TEST(test_does_not_vote_with_an_old_journal),
