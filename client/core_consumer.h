@@ -48,8 +48,6 @@ struct core_consumer_partition {
     enum core_hold hold; /* of a group's member */
     bool is_assigned;    /* in the group's latest word */
     int64_t position;    /* the next offset to come from the node */
-    int64_t refused; /* the position that a leader's log had not got, while a reset looks for another; -1 */
-    bool insisted;   /* it was asked for once more, because the log turned out to begin before it */
     int64_t high_watermark;
     int64_t end_reported_at;
     struct core_endpoint *endpoint; /* of the stream; NULL: none */

@@ -66,19 +66,7 @@ static void partition_reset_position(struct core_consumer_partition *p, const ch
              p->topic->name, p->index, to_end ? "latest" : "earliest", why);
     p->state = CONSUMER_FINDING;
     p->start = to_end ? FLOTILLA_START_END : FLOTILLA_START_BEGINNING;
-    p->refused = to_end || p->insisted ? -1 : p->position;
     core_work_queue(core_of(p), &p->work);
-}
-
-/* Each replica gives up old segments when it gets round to it: a new leader's log may begin earlier than the
- * one that refused, and a reader goes back only if this one has not got its position either. */
-static int64_t partition_choose_position(struct core_consumer_partition *p, int64_t found)
-{
-    p->insisted = p->refused > found;
-    if (p->insisted)
-        found = p->refused;
-    p->refused = -1;
-    return found;
 }
 
 void core_consumer_partition_on_error(struct core_consumer_partition *p, uint32_t from_node,
@@ -116,7 +104,6 @@ static void find_box_close(struct core_consumer_partition *p)
 
 static void partition_found(struct core_consumer_partition *p, int64_t offset)
 {
-    offset = partition_choose_position(p, offset);
     /* After a reset in mid-stream, what was received before is still good. */
     if (p->position < 0)
         inbox_partition_reset(p->consumer->inbox, p->shared, offset);
@@ -324,8 +311,6 @@ void core_consumer_partition_begin(struct core_consumer_partition *p, enum floti
     p->begun_ns = core_of(p)->now;
     p->state = CONSUMER_FINDING;
     p->position = -1;
-    p->refused = -1;
-    p->insisted = false;
     p->high_watermark = -1;
     p->end_reported_at = -1;
     p->asked = 0;

@@ -128,7 +128,6 @@ void core_consumer_on_subscribe(struct core *core, struct core_request *request,
         return;
     }
     p->failing_since_ns = 0;
-    p->insisted = false;
     core_log(core, FLOTILLA_LOG_DEBUG, "msg=subscribed partition=%s/%u node=%u offset=%lld", p->topic->name,
              p->index, e->node_id, (long long)p->position);
     if (m->high_watermark >= p->high_watermark)

@@ -253,29 +253,6 @@ static void an_offset_out_of_range_follows_the_policy(void **state)
     teardown(f);
 }
 
-static bool has_been_asked(struct network *n, void *data)
-{
-    (void)data;
-    return n->broker.subscribe_requests > 0;
-}
-
-/* Retention is each replica's own: what one leader has given up the next may still have. */
-static void a_reset_does_not_go_back_behind_the_position(void **state)
-{
-    struct fixture *f = setup(1, NULL);
-
-    (void)state;
-    append(f, 0, 30);
-    f->next[0] = 20;
-    f->n.broker.partitions[0].start_offset = 26;
-    core_consumer_subscribe(f->n.consumer, "orders", 0, FLOTILLA_START_OFFSET, 20);
-    network_run_until(&f->n, has_been_asked, NULL, 1000 * MS);
-    f->n.broker.partitions[0].start_offset = 0;
-    broker_move_leader(&f->n.broker, 0, f->n.broker.partitions[0].leader % 3 + 1);
-    await(f, &f->count, 10);
-    teardown(f);
-}
-
 static void unknown_topics_and_partitions_are_told(void **state)
 {
     struct fixture *f = setup(1, NULL);
@@ -474,7 +451,6 @@ int main(void)
         cmocka_unit_test(grants_credit_only_for_what_was_released),
         cmocka_unit_test(follows_the_leader_from_where_it_was),
         cmocka_unit_test(an_offset_out_of_range_follows_the_policy),
-        cmocka_unit_test(a_reset_does_not_go_back_behind_the_position),
         cmocka_unit_test(unknown_topics_and_partitions_are_told),
         cmocka_unit_test(a_partition_that_a_node_does_not_know_yet_is_waited_for),
         cmocka_unit_test(damaged_batches_never_reach_the_application),
