@@ -2,7 +2,7 @@
  * topic's limits, and clients who deleted records, leave.
  *
  * How far is decided by the leader, with its own clock and segments, and committed in the partition's log
- * (docs/decisions/0018): whoever leads next begins at the same record or a later one. Each replica deletes
+ * (docs/decisions/0020): whoever leads next begins at the same record or a later one. Each replica deletes
  * what is before the start once it has applied it, as far as its snapshot allows.
  *
  * A replica whose disk is full can't store that entry, and its own records are what fills the disk. Such a
