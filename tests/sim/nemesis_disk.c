@@ -173,9 +173,11 @@ void nemesis_cut_logs(struct nemesis *n)
     char path[128];
     for (unsigned i = 0; i < n->old_log_count; i++) {
         const struct old_log *o = &n->old_logs[i];
+        if (!o->floored || o->end == 0) /* nothing old was in it */
+            continue;
         snprintf(path, sizeof(path), "/data/groups/%016" PRIx64 "/%020d.log", o->group_id, 1);
         uint64_t end = nemesis_draw(n, 4) != 0 ? o->end : nemesis_draw(n, o->end);
-        if (o->floored && sim_disk_damage(n->old.node->host, path, end, SIM_CUT_FILE) == 0)
+        if (sim_disk_damage(n->old.node->host, path, end, SIM_CUT_FILE) == 0)
             counters_add(n->counters, "logs_shortened", 1);
     }
     n->old.node = NULL;
