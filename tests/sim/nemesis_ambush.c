@@ -126,6 +126,8 @@ void nemesis_step_ambush(struct nemesis *n)
     struct ambush *a = &n->ambush;
     if (a->sprung && !nemesis_all_work(n))
         a->due_ns = now_ns + WHOLE_AGAIN_MS * (uint64_t)MS;
+    if (!a->sprung && a->kind == AMBUSH_DAMAGES)
+        nemesis_check_floored(n, a->node);
     if (now_ns < a->due_ns)
         return;
     if (a->sprung) {

@@ -128,6 +128,19 @@ void nemesis_note_floored(struct nemesis *n, const struct journal *journal)
     }
 }
 
+/* A conflicting suffix that was cut meanwhile has lowered the floor: what took its place is not old for the
+ * journal on the disk, whatever the one in memory says later. */
+void nemesis_check_floored(struct nemesis *n, const struct sim_node *node)
+{
+    for (unsigned i = 0; i < n->old_log_count; i++) {
+        struct journal_group state = {0};
+        if (cluster_node_works(node))
+            journal_get(node->node->journal, n->old_logs[i].group_id, &state);
+        if (state.floor_index <= n->old_logs[i].index)
+            n->old_logs[i].floored = false;
+    }
+}
+
 /* Once the journal says so, on disk. */
 bool nemesis_old_bytes_are_old(struct nemesis *n)
 {

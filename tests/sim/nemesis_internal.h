@@ -31,6 +31,7 @@ void nemesis_break_reads(struct nemesis *n, struct sim_node *v);
 void nemesis_choose_old_bytes(struct nemesis *n, struct sim_node *node, enum sim_damage damage);
 void nemesis_note_old_logs(struct nemesis *n);
 void nemesis_note_floored(struct nemesis *n, const struct journal *journal);
+void nemesis_check_floored(struct nemesis *n, const struct sim_node *node); /* at every step from then on */
 bool nemesis_old_bytes_are_old(struct nemesis *n);
 void nemesis_damage_file(struct nemesis *n);
 void nemesis_cut_logs(struct nemesis *n);
