@@ -192,7 +192,7 @@ struct group {
     bool newcomer; /* knows nothing and was told nothing yet that would let it vote */
     bool joined;   /* a leader has been heard */
     uint64_t joined_index;
-    uint64_t damaged_sequence; /* journal position that says so */
+    uint64_t damaged_sequence; /* journal position that says so, or that it is repaired */
     uint64_t repair_term;
     uint64_t repair_commit;
     uint64_t repair_alarm_ms; /* when to tell that there is no leader; 0: there is one */

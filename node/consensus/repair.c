@@ -181,7 +181,7 @@ void repair_advance(struct group *g)
         return;
     g->damaged = false;
     g->known_end_term = g->known_end_index = 0;
-    journal_put_damaged(g->consensus->options.journal, g->id, false);
+    g->damaged_sequence = journal_put_damaged(g->consensus->options.journal, g->id, false);
     LOG(g->consensus->options.logger, LOG_WARN, "replica is repaired", "group=%s term=%llu commit=%llu",
         g->name, (unsigned long long)g->raft.current_term, (unsigned long long)g->raft.commit_index);
 }

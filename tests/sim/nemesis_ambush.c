@@ -1,4 +1,5 @@
 /* A disk fails when it hurts most: see struct ambush. */
+#include "node/consensus/group_internal.h"
 #include "node/storage/journal_internal.h"
 #include "tests/sim/nemesis_internal.h"
 #include "tests/sim/nemesis_pair.h"
@@ -51,23 +52,41 @@ static void leave_behind(struct nemesis *n, const struct sim_node *victim)
     }
 }
 
-static void look_for_damage(void *data, struct sim_node *node, struct group *g, struct partition *p)
+struct damage_search {
+    const struct journal *journal;
+    bool found;
+};
+
+static void look_into_journal(void *data, uint64_t group_id)
 {
+    struct damage_search *search = data;
     struct journal_group state = {0};
-    (void)p;
-    journal_get(node->node->journal, group_id(g), &state);
-    if (state.damaged)
-        *(bool *)data = true;
+    journal_get(search->journal, group_id, &state);
+    search->found |= state.damaged;
 }
 
-/* A replica counts as damaged while it starts over, because retention has overtaken it, too: with a second
+static void look_for_recent_repair(void *data, struct sim_node *node, struct group *g, struct partition *p)
+{
+    struct damage_search *search = data;
+    (void)node, (void)p;
+    search->found |= journal_durable(search->journal) < g->damaged_sequence;
+}
+
+/* As the journals on the disks say, also of replicas that are not open yet.
+ * A replica counts as damaged while it starts over, because retention has overtaken it, too: with a second
  * one harmed only the third has everything, and an ambush leaves that behind. */
 static bool all_whole(const struct nemesis *n)
 {
     bool damaged = false;
-    for (unsigned i = 0; i < n->cluster->count; i++)
-        if (cluster_node_works(&n->cluster->nodes[i]))
-            cluster_each_group(&n->cluster->nodes[i], look_for_damage, &damaged);
+    for (unsigned i = 0; i < n->cluster->count && !damaged; i++) {
+        struct sim_node *node = &n->cluster->nodes[i];
+        if (!cluster_node_works(node))
+            continue;
+        struct damage_search search = {.journal = node->node->journal};
+        journal_each(search.journal, look_into_journal, &search);
+        cluster_each_group(node, look_for_recent_repair, &search);
+        damaged = search.found;
+    }
     return !damaged;
 }
 
