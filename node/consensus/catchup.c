@@ -220,6 +220,12 @@ static void roll_back(struct catchup *u, uint64_t index)
     group_after(g);
 }
 
+static void refuse_batches(struct catchup *u)
+{
+    u->group->consensus->counts.messages_corrupt++;
+    catchup_abort(u->group, "the answer's batches fail their checks");
+}
+
 /* Entries that the core has are compared, the others appended. */
 static void take_entries(struct catchup *u, const struct log_entry *entries, unsigned n, size_t bytes)
 {
@@ -236,8 +242,10 @@ static void take_entries(struct catchup *u, const struct log_entry *entries, uns
     if (skip == n) {
         end_turn(u, bytes);
         advance(u);
-    } else {
+    } else if (log_continues(g->log, entries + skip, n - skip) == n - skip) {
         append_range(u, entries + skip, n - skip, bytes);
+    } else {
+        refuse_batches(u);
     }
 }
 
@@ -248,12 +256,10 @@ static void take_payload(struct catchup *u, const struct slice *payload)
     bool appends = u->next == log_last_index(g->log) + 1;
     int n = catchup_parse(payload, u->next, appends ? log_end_offset(g->log) : -1,
                           g->consensus->options.max_batch_bytes, &entries);
-    if (n <= 0 || u->next + (unsigned)n - 1 > target_index(u)) {
-        g->consensus->counts.messages_corrupt++;
-        catchup_abort(g, "the answer's batches fail their checks");
-    } else {
+    if (n <= 0 || u->next + (unsigned)n - 1 > target_index(u))
+        refuse_batches(u);
+    else
         take_entries(u, entries, (unsigned)n, payload->size);
-    }
     for (int i = 0; i < n; i++)
         slice_unref(&entries[i].bytes);
     if (n >= 0)

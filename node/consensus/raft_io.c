@@ -45,34 +45,19 @@ static void adopt_entries(const struct raft_entry entries[], unsigned n)
             heap_entry_adopt(entries[i].buf.base);
 }
 
-/* What a peer sent must continue this log in offsets and terms (a term begins with a control batch); inside
- * one message that has been checked already. */
-static bool entries_continue(const struct group *g, uint64_t first, const struct raft_entry entries[],
-                             unsigned n)
+/* What a peer sent must continue this log; inside one message that has been checked already. */
+static bool entries_continue(const struct group *g, const struct log_entry *entries, unsigned n)
 {
-    int64_t next = log_end_offset(g->log);
-    uint64_t term = log_last_term(g->log);
-    for (unsigned i = 0; i < n; i++) {
-        struct batch_header header = {.base_offset = next};
-        struct slice bytes;
-        bool is_data = entries[i].type == RAFT_COMMAND;
-        bool fits = is_data ? term == 0 || entries[i].term == term : entries[i].term >= term;
-        if (is_data) {
-            bytes = entry_bytes(&entries[i]);
-            fits = fits && batch_header_decode(bytes.data, bytes.size, bytes.size, &header) == 0 &&
-                   header.base_offset == next;
-        }
-        if (!fits) {
-            LOG(g->consensus->options.logger, LOG_ERROR, "entry does not continue the log",
-                "group=%s index=%llu data=%d term=%llu log_term=%llu offset=%lld log_offset=%lld", g->name,
-                (unsigned long long)first + i, is_data, (unsigned long long)entries[i].term,
-                (unsigned long long)term, (long long)header.base_offset, (long long)next);
-            return false;
-        }
-        term = entries[i].term;
-        next = is_data ? batch_next_offset(&header) : next;
-    }
-    return true;
+    unsigned fitting = log_continues(g->log, entries, n);
+    if (fitting == n)
+        return true;
+    const struct log_entry *entry = &entries[fitting];
+    LOG(g->consensus->options.logger, LOG_ERROR, "entry does not continue the log",
+        "group=%s index=%llu data=%d term=%llu log_index=%llu log_term=%llu log_offset=%lld", g->name,
+        (unsigned long long)entry->index, entry->kind == LOG_DATA, (unsigned long long)entry->term,
+        (unsigned long long)log_last_index(g->log), (unsigned long long)log_last_term(g->log),
+        (long long)log_end_offset(g->log));
+    return false;
 }
 
 /* Entries beyond the core's last one are fetched ranges of an abandoned catch-up: never acknowledged, so they
@@ -94,21 +79,31 @@ static struct slice log_bytes(const struct raft_entry *entry)
                                        : slice_copy(entry->buf.base, entry->buf.len);
 }
 
-static void append_to_log(struct group *g, struct append_op *op, const struct raft_entry entries[],
-                          unsigned n)
+static struct log_entry *log_entries(uint64_t first, const struct raft_entry entries[], unsigned n)
 {
     struct log_entry *converted = memory_alloc(n * sizeof *converted);
     for (unsigned i = 0; i < n; i++)
         converted[i] = (struct log_entry){
-            .index = op->first + i,
+            .index = first + i,
             .term = entries[i].term,
             .kind = (enum log_entry_kind)entries[i].type,
             .bytes = log_bytes(&entries[i]),
         };
-    op->submitted = true;
-    op->req.journal_sequence =
-        g->hard_sequence; /* a term is in the journal before its entries are in the log */
-    log_append(g->log, &op->req, converted, n, on_durable);
+    return converted;
+}
+
+static void append_to_log(struct group *g, struct append_op *op, const struct raft_entry entries[],
+                          unsigned n)
+{
+    struct log_entry *converted = log_entries(op->first, entries, n);
+    if (drop_abandoned_suffix(g, op->first) && entries_continue(g, converted, n)) {
+        op->submitted = true;
+        /* A term is in the journal before its entries are in the log. */
+        op->req.journal_sequence = g->hard_sequence;
+        log_append(g->log, &op->req, converted, n, on_durable);
+    } else {
+        group_fail(g, ERR_CORRUPT, "a leader's entries do not continue this replica's log");
+    }
     for (unsigned i = 0; i < n; i++)
         slice_unref(&converted[i].bytes);
     free(converted);
@@ -130,12 +125,8 @@ static int io_append(struct raft_io *io, struct raft_io_append *req, const struc
     g->next_index += n;
     g->inflight++;
     guard_match_accept(g);
-    if (g->failed_status != 0)
-        return 0;
-    if (drop_abandoned_suffix(g, op->first) && entries_continue(g, op->first, entries, n))
+    if (g->failed_status == 0)
         append_to_log(g, op, entries, n);
-    else
-        group_fail(g, ERR_CORRUPT, "a leader's entries do not continue this replica's log");
     return 0;
 }
 

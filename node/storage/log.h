@@ -121,10 +121,12 @@ struct log_append_req {
     uint64_t submitted_ns;
 };
 
-/* Appends n >= 1 entries; their indexes must continue the log and each data batch's base offset must be the
- * end offset (ASSERTed: callers check bytes from the network before). A
- * new term begins with a barrier or change, so a data entry's term is that of the entry before it (also
- * ASSERTed; only in a log whose last term is 0, unknown, any will do). References the slices; does not copy
+/* How many of these entries, from the first on, continue the log: in index, in offset (each data batch's base
+ * offset is the end offset), and in term (a new one begins with a barrier or change, so a data entry's term
+ * is that of the entry before it; only in a log whose last term is 0, unknown, any will do). For what comes
+ * from the network; checksums have been checked before. */
+unsigned log_continues(const struct log *log, const struct log_entry *entries, unsigned n);
+/* Appends n >= 1 entries, all of which continue the log (ASSERTed). References the slices; does not copy
  * them. `cb` with 0 once they are durable. Of appends in flight, a later one must not wait for less of the
  * journal. */
 void log_append(struct log *log, struct log_append_req *req, const struct log_entry *entries, unsigned n,

@@ -59,6 +59,11 @@ static bool log_must_roll(const struct log *log, const struct segment *s, const 
 
 /* ---- appending ---- */
 
+static size_t control_payload_max(const struct log *log)
+{
+    return log->max_batch_bytes - BATCH_HEADER_SIZE - BATCH_CONTROL_BODY_SIZE;
+}
+
 static struct slice log_control_batch(const struct log *log, const struct log_entry *entry)
 {
     struct batch_control control = {
@@ -71,7 +76,7 @@ static struct slice log_control_batch(const struct log *log, const struct log_en
     };
     struct bytes encoded;
 
-    ASSERT(entry->bytes.size <= log->max_batch_bytes - BATCH_HEADER_SIZE - BATCH_CONTROL_BODY_SIZE);
+    ASSERT(entry->bytes.size <= control_payload_max(log));
     bytes_init(&encoded);
     batch_control_encode(&encoded, &control);
     struct slice batch = slice_copy(encoded.data, encoded.size);
@@ -119,6 +124,33 @@ static void log_add_batch(struct log *log, struct operation *op, struct slice ba
     op->last_index = before.index;
     op->written_end = s->end.position;
     tail_push(&log->tail, &before, s->end.offset, batch);
+}
+
+static bool entry_continues(const struct log *log, const struct log_entry *entry, struct place *end)
+{
+    struct batch_header header;
+
+    if (entry->index != end->index)
+        return false;
+    if (entry->kind == LOG_DATA)
+        return place_step(end, entry->bytes.data, entry->bytes.size, log->max_batch_bytes, false, &header) ==
+                   PLACE_BATCH &&
+               header.size == entry->bytes.size && entry->term == end->term;
+    if (entry->term < end->term || entry->bytes.size > control_payload_max(log))
+        return false;
+    end->term = entry->term;
+    end->index++;
+    return true;
+}
+
+unsigned log_continues(const struct log *log, const struct log_entry *entries, unsigned n)
+{
+    struct place end = log->end;
+    unsigned fitting = 0;
+
+    while (fitting < n && entry_continues(log, &entries[fitting], &end))
+        fitting++;
+    return fitting;
 }
 
 void log_append(struct log *log, struct log_append_req *req, const struct log_entry *entries, unsigned n,

@@ -110,6 +110,40 @@ static void append_callbacks_come_in_order(void **state)
     assert_true(flusher_stats(f->flusher)->rounds < calls / 4);
 }
 
+/* What a peer sends need not be true. */
+static void what_does_not_continue_the_log_is_told(void **state)
+{
+    struct fixture *f = *state;
+    fixture_open(f);
+    fixture_barrier(f, 5);
+    fixture_data(f, 10, 100);
+    const struct log_entry next = {.index = 3, .term = 5, .kind = LOG_DATA};
+    const struct log_entry barrier = {.index = 3, .term = 6, .kind = LOG_BARRIER};
+    struct slice good = helper_batch(f, 10, 5, 3, 100, 1), newer = helper_batch(f, 13, 6, 3, 100, 1),
+                 gap = helper_batch(f, 11, 5, 3, 100, 1);
+    struct log_entry two[2] = {next, barrier};
+    two[0].bytes = good;
+    two[1].index = 4;
+    assert_int_equal(log_continues(f->log, two, 2), 2);
+    two[1].term = 4; /* terms do not go back */
+    assert_int_equal(log_continues(f->log, two, 2), 1);
+    two[1] = (struct log_entry){.index = 4, .term = 6, .kind = LOG_DATA, .bytes = newer};
+    assert_int_equal(log_continues(f->log, two, 2), 1); /* and begin with a barrier */
+    two[0].index = 2;
+    assert_int_equal(log_continues(f->log, two, 2), 0);
+    two[0] = next;
+    two[0].bytes = gap;
+    assert_int_equal(log_continues(f->log, two, 1), 0);
+    two[0].bytes = (struct slice){good.owner, good.data, good.size - 1};
+    assert_int_equal(log_continues(f->log, two, 1), 0);
+    two[0].bytes = good;
+    two[0].term = 6; /* not what the batch says */
+    assert_int_equal(log_continues(f->log, two, 1), 0);
+    slice_unref(&good);
+    slice_unref(&newer);
+    slice_unref(&gap);
+}
+
 static void truncates_at_random_with_appends_in_flight(void **state)
 {
     struct fixture *f = *state;
@@ -437,6 +471,7 @@ int main(void)
         TEST(entries_survive_kill_9),
         TEST(a_clean_restart_reads_no_segment),
         TEST(append_callbacks_come_in_order),
+        TEST(what_does_not_continue_the_log_is_told),
         TEST(truncates_at_random_with_appends_in_flight),
         TEST(truncation_cuts_everything),
         TEST(a_truncated_suffix_leaves_no_trace),
