@@ -390,14 +390,15 @@ static bool look_at_vote(const struct run *r, unsigned i, struct probed_vote *v)
 }
 
 /* A leader has a majority's votes. Where only so many can have given theirs, each of them has; who can't be
- * looked at may have. */
+ * looked at may have, and who has gone on to a newer term. */
 static void count_votes(struct run *r, const struct probed_vote *leader, uint32_t id)
 {
     struct probed_vote v;
     unsigned possible = 0;
     r->judged_term = leader->term;
     for (unsigned i = 0; i < r->cluster.n; i++)
-        possible += !look_at_vote(r, i, &v) || (v.term == leader->term && v.vote == id);
+        possible +=
+            !look_at_vote(r, i, &v) || v.term > leader->term || (v.term == leader->term && v.vote == id);
     if (possible != r->cluster.n / 2 + 1)
         return;
     for (unsigned i = 0; i < r->cluster.n; i++) {

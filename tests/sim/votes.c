@@ -88,7 +88,7 @@ static void look_at(void *data, struct sim_node *n, struct group *g, struct part
     r->elected[r->elections++] = (struct elected){k, n->id, now.voters};
 }
 
-/* Who can't be looked at may have voted, too. */
+/* Who can't be looked at may have voted, too, and who has gone on to a newer term since. */
 static void count_votes(struct votes *v, const struct elected *e)
 {
     struct voted_group *k = e->group;
@@ -99,8 +99,9 @@ static void count_votes(struct votes *v, const struct elected *e)
             continue;
         bool seen = k->nodes[i].step == v->steps;
         bool voted = seen && k->nodes[i].term == k->led_term && k->nodes[i].vote == e->leader;
+        bool gone_on = seen && k->nodes[i].term > k->led_term;
         given |= (uint32_t)voted << i;
-        possible += voted || !seen;
+        possible += voted || gone_on || !seen;
     }
     if (voters < 2 || possible != voters / 2 + 1)
         return;
