@@ -321,7 +321,7 @@ static void on_log_open(struct log_open_req *req, int status, struct log *log,
     note_recovery(g, recovery, &state);
     check_journal(g, &state);
     accept_damage_of_single(g);
-    repair_note_newcomer(g, state.term, state.snapshot.size > 0);
+    repair_note_newcomer(g, state.snapshot.size > 0);
     bool empty = log_last_index(log) < log_first_index(log);
     if (!g->closing && !g->damaged && empty && log_first_index(log) == 1 && state.snapshot.size == 0)
         bootstrap(g, state.term);

@@ -309,7 +309,7 @@ void transfer_cancel(struct group *g, int status);
 
 /* ---- repair.c ---- */
 
-void repair_note_newcomer(struct group *g, uint64_t term, bool has_snapshot);
+void repair_note_newcomer(struct group *g, bool has_snapshot);
 /* Entries up to this one are about to go, from a replica that is damaged from now on. */
 void repair_note_end(struct group *g, uint64_t term, uint64_t index);
 /* The core has started. */

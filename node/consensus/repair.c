@@ -15,16 +15,36 @@
 
 enum { FIRST_INDEX = 1 }; /* of the first configuration, which is the same on all replicas */
 
+struct group_search {
+    uint64_t other_than;
+    bool found;
+};
+
+static void look_for_other(void *data, uint64_t group_id)
+{
+    struct group_search *search = data;
+    search->found |= group_id != search->other_than;
+}
+
+/* A node starts no other replica before it has been in contact. */
+static bool has_other_groups(const struct group *g)
+{
+    struct group_search search = {.other_than = g->id};
+    journal_each(g->consensus->options.journal, look_for_other, &search);
+    return search.found;
+}
+
 /* The newcomer's rule is not kept in the journal: it must never outlive the first contact, or replicas that
  * die together while their group forms would wait for each other for ever. A replica that has not been in
- * contact has neither term nor entries, and is found to be new again. Of two replicas the other one has
- * everything, and may always have the vote. */
-void repair_note_newcomer(struct group *g, uint64_t term, bool has_snapshot)
+ * contact has no entries, whatever terms it has heard of from candidates, and is found to be new again. Of
+ * two replicas the other one has everything, and may always have the vote. */
+void repair_note_newcomer(struct group *g, bool has_snapshot)
 {
-    g->newcomer = !env_sabotaged(group_env(g), SABOTAGE_NEWCOMER_VOTES) && g->abstains_when_new &&
-                  g->replica_count > 1 && !g->damaged && !has_snapshot && term <= FIRST_INDEX &&
-                  log_last_index(g->log) <= FIRST_INDEX;
-    g->joined = !g->newcomer;
+    bool is_blank = !env_sabotaged(group_env(g), SABOTAGE_NEWCOMER_VOTES) && g->abstains_when_new &&
+                    g->replica_count > 1 && !has_snapshot && log_last_index(g->log) <= FIRST_INDEX &&
+                    !has_other_groups(g);
+    g->newcomer = is_blank && !g->damaged;
+    g->joined = !is_blank;
 }
 
 static bool newcomer_refuses(const struct group *g, const struct message *message)

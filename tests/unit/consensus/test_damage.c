@@ -424,6 +424,38 @@ static void test_a_newcomer_believes_ready_leaders_only(void **state)
     simulated_settle(&simulated);
 }
 
+/* It has heard of terms, from candidates, but of nothing that is committed: it is as new as before. */
+static void starts_again_before_any_leader(bool harmed)
+{
+    unsigned emptied = lose_a_disk();
+    uint64_t committed = cluster->committed, index;
+    simulated_start(&simulated, emptied);
+    await_open(emptied);
+    journal_put_hard_state(cluster->nodes[emptied].journal, GROUP_ID, 9, 0);
+    if (harmed)
+        journal_put_damaged(cluster->nodes[emptied].journal, GROUP_ID, true);
+    sim_run_for(simulated.sim, 100ull * MS);
+    simulated_kill(&simulated, emptied);
+    simulated_start(&simulated, emptied);
+    await_open(emptied);
+    assert_false(group_joined(cluster->nodes[emptied].groups[0].group, &index));
+    start_all_but(emptied);
+    knows_what_was_there(emptied, committed);
+    simulated_settle(&simulated);
+}
+
+static void test_a_newcomer_that_starts_again_is_one_still(void **state)
+{
+    (void)state;
+    starts_again_before_any_leader(false);
+}
+
+static void test_a_damaged_newcomer_is_one_still(void **state)
+{
+    (void)state;
+    starts_again_before_any_leader(true);
+}
+
 static bool has_heard_nobody(void *data)
 {
     const struct test_node *node = &cluster->nodes[*(unsigned *)data];
@@ -506,6 +538,8 @@ int main(void)
         WITH_SNAPSHOTS(test_one_that_starts_over_votes),
         WITH_SNAPSHOTS(test_one_starts_over_and_one_is_harmed),
         TEST(test_a_newcomer_believes_ready_leaders_only),
+        TEST(test_a_newcomer_that_starts_again_is_one_still),
+        TEST(test_a_damaged_newcomer_is_one_still),
         TEST(test_a_newcomer_that_leads_at_once_knows_what_was_there),
         TEST(test_one_that_has_lost_everything_waits_for_a_leader),
         TEST(test_a_failing_disk_stops_one_replica_only),
