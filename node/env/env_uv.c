@@ -152,21 +152,26 @@ static bool alive(struct env_uv *e)
            work_pool_outstanding(e->pool) > 0 || uv_loop_alive(&e->loop);
 }
 
-/* What this turn has put off: first what is to be sent, then the brief work, whose end may put off more. */
-static void run_put_off(struct env_uv *e)
+/* What this turn has put off: first what is to be sent, then the brief work, whose end may put off more.
+ * Whether there was any: who runs the loop by turns may have waited for just that. */
+static bool run_put_off(struct env_uv *e)
 {
     enum { AT_MOST = 4 }; /* the sockets want their turn, too */
     int times = 0;
-    do {
+    env_run_deferred(&e->base);
+    while (times < AT_MOST && work_pool_run_brief(e->pool)) {
         env_run_deferred(&e->base);
-    } while (times++ < AT_MOST && work_pool_run_brief(e->pool));
+        times++;
+    }
+    return times > 0;
 }
 
 static void turn(struct env_uv *e, bool wait)
 {
     e->turning = true;
-    run_put_off(e);
-    wait = wait && timers_prepare(e) && !env_has_deferred(&e->base) && !work_pool_brief_waits(e->pool);
+    bool was_brief = run_put_off(e);
+    wait = wait && !was_brief && timers_prepare(e) && !env_has_deferred(&e->base) &&
+           !work_pool_brief_waits(e->pool);
     e->now_ns = 0;
     uv_ref((uv_handle_t *)&e->timer_poll); /* uv_run does not even look at a loop without references */
     uv_run(&e->loop, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
