@@ -1,6 +1,6 @@
 #include "tests/cluster/harness.h"
 
-#include "client/cli/demo_source.h"
+#include "client/cli/demo/source.h"
 #include "tests/cluster/scrape.h"
 #include <inttypes.h>
 #include <setjmp.h>

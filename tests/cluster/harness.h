@@ -4,8 +4,8 @@
 #ifndef TESTS_CLUSTER_HARNESS_H
 #define TESTS_CLUSTER_HARNESS_H
 
-#include "client/cli/fleet.h"
-#include "client/cli/local.h"
+#include "client/cli/local/local.h"
+#include "client/cli/workload/fleet.h"
 #include "flotilla.h"
 
 struct scene {

@@ -1,6 +1,6 @@
 /* Every call of the public API, again and again, while nodes are killed, frozen and stopped: each ends in its
  * time, with success or an error that says what to do next, and when the nodes are back each succeeds. */
-#include "client/cli/local.h"
+#include "client/cli/local/local.h"
 #include "flotilla.h"
 
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /* The coordinator of a group is killed, again and again: its members keep what they have under the same
  * epochs, what they committed is there, and they can go on committing soon. By hand on the wire, with real
  * nodes. */
-#include "client/cli/local.h"
+#include "client/cli/local/local.h"
 #include "flotilla.h"
 #include "proto/crc32c.h"
 #include "proto/error.h"

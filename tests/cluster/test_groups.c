@@ -1,7 +1,7 @@
 /* Consumer groups with real nodes: whatever happens to members and coordinator, everything acknowledged is
  * processed; and as long as members come and go in order, nothing is processed twice. */
-#include "client/cli/crew.h"
-#include "client/cli/local.h"
+#include "client/cli/local/local.h"
+#include "client/cli/workload/crew.h"
 #include "tests/cluster/harness.h"
 
 #include <setjmp.h>

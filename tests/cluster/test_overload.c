@@ -4,7 +4,7 @@
 #include "tests/cluster/harness.h"
 #include "tests/cluster/raw.h"
 
-#include "client/cli/demo_source.h"
+#include "client/cli/demo/source.h"
 #include "proto/bytes.h"
 #include "proto/kafka/codec.h"
 #include <arpa/inet.h>

@@ -2,8 +2,8 @@
  * calls. The input is a script: answers, good ones and such as the input brings, pushes, frames, bare bytes,
  * cuts, time, and what the application does meanwhile. Whatever is said, nothing crashes, nothing is leaked,
  * every call ends once, and what the application gets lies within what was sent. */
-#include "client/core.h"
-#include "client/inbox.h"
+#include "client/core/consumer/inbox.h"
+#include "client/core/core.h"
 #include "node/base/assert.h"
 #include "proto/batch.h"
 #include <stdlib.h>

@@ -1,11 +1,11 @@
-/* A client machine: libflotilla's core, driven over the simulated network as client/driver_uv.c drives it
+/* A client machine: libflotilla's core, driven over the simulated network as client/driver/uv.c drives it
  * over the real one. Producers and consumers of a client are in producer.h and consumer.h.
  *
  * A killed client's memory stays behind, like a killed node's. */
 #ifndef SIM_CLIENT_H
 #define SIM_CLIENT_H
 
-#include "client/core.h"
+#include "client/core/core.h"
 #include "proto/client.pb-c.h"
 #include "proto/frame.h"
 #include "tests/sim/env_sim.h"

@@ -1,5 +1,5 @@
 #include "tests/sim/consumer.h"
-#include "client/inbox.h"
+#include "client/core/consumer/inbox.h"
 #include "node/base/memory.h"
 #include "proto/error.h"
 #include <inttypes.h>

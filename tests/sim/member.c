@@ -1,6 +1,6 @@
 #include "tests/sim/member.h"
-#include "client/core_consumer.h"
-#include "client/core_member.h"
+#include "client/core/consumer/consumer.h"
+#include "client/core/consumer/member.h"
 #include "node/base/memory.h"
 #include "proto/error.h"
 #include <inttypes.h>

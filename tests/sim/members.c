@@ -1,5 +1,5 @@
 #include "tests/sim/members.h"
-#include "client/core_internal.h"
+#include "client/core/internal.h"
 #include "node/base/memory.h"
 #include "proto/error.h"
 #include <stdlib.h>

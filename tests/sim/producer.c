@@ -1,5 +1,5 @@
 #include "tests/sim/producer.h"
-#include "client/accumulator.h"
+#include "client/core/producer/accumulator.h"
 #include "node/base/memory.h"
 
 enum { MS = 1000000 };

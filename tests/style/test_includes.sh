@@ -33,9 +33,11 @@ only() {
         complain "$hit: includes $what, which only $* may"
     done < <(sources node proto client tests | xargs grep -lE "$regex" || true)
 }
-only '<uv.h>' '#include <uv\.h>' node/env/ node/main.c client/
+only '<uv.h>' '#include <uv\.h>' node/env/ node/main.c client/driver/
 only '<raft.h>' '#include <raft(\.h|/)' node/consensus/ tests/unit/consensus/
-only 'the node' '#include "node/' node/ tests/ client/cli/cmd_log.c client/cli/doctor.h
+only 'the node' '#include "node/' node/ tests/ client/cli/cmd_log.c client/cli/doctor/doctor.h
+only 'the driver of the client' '#include "client/driver/' client/driver/ client/api/
+only 'the inside of the client' '#include "client/(core|driver|api)/' client/core/ client/driver/ client/api/ tests/
 only 'the client' '#include "client/' client/ tests/
 
 [ "$failures" -eq 0 ] && echo "the rooms are in order"

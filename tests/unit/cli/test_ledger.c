@@ -1,5 +1,5 @@
 /* The judge of every fault test must itself notice each kind of wrong: each test spoils one thing. */
-#include "client/cli/ledger.h"
+#include "client/cli/workload/ledger.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

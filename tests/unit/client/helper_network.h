@@ -2,9 +2,9 @@
 #ifndef TESTS_CLIENT_HELPER_NETWORK_H
 #define TESTS_CLIENT_HELPER_NETWORK_H
 
-#include "client/accumulator.h"
-#include "client/core.h"
-#include "client/inbox.h"
+#include "client/core/consumer/inbox.h"
+#include "client/core/core.h"
+#include "client/core/producer/accumulator.h"
 #include "tests/unit/client/helper_broker.h"
 
 #define MS 1000000ULL

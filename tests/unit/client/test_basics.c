@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 // clang-format on
-#include "client/core_timer.h"
-#include "client/options.h"
+#include "client/core/options.h"
+#include "client/core/timer.h"
 #include "proto/batch.h"
 #include "proto/error.h"
 #include <stdlib.h>
