@@ -73,6 +73,7 @@ void group_deliver(struct group *g, struct message *message)
         message_clear(message);
         return;
     }
+    repair_note_refusal(g, message);
     guard_retry_at_once(g, message);
     note_message(g, message);
     char address[ADDRESS_SIZE];

@@ -317,6 +317,8 @@ void repair_note_started(struct group *g);
 /* A damaged replica takes no part in elections, but for the other one of two. */
 bool repair_refuses(struct group *g, const struct message *message);
 void repair_note(struct group *g, const struct message *message);
+/* A follower refuses what it had acknowledged: it has lost that. */
+void repair_note_refusal(struct group *g, const struct message *message);
 void repair_tick(struct group *g);
 void repair_advance(struct group *g);
 

@@ -2,7 +2,9 @@
  * them, so that it neither votes nor campaigns until it has stored everything that a leader announced as
  * committed after this process started, from a leader whose own term's barrier is among it. The leader
  * forgets what this node had acknowledged when the link to its new process comes up (group_peer_restarted),
- * before it sends anything over it.
+ * before it sends anything over it; or, when the replica alone was opened again, by its first refusal. What a
+ * leader announces counts from the first message on that is not refused: before that one, it may still count
+ * on what is lost.
  *
  * While it is known where its log had ended, it need not abstain: what it may have acknowledged is at or
  * before that entry, so that it votes as it would have with all of its entries, for whoever has as much.
@@ -128,6 +130,25 @@ bool repair_refuses(struct group *g, const struct message *message)
     return message->m.type == RAFT_IO_TIMEOUT_NOW;
 }
 
+static bool will_accept(struct group *g, const struct raft_append_entries *a)
+{
+    return a->prev_log_index <= g->raft.commit_index ||
+           group_term_of(g, a->prev_log_index) == a->prev_log_term;
+}
+
+/* A link keeps the order of what it carries: who refuses what it has acknowledged in this term has lost it.
+ * The core takes such a refusal for one that is late, and would wait until something new is written. */
+void repair_note_refusal(struct group *g, const struct message *message)
+{
+    const struct raft_append_entries_result *result = &message->m.append_entries_result;
+    if (message->m.type != RAFT_IO_APPEND_ENTRIES_RESULT || result->rejected == 0 ||
+        g->raft.state != RAFT_LEADER || result->term != g->raft.current_term)
+        return;
+    const struct raft_progress *progress = group_progress(g, message->m.server_id);
+    if (progress != NULL && progress->match_index >= result->rejected)
+        group_peer_restarted(g, (uint32_t)message->m.server_id);
+}
+
 void repair_note(struct group *g, const struct message *message)
 {
     if (!(g->damaged || g->newcomer) || message->m.type != RAFT_IO_APPEND_ENTRIES ||
@@ -137,7 +158,7 @@ void repair_note(struct group *g, const struct message *message)
         g->joined = true;
         g->joined_index = message->commit;
     }
-    if (g->repair_term == message->m.append_entries.term)
+    if (g->repair_term == message->m.append_entries.term || !will_accept(g, &message->m.append_entries))
         return;
     g->repair_term = message->m.append_entries.term;
     g->repair_commit = message->commit;

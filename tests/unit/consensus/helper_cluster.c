@@ -360,6 +360,20 @@ void node_stop(struct test_node *node, bool clean)
         group_close(node->groups[i].group, clean, on_group_closed, &node->groups[i]);
 }
 
+static void on_closed_for_reopen(void *data)
+{
+    struct test_group *t = data;
+    open_group(t->node, t->number);
+}
+
+void node_reopen_group(struct test_node *node, unsigned number)
+{
+    struct test_group *t = &node->groups[number];
+    t->open = false;
+    node->open_groups--;
+    group_close(t->group, false, on_closed_for_reopen, t);
+}
+
 /* ---- driving ---- */
 
 struct test_node *cluster_leader(struct test_cluster *c, unsigned group)

@@ -84,6 +84,8 @@ void cluster_close(struct test_cluster *c); /* all nodes must be down */
 void node_start(struct test_node *node); /* returns at once; node_is_open says when its groups are */
 bool node_is_open(const struct test_node *node);
 void node_stop(struct test_node *node, bool clean); /* until node->up is false */
+/* Closes one group and opens it again, while the node and its links stay. */
+void node_reopen_group(struct test_node *node, unsigned number);
 /* Everybody gets to know everybody who has a port. */
 void node_connect(struct test_cluster *c);
 /* The node's process was killed (simulation): its objects are left where they are. */

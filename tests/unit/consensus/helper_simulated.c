@@ -88,10 +88,12 @@ void simulated_damage(struct simulated *s, unsigned i, uint64_t position)
     struct segments segments = {"", ""};
     char directory[300], path[400];
     snprintf(directory, sizeof directory, "%s/g0", s->cluster.nodes[i].dir);
-    struct env *env = sim_host_restart(s->hosts[i]);
+    bool runs = s->cluster.nodes[i].up;
+    struct env *env = runs ? s->cluster.nodes[i].env : sim_host_restart(s->hosts[i]);
     int rv = env_dir_list(env, directory, note_segment, &segments);
     ASSERT(rv == 0 && segments.first[0]);
-    sim_host_kill(s->hosts[i]);
+    if (!runs)
+        sim_host_kill(s->hosts[i]);
     snprintf(path, sizeof path, "%s/%s", directory,
              s->cluster.entry_memory_bytes ? segments.last : segments.first);
     rv = sim_disk_flip(s->hosts[i], path, position);

@@ -25,7 +25,7 @@ void simulated_kill(struct simulated *s, unsigned node);
 void simulated_kill_all(struct simulated *s);
 void simulated_crash(struct simulated *s, unsigned node); /* power loss */
 /* Flips a bit of the oldest segment; or, with a small entry_memory_bytes, of the newest one: an older one
- * would not even be read. The node must be down. */
+ * would not even be read. */
 void simulated_damage(struct simulated *s, unsigned node, uint64_t position);
 /* A replaced disk: the node, which must be down, will find nothing. */
 void simulated_empty(struct simulated *s, unsigned node);

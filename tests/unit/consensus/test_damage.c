@@ -137,6 +137,32 @@ static void test_is_repaired_from_the_leader(void **state)
     simulated_settle(&simulated);
 }
 
+static void on_read(struct log_range_req *req, int status)
+{
+    slice_unref(&req->bytes);
+    req->data = status == ERR_CORRUPT ? req : NULL;
+}
+
+/* Its node and its links stay, and nothing new is written meanwhile. */
+static void test_is_repaired_when_a_read_has_found_the_damage(void **state)
+{
+    (void)state;
+    fill();
+    unsigned victim = a_follower();
+    struct test_node *node = &cluster->nodes[victim];
+    struct log *log = group_log(node->groups[0].group);
+    struct log_range_req read = {0};
+    simulated_damage(&simulated, victim, POSITION);
+    assert_int_equal(log_read_range(log, &read, log_first_index(log), log_last_index(log), 1 << 20, on_read),
+                     0);
+    sim_run_for(simulated.sim, 1000ull * MS);
+    assert_ptr_equal(read.data, &read);
+    assert_true(node->groups[0].failed);
+    node_reopen_group(node, 0);
+    await_open(victim);
+    await_repair(victim);
+}
+
 /* Its own snapshot is newer than the one that it is sent: what lies between the two is applied again. */
 static void test_an_older_snapshot_takes_the_place_of_its_own(void **state)
 {
@@ -528,6 +554,7 @@ int main(void)
 #define TEST(name)           cmocka_unit_test_setup_teardown(name, set_up, tear_down), WITH_SNAPSHOTS(name)
     const struct CMUnitTest tests[] = {
         TEST(test_is_repaired_from_the_leader),
+        cmocka_unit_test_setup_teardown(test_is_repaired_when_a_read_has_found_the_damage, set_up, tear_down),
         WITH_SNAPSHOTS(test_an_older_snapshot_takes_the_place_of_its_own),
         TEST(test_does_not_elect_a_laggard),
         TEST(test_does_not_vote_without_a_known_end),

@@ -17,6 +17,7 @@ struct seen {
     uint64_t node_id;
     char last_problem[256];
     uint64_t problem_position;
+    uint64_t harmed_at;
 };
 
 static void on_identity(void *data, const struct inspect_identity *i)
@@ -41,6 +42,8 @@ static void on_batch(void *data, const struct inspect_batch *b)
     }
     assert_int_equal(b->index, s->next_index);
     s->next_index++;
+    if (s->harmed_at - b->position < b->header.size)
+        return; /* in a field that no checksum covers */
     const struct model_entry *e = &m->entries[b->index - m->first_index];
     assert_int_equal(b->term, e->entry.term);
     assert_int_equal(b->is_control, e->next_offset == e->base_offset);
@@ -91,16 +94,23 @@ static const struct inspect_callbacks callbacks = {
     .problem = on_problem,
 };
 
-static struct inspect_summary inspect(struct fixture *f, const char *path, struct seen *seen, int expected)
+/* With what is at this position of a segment, nothing is compared. */
+static struct inspect_summary inspect_harmed(struct fixture *f, const char *path, uint64_t harmed_at,
+                                             struct seen *seen, int expected)
 {
     struct inspect_summary summary;
     char message[256];
 
-    *seen = (struct seen){.fixture = f, .next_index = f->model.first_index};
+    *seen = (struct seen){.fixture = f, .next_index = f->model.first_index, .harmed_at = harmed_at};
     assert_int_equal(inspect_path(f->env, path, &callbacks, seen, &summary, message, sizeof(message)),
                      expected);
     assert_int_equal(message[0] != '\0', expected != 0);
     return summary;
+}
+
+static struct inspect_summary inspect(struct fixture *f, const char *path, struct seen *seen, int expected)
+{
+    return inspect_harmed(f, path, UINT64_MAX, seen, expected);
 }
 
 static void filled(struct fixture *f, bool clean)
@@ -153,7 +163,7 @@ static void finds_damage_and_says_where(void **state)
     fixture_segment_path(f, 1, ".log", path);
     uint64_t at = prng_below(&f->prng, helper_file_size(path));
     helper_flip(path, at, 32);
-    struct inspect_summary s = inspect(f, path, &seen, 0);
+    struct inspect_summary s = inspect_harmed(f, path, at, &seen, 0);
     assert_int_equal(s.damages, 1);
     assert_true(seen.problem_position <= at);
 }
