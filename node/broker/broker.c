@@ -14,6 +14,7 @@ struct broker *broker_create(const struct broker_options *options)
     queue_init(&b->completed);
     broker_metrics_init(&b->metrics, b, options->metrics);
     retention_start(b);
+    scrub_start(b);
     return b;
 }
 
@@ -21,6 +22,7 @@ void broker_destroy(struct broker *b)
 {
     ASSERT(b->by_group == NULL);
     retention_stop(b);
+    scrub_stop(b);
     env_task_cancel(b->env, &b->complete);
     produce_complete_due(b);
     broker_metrics_close(&b->metrics);

@@ -5,6 +5,7 @@
 #include "node/broker/metrics.h"
 #include "node/broker/partition.h"
 #include "node/broker/producer_state.h"
+#include "node/broker/scrub.h"
 #include <uthash.h>
 
 struct broker {
@@ -18,6 +19,7 @@ struct broker {
     struct queue completed; /* produce requests whose callback is due */
     struct env_task complete;
     struct env_timer retention;
+    struct scrub scrub;
     struct broker_metrics metrics;
 };
 

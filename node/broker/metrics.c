@@ -69,6 +69,11 @@ void broker_metrics_init(struct broker_metrics *m, struct broker *b, struct metr
                         "Fetches that had to wait for records", "", &m->fetch_waits);
     metrics_add_gauge(registry, next++, "flotilla_produce_inflight_bytes",
                       "Produced bytes that are proposed and not yet committed", "", in_flight_bytes, b);
+    metrics_add_counter(registry, next++, "flotilla_scrub_bytes_total",
+                        "Stored bytes that were read and found whole without anybody asking for them", "",
+                        &b->scrub.bytes);
+    metrics_add_counter(registry, next++, "flotilla_scrub_passes_total",
+                        "Times that everything stored was read and checked", "", &b->scrub.passes);
     error_counters_init(&m->produce_errors, registry, "flotilla_produce_errors_total",
                         "Failed produce requests");
     error_counters_init(&m->fetch_errors, registry, "flotilla_fetch_errors_total", "Failed fetch requests");

@@ -33,7 +33,7 @@ void error_counters_init(struct error_counters *e, struct metrics *registry, con
 void error_counters_close(struct error_counters *e);
 void error_counters_add(struct error_counters *e, int code);
 
-enum { BROKER_METRICS = PRODUCE_STAGES + PRODUCE_DURABILITIES + 4 };
+enum { BROKER_METRICS = PRODUCE_STAGES + PRODUCE_DURABILITIES + 6 };
 struct broker_metrics {
     struct histogram stages[PRODUCE_STAGES];
     uint64_t acks[PRODUCE_DURABILITIES]; /* answers by the durability they stand for */

@@ -41,6 +41,8 @@ struct broker_options {
     uint64_t produce_bytes;      /* proposed and not yet committed, whole node; over it: ERR_OVERLOADED */
     uint64_t producer_expiry_ms; /* default a day; the same on every node (see producer_state.h) */
     uint64_t retention_check_ms; /* 0: never */
+    uint64_t scrub_interval_ms;  /* 0: never */
+    uint64_t scrub_bytes_per_s;
     const struct partition_state_machine *offsets; /* for OFFSETS_TOPIC; may be NULL */
 };
 

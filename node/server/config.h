@@ -52,6 +52,8 @@ struct node_config {
     uint64_t catchup_bytes_per_s;
     uint64_t producer_expiry_ms;
     uint64_t retention_check_ms;
+    uint64_t scrub_interval_ms; /* 0: never */
+    uint64_t scrub_bytes_per_s;
     uint64_t group_initial_delay_ms;
     uint64_t group_session_timeout_ms;
     uint64_t group_heartbeat_ms;

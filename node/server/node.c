@@ -228,6 +228,8 @@ static int create_broker(struct start *s)
                                            .produce_bytes = n->config.produce_bytes,
                                            .producer_expiry_ms = n->config.producer_expiry_ms,
                                            .retention_check_ms = n->config.retention_check_ms,
+                                           .scrub_interval_ms = n->config.scrub_interval_ms,
+                                           .scrub_bytes_per_s = n->config.scrub_bytes_per_s,
                                            .offsets = groups_state_machine(group_front_groups(n->server.groups))};
     n->broker = broker_create(&options);
     n->server.broker = n->broker;

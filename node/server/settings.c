@@ -94,6 +94,11 @@ static const struct setting table[] = {
      "How long an idle idempotent producer is remembered."},
     {"retention-check", SETTING_DURATION, FIELD(retention_check_ms), 100, DAY, "1min", NULL,
      "How often leaders look for old records, and replicas delete what their leaders have decided to."},
+    {"scrub-interval", SETTING_DURATION, FIELD(scrub_interval_ms), 0, 365 * DAY, "168h", NULL,
+     "How often a node reads and checks all that it stores, so that what rots where nobody reads is repaired "
+     "from the other nodes in time; first a tenth of that after its start. 0: never."},
+    {"scrub-bytes-per-second", SETTING_SIZE, FIELD(scrub_bytes_per_s), 64 * KIB, 64 * GIB, "8MiB", NULL,
+     "How fast it does so."},
     {"group-initial-delay", SETTING_DURATION, FIELD(group_initial_delay_ms), 0, MINUTE, "500ms", NULL,
      "How long a group of Kafka clients waits for more members before its first assignment."},
     {"group-session-timeout", SETTING_DURATION, FIELD(group_session_timeout_ms), 100, HOUR, "10s", NULL,

@@ -11,9 +11,11 @@
 /* ---- scenes ---- */
 
 static const char *const small_segments[] = {"segment.bytes", "262144"};
-static const char *const small_caches[] = {"--cache-bytes=64KiB", "--entry-memory-bytes=256KiB"};
+/* The last one is for who wants it. */
+static const char *const small_caches[] = {"--cache-bytes=64KiB", "--entry-memory-bytes=256KiB",
+                                           "--scrub-interval=500ms"};
 
-struct scene *scene_start_files(const char *topic, uint64_t count, uint64_t rate)
+struct scene *scene_start_files(const char *topic, uint64_t count, uint64_t rate, bool scrubbed)
 {
     struct scene_options options = {.topic = topic,
                                     .partitions = 1,
@@ -22,7 +24,7 @@ struct scene *scene_start_files(const char *topic, uint64_t count, uint64_t rate
                                     .config = small_segments,
                                     .config_count = 1,
                                     .node_options = small_caches,
-                                    .node_option_count = 2};
+                                    .node_option_count = scrubbed ? 3 : 2};
     return scene_start_with(&options);
 }
 

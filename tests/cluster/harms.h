@@ -7,7 +7,7 @@
 #include "tests/cluster/harness.h"
 
 /* One partition. */
-struct scene *scene_start_files(const char *topic, uint64_t count, uint64_t rate);
+struct scene *scene_start_files(const char *topic, uint64_t count, uint64_t rate, bool scrubbed);
 void scene_data_path(struct scene *s, unsigned node, const char *file, char *out); /* DAMAGE_PATH bytes */
 void scene_find_files(struct scene *s, unsigned node, struct damage_files *files);
 /* `flotilla log verify` of a stopped node finds nothing. */

@@ -46,7 +46,7 @@ static void stopped_node(void **state)
 {
     (void)state;
     const char *only = getenv("ONLY_HARM");
-    struct scene *s = scene_start_files("harmed", 12000, 12000);
+    struct scene *s = scene_start_files("harmed", 12000, 12000, false);
     unsigned node = scene_leader(s, 0);
     scene_judge(s);
     scene_wait_settled(s);
@@ -64,7 +64,7 @@ static void stopped_node(void **state)
 static void two_of_three(void **state)
 {
     (void)state;
-    struct scene *s = scene_start_files("two-harmed", 12000, 12000);
+    struct scene *s = scene_start_files("two-harmed", 12000, 12000, false);
     unsigned whole = scene_random(s, 3) + 1;
     struct damage_files files;
     long from[4];
@@ -101,7 +101,7 @@ static void two_of_three(void **state)
 static void running_leader(void **state)
 {
     (void)state;
-    struct scene *s = scene_start_files("rotting", 12000, 12000);
+    struct scene *s = scene_start_files("rotting", 12000, 12000, false);
     struct damage_files files;
     scene_judge(s);
     for (unsigned round = 0; round < 3; round++) {
@@ -122,13 +122,31 @@ static void running_leader(void **state)
     scene_end(s);
 }
 
+/* What rots where nobody reads is found all the same: on a follower, and of all segments in turn. */
+static void rot_that_nobody_reads(void **state)
+{
+    (void)state;
+    struct scene *s = scene_start_files("unread", 12000, 12000, true);
+    struct damage_files files;
+    scene_judge(s);
+    scene_wait_settled(s);
+    unsigned node = scene_leader(s, 0) % 3 + 1;
+    long from = scene_log_size(s, node);
+    scene_find_files(s, node, &files);
+    assert_true(harm_flip_sealed(&files));
+    scene_wait_log(s, node, from, "damaged segment");
+    scene_wait_log(s, node, from, "replica is repaired");
+    scene_wait_settled(s);
+    scene_end(s);
+}
+
 /* A node that lost a part of its log, again and again, under load. Always the same one: what nobody reads is
  * found late, and with another node harmed before that is repaired, what is written meanwhile has no
  * majority. */
 static void harm_under_load(void **state)
 {
     (void)state;
-    struct scene *s = scene_start_files("harmed-under-load", SCENE_ENDLESS, 4000);
+    struct scene *s = scene_start_files("harmed-under-load", SCENE_ENDLESS, 4000, false);
     struct damage_files files;
     scene_wait_acknowledged(s, 8000);
     unsigned node = scene_random(s, 3) + 1;
@@ -154,9 +172,8 @@ int main(void)
         cmocka_set_test_filter(only);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stopped_node),
-        cmocka_unit_test(two_of_three),
-        cmocka_unit_test(running_leader),
+        cmocka_unit_test(stopped_node),    cmocka_unit_test(two_of_three),
+        cmocka_unit_test(running_leader),  cmocka_unit_test(rot_that_nobody_reads),
         cmocka_unit_test(harm_under_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

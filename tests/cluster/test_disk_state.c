@@ -64,7 +64,7 @@ static void run(const char *format, ...)
 static void majority(void **state)
 {
     (void)state;
-    struct scene *s = scene_start_files("majority", 12000, 12000);
+    struct scene *s = scene_start_files("majority", 12000, 12000, false);
     struct damage_files files;
     char data[DAMAGE_PATH];
     long from[4];
@@ -239,7 +239,7 @@ static void swapped_partitions(void **state)
 static void lost_disk(void **state)
 {
     (void)state;
-    struct scene *s = scene_start_files("lost-disk", 20000, 8000);
+    struct scene *s = scene_start_files("lost-disk", 20000, 8000, false);
     char data[DAMAGE_PATH], aside[DAMAGE_PATH];
     unsigned node = scene_leader(s, 0);
     scene_wait_acknowledged(s, 8000);

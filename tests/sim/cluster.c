@@ -29,6 +29,7 @@ static void configure(struct sim_node *n, const struct sim_cluster_options *opti
     c->cache_bytes = options->cache_bytes;
     c->shutdown_timeout_ms = 2000;
     c->retention_check_ms = 200;
+    c->scrub_interval_ms = 3000;
     c->inflight_bytes = options->inflight_bytes;
     snprintf(c->data_dir, sizeof(c->data_dir), DATA_DIR);
     c->peer_count = options->count;

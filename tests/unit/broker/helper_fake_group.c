@@ -72,7 +72,7 @@ static void on_close(struct env_task *task)
     end_proposals(g);
     if (g->read_index != NULL)
         g->read_index->cb(g->read_index, ERR_CANCELED);
-    assert(g->read_count == 0 && g->find_count == 0);
+    assert(g->read_count == 0 && g->find_count == 0 && g->range == NULL);
     env_task_cancel(&g->env->env, &g->read_task);
     env_task_cancel(&g->env->env, &g->find_task);
     for (unsigned i = 0; i < g->count; i++)
@@ -91,6 +91,7 @@ void group_close(struct group *group, bool clean, void (*closed)(void *data), vo
     g->closed_clean = clean;
     g->open = false;
     g->read_status = ERR_CANCELED;
+    g->range_status = ERR_CANCELED;
     env_defer(&g->env->env, &g->close_task, on_close);
 }
 
@@ -356,6 +357,45 @@ int log_read(struct log *log, struct log_read_req *req, int64_t offset, int64_t 
     g->reads[g->read_count++] = req;
     if (!g->hold_reads)
         env_defer(&g->env->env, &g->read_task, on_read);
+    return 0;
+}
+
+uint64_t log_durable_index(const struct log *log)
+{
+    return of_log(log)->committed;
+}
+
+static void on_range(struct env_task *task)
+{
+    struct fake_group *g = container_of(task, struct fake_group, range_task);
+    struct log_range_req *req = g->range;
+    struct bytes out;
+    bytes_init(&out);
+    for (uint64_t i = req->from_index; g->range_status == 0 && i <= req->to_index; i++) {
+        const struct slice *batch = &g->batches[i - 1].bytes;
+        if (out.size > 0 && out.size + batch->size > req->max_bytes)
+            break;
+        bytes_append(&out, batch->data, batch->size);
+        req->last_index = i;
+    }
+    req->bytes = out.size > 0 ? slice_copy(out.data, out.size) : slice_none();
+    bytes_close(&out);
+    g->ranges++;
+    g->range = NULL;
+    req->cb(req, g->range_status);
+}
+
+int log_read_range(struct log *log, struct log_range_req *req, uint64_t from_index, uint64_t to_index,
+                   size_t max_bytes, void (*cb)(struct log_range_req *req, int status))
+{
+    struct fake_group *g = of_log(log);
+    assert(g->range == NULL && from_index >= 1 && from_index <= to_index && to_index <= g->count);
+    req->from_index = from_index;
+    req->to_index = to_index;
+    req->max_bytes = max_bytes;
+    req->cb = cb;
+    g->range = req;
+    env_defer(&g->env->env, &g->range_task, on_range);
     return 0;
 }
 

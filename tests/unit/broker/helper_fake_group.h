@@ -42,6 +42,10 @@ struct fake_group {
     struct log_find_req *finds[16];
     unsigned find_count;
     struct env_task find_task;
+    struct log_range_req *range; /* at most one at a time */
+    struct env_task range_task;
+    int range_status;
+    unsigned ranges; /* that were read */
     struct read_index_req *read_index;
 
     int writable;             /* what log_writable says */
