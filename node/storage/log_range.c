@@ -26,10 +26,9 @@ static void range_finish(struct range_read *r, int status)
 }
 
 /* [worker] One whole batch at least; then as many as fit. `need` as in a read by offset. */
-static int range_take(struct range_read *r, size_t *need)
+static int range_take(struct range_read *r, size_t available, size_t *need)
 {
     struct batch_header header;
-    size_t available = r->buf->capacity;
 
     *need = 0;
     while (r->stopped.index <= r->req->to_index) {
@@ -44,23 +43,44 @@ static int range_take(struct range_read *r, size_t *need)
     return 0;
 }
 
-static int range_read_batches(struct range_read *r)
+static size_t range_size(const struct log_range_req *req)
 {
-    size_t need = r->req->max_bytes < BATCH_HEADER_SIZE ? BATCH_HEADER_SIZE : r->req->max_bytes;
-    uint64_t left = r->plan.end - r->first.position;
+    return req->max_bytes < BATCH_HEADER_SIZE ? BATCH_HEADER_SIZE : req->max_bytes;
+}
 
-    while (need > 0) {
-        if (r->buf != NULL && need <= r->buf->capacity)
-            return ERR_CORRUPT;
-        if (need > left && r->buf != NULL)
-            return ERR_CORRUPT;
-        size_t size = need < left ? need : (size_t)left;
+static size_t range_at_most(const struct range_read *r, const struct place *from, size_t size)
+{
+    uint64_t left = r->plan.end - from->position;
+
+    return size < left ? size : (size_t)left;
+}
+
+/* [worker] */
+static int range_fill(struct range_read *r, size_t size)
+{
+    if (size > r->buf->capacity) {
         buf_unref(r->buf);
         r->buf = buf_create(size);
-        ssize_t n = env_file_read(r->plan.read.file, r->buf->data, size, r->first.position);
-        if (n < 0)
-            return (int)n;
-        int status = (size_t)n < size ? ERR_CORRUPT : range_take(r, &need);
+    }
+    ssize_t n = env_file_read(r->plan.read.file, r->buf->data, size, r->first.position);
+    if (n < 0)
+        return (int)n;
+    return (size_t)n < size ? ERR_CORRUPT : 0; /* shorter than what was written to it */
+}
+
+/* [worker] */
+static int range_read_batches(struct range_read *r)
+{
+    size_t need = range_size(r->req), have = 0;
+
+    while (need > 0) {
+        size_t size = range_at_most(r, &r->first, need);
+        if (have > 0 && (size <= have || size < need))
+            return ERR_CORRUPT;
+        have = size;
+        int status = range_fill(r, size);
+        if (status == 0)
+            status = range_take(r, size, &need);
         if (status != 0)
             return status;
     }
@@ -143,6 +163,8 @@ static void range_start(struct range_read *r)
     }
     struct segment *s = log_segment_of_index(log, req->from_index);
     log_plan_read(log, &r->plan, s, segment_index_by_index(&s->index, req->from_index));
+    /* Here and not on the worker, as for a read by offset. */
+    r->buf = buf_create(range_at_most(r, &r->plan.from, range_size(req)));
     env_work(log->options.env, &req->job, range_work, range_done);
 }
 
