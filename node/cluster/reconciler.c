@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 enum {
-    OPENING_MAX = 32, /* when the node starts */
-    CREATING_MAX = 4, /* fewer than worker threads: who writes must not wait for what is being created */
+    OPENING_MAX = 32,  /* when the node starts */
+    CREATING_MAX = 16, /* few enough for a new leader's own first entry to be stored long before a time-out */
     STOPPING_MAX = 64,
 };
 static const uint64_t retry_pause_ns = UINT64_C(5000) * NS_PER_MS;

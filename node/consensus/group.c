@@ -236,10 +236,23 @@ static void start_replica(struct group *g)
 static void on_bootstrapped(struct log_append_req *req, int status)
 {
     struct group *g = container_of(req, struct group, bootstrap_req);
-    if (status == 0)
-        start_replica(g);
-    else
-        finish_open(g, status, "can't write the replica's first entry");
+    if (!g->opening)
+        return;
+    if (status != 0)
+        group_stop_core(g);
+    finish_open(g, status, "can't write the replica's first entry");
+}
+
+/* The election need not wait for the first entry: who loses that with the power makes it again, and what
+ * follows it in the log is durable after it. */
+static void start_new_replica(struct group *g)
+{
+    char message[256] = "";
+    int rv = group_start_core(g, message, sizeof message);
+    if (rv != 0)
+        finish_open(g, rv, message);
+    else if (g->campaign_at_once)
+        election_campaign(g);
 }
 
 /* Entry 1 is the configuration, in term 1, the same bytes on every initial replica. */
@@ -256,6 +269,7 @@ static void bootstrap(struct group *g, uint64_t term)
     raft_free(encoded.base);
     log_append(g->log, &g->bootstrap_req, &entry, 1, on_bootstrapped);
     slice_unref(&entry.bytes);
+    start_new_replica(g);
 }
 
 /* A term is in the journal before its first entry is in the log, but for the term that a group is created

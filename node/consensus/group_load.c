@@ -257,6 +257,16 @@ static bool contents_fit(const struct load_plan *plan, const struct loader *load
     return loader->entries[plan->snapshot->index - plan->start].term == plan->snapshot->term;
 }
 
+/* What the core loads it takes for stored. The first entry may be on its way: see bootstrap. */
+static int load_entries(struct group *g, const struct load_plan *plan, struct loader *loader)
+{
+    if (plan->last < plan->start)
+        return 0;
+    if (plan->last > 1 && plan->last > log_durable_index(g->log))
+        return ERR_NOT_FOUND;
+    return log_load(g->log, plan->start, plan->last, load_entry, loader);
+}
+
 int raft_io_load(struct raft_io *io, raft_term *term, raft_id *voted_for, struct raft_snapshot **snapshot,
                  raft_index *start_index, struct raft_entry *entries[], size_t *n_entries)
 {
@@ -265,7 +275,7 @@ int raft_io_load(struct raft_io *io, raft_term *term, raft_id *voted_for, struct
     struct loader loader = {.entries = NULL};
     struct raft_configuration decoded;
     plan_load(g, &plan);
-    int rv = plan.last >= plan.start ? log_load(g->log, plan.start, plan.last, load_entry, &loader) : 0;
+    int rv = load_entries(g, &plan, &loader);
     if (rv != 0 || !contents_fit(&plan, &loader)) {
         loader_drop(&loader);
         snapshot_destroy(plan.snapshot);

@@ -149,8 +149,8 @@ void log_reset(struct log *log, uint64_t next_index, uint64_t previous_term, int
 /* New settings from a topic's configuration. */
 void log_configure(struct log *log, uint64_t segment_bytes, uint64_t segment_ms);
 
-/* Blocking, at start-up: reads entries [from, to] in order. `each` gets the entry with a reference of its own
- * to keep. Returns 0 or the first error (also what `each` returns). */
+/* Blocking, at start-up: reads entries [from, to] in order, durable or not. `each` gets the entry with a
+ * reference of its own to keep. Returns 0 or the first error (also what `each` returns). */
 int log_load(struct log *log, uint64_t from, uint64_t to,
              int (*each)(void *data, const struct log_entry *entry), void *data);
 

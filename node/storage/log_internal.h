@@ -33,6 +33,7 @@ struct log {
     bool round_runs;
     bool retry_waits;
     bool marker_holds; /* of a clean shutdown: nothing has been written since */
+    bool directory_missing;
     uint64_t durable_index;
     struct flusher_client flush;
     struct env_work round_job;

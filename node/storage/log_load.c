@@ -114,6 +114,24 @@ static int load_segment(struct load *l, struct segment *s)
     return status;
 }
 
+/* What is not durable may not be in the file yet. */
+static int load_from_tail(struct load *l)
+{
+    int status = 0;
+
+    for (uint64_t index = l->from; index <= l->to && status == 0; index++) {
+        const struct tail_entry *e = tail_find(&l->log->tail, index);
+        struct place after = e->at;
+        struct batch_header header;
+
+        int result =
+            place_step(&after, e->bytes.data, e->bytes.size, l->log->max_batch_bytes, false, &header);
+        ASSERT(result == PLACE_BATCH);
+        status = load_entry(l, &e->at, &after, &header, e->bytes);
+    }
+    return status;
+}
+
 int log_load(struct log *log, uint64_t from, uint64_t to,
              int (*each)(void *data, const struct log_entry *entry), void *data)
 {
@@ -121,8 +139,10 @@ int log_load(struct log *log, uint64_t from, uint64_t to,
 
     if (from > to)
         return 0;
-    if (from < log_first_index(log) || to > log->durable_index)
+    if (from < log_first_index(log) || to > log_last_index(log))
         return ERR_NOT_FOUND;
+    if (to > log->durable_index)
+        return tail_find(&log->tail, from) != NULL ? load_from_tail(&l) : ERR_NOT_FOUND;
     QUEUE_FOREACH (node, &log->segments) {
         struct segment *s = QUEUE_ENTRY(node, struct segment, node);
         if (s->end.index <= from || s->header.base_index > to)

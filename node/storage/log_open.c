@@ -39,6 +39,7 @@ static struct log *log_create(struct opening *o)
     log->start_offset = oldest == NULL ? log->end.offset : oldest->header.base_offset;
     log->durable_index = log->end.index - 1;
     log->marker_holds = o->recovery.marker_valid;
+    log->directory_missing = o->recovery.directory_missing;
     log->floor_index = o->recovery.floor_index;
     return log;
 }

@@ -91,7 +91,8 @@ static void log_round_start(struct flusher_client *client)
 {
     struct log *log = container_of(client, struct log, flush);
 
-    log->round = (struct round){.env = log->options.env, .directory = log->directory};
+    log->round = (struct round){
+        .env = log->options.env, .directory = log->directory, .directory_missing = log->directory_missing};
     log_fill_round(log, &log->round);
     if (!queue_empty(&log->round.operations)) {
         log->round_runs = true;
@@ -217,6 +218,7 @@ static void log_round_done(struct env_work *job)
     int status = r->status;
 
     log->round_runs = false;
+    log->directory_missing = r->directory_missing;
     flusher_finished(log->options.flusher, &result);
     log_take_done(log, r->done, &done);
     if (status == 0 || error_is_transient(status))

@@ -23,6 +23,7 @@ struct recovery {
     struct queue segments; /* struct segment: what stays, each up to its `end` */
     bool marker_valid;
     struct place end; /* of the log */
+    bool directory_missing;
 
     /* What repair has to do; private. */
     struct recovery_file *files; /* the .log files, ascending */
@@ -30,7 +31,6 @@ struct recovery {
     unsigned kept_count; /* the first of them stay, the rest is set aside */
     uint64_t *orphans;   /* .idx files without a .log */
     unsigned orphan_count;
-    bool directory_missing;
     bool cut; /* the last kept file has bytes behind the log's end that must go */
     bool marker_found;
 };

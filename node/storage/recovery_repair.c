@@ -16,22 +16,6 @@ static int repair_failed(struct recovery *r, int status, const char *what, const
     return status;
 }
 
-static int repair_create_directory(struct recovery *r)
-{
-    char parent[FORMAT_PATH_MAX];
-
-    snprintf(parent, sizeof(parent), "%s", r->directory);
-    char *slash = strrchr(parent, '/');
-    if (slash != NULL && slash != parent)
-        *slash = '\0';
-    else
-        snprintf(parent, sizeof(parent), "%s", slash != NULL ? "/" : ".");
-    int status = env_dir_create(r->env, r->directory);
-    if (status == 0)
-        status = env_dir_sync(r->env, parent);
-    return repair_failed(r, status, "create", r->directory);
-}
-
 /* ---- damaged files ---- */
 
 /* Copies the bytes [start, end) to `position` in `to`, and syncs that. */
@@ -174,14 +158,14 @@ static int repair_leftovers(struct recovery *r)
 
 void recovery_repair(struct recovery *r)
 {
-    if (r->directory_missing && repair_create_directory(r) != 0)
-        return;
+    if (r->directory_missing)
+        return; /* it comes with the first segment */
     /* The newest first: a crash in between leaves a log without a hole. */
     for (unsigned i = r->file_count; i > r->kept_count; i--)
         if (repair_set_aside(r, r->files[i - 1].base_index) != 0)
             return;
     if (repair_segments(r) != 0 || repair_indexes(r) != 0 || repair_leftovers(r) != 0)
         return;
-    if (!r->marker_valid && !r->directory_missing)
+    if (!r->marker_valid)
         repair_failed(r, env_dir_sync(r->env, r->directory), "sync", r->directory);
 }

@@ -128,11 +128,21 @@ static int gather_add(struct gather *g, const struct operation *op, unsigned bef
     return status;
 }
 
+static int round_create_segment(struct round *r, struct operation *op)
+{
+    int status = r->directory_missing ? segment_make_directory(r->env, r->directory) : 0;
+
+    if (status != 0)
+        return status;
+    r->directory_missing = false;
+    return segment_file_create(op->segment, r->directory);
+}
+
 static int round_structural(struct round *r, struct operation *op)
 {
     switch (op->kind) {
     case OPERATION_CREATE:
-        return segment_file_create(op->segment, r->directory);
+        return round_create_segment(r, op);
     case OPERATION_SEAL:
         return segment_file_seal(op->segment, r->directory, op->position, &op->image);
     case OPERATION_TRUNCATE:

@@ -41,8 +41,9 @@ struct round {
     struct env *env; /* set before the run */
     const char *directory;
     struct queue operations;
-    int status;    /* results: of the operation that stopped it */
-    unsigned done; /* how many of the first operations are durable */
+    bool directory_missing; /* made with the next segment; false then */
+    int status;             /* results: of the operation that stopped it */
+    unsigned done;          /* how many of the first operations are durable */
     uint64_t bytes;
     uint64_t write_ns;
     uint64_t sync_ns;

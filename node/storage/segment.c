@@ -2,7 +2,9 @@
 #include "node/base/assert.h"
 #include "node/base/memory.h"
 #include "node/env/sabotage.h"
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     ALLOCATE_FIRST = 64 * 1024,
@@ -139,7 +141,7 @@ int segment_write_file_lazy(struct env *env, const char *path, const struct byte
     return write_file(env, path, content, false);
 }
 
-int segment_write_header(struct segment *s, const char *directory)
+static int write_header(struct segment *s, const char *directory, bool durable)
 {
     char path[FORMAT_PATH_MAX];
     struct bytes header;
@@ -147,9 +149,20 @@ int segment_write_header(struct segment *s, const char *directory)
     bytes_init(&header);
     format_index_header_encode(&header, &s->header);
     format_segment_path(path, directory, s->header.base_index, ".idx");
-    int status = segment_write_file(s->env, path, &header);
+    int status = write_file(s->env, path, &header, durable);
     bytes_close(&header);
     return status;
+}
+
+int segment_write_header(struct segment *s, const char *directory)
+{
+    return write_header(s, directory, true);
+}
+
+/* The header of a log's very first segment says nothing that its name does not. */
+static bool header_may_get_lost(const struct segment_header *h)
+{
+    return h->base_index == 1 && h->base_offset == 0 && h->previous_term == 0;
 }
 
 int segment_write_index(struct segment *s, const char *directory)
@@ -165,11 +178,25 @@ int segment_write_index(struct segment *s, const char *directory)
     return status;
 }
 
+int segment_make_directory(struct env *env, const char *path)
+{
+    char parent[FORMAT_PATH_MAX];
+
+    snprintf(parent, sizeof(parent), "%s", path);
+    char *slash = strrchr(parent, '/');
+    if (slash != NULL && slash != parent)
+        *slash = '\0';
+    else
+        snprintf(parent, sizeof(parent), "%s", slash != NULL ? "/" : ".");
+    int status = env_dir_create(env, path);
+    return status != 0 ? status : env_dir_sync(env, parent);
+}
+
 int segment_file_create(struct segment *s, const char *directory)
 {
     char path[FORMAT_PATH_MAX];
     /* The header first: a segment is there once its .log is, and must then have its base values. */
-    int status = segment_write_header(s, directory);
+    int status = write_header(s, directory, !header_may_get_lost(&s->header));
 
     if (status != 0)
         return status;

@@ -57,6 +57,8 @@ int segment_write_file_lazy(struct env *env, const char *path, const struct byte
 int segment_write_header(struct segment *s, const char *directory);
 /* A finished one. */
 int segment_write_index(struct segment *s, const char *directory);
+/* A log's directory, durably. Harmless when it is there. */
+int segment_make_directory(struct env *env, const char *path);
 /* Makes the files, durably. Harmless to repeat after ERR_NO_SPACE. */
 int segment_file_create(struct segment *s, const char *directory);
 /* Opens the writer on a segment that is there. */

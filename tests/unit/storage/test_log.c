@@ -65,6 +65,18 @@ static void entries_survive_kill_9(void **state)
     }
 }
 
+static void what_is_on_its_way_is_loaded_too(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_open(f);
+    fixture_random(f, 20);
+    assert_true(log_durable_index(f->log) < log_last_index(f->log));
+    fixture_check_load(f);
+    fixture_sync(f);
+    fixture_check_load(f);
+}
+
 static void a_clean_restart_reads_no_segment(void **state)
 {
     struct fixture *f = *state;
@@ -469,6 +481,7 @@ int main(void)
         TEST(entries_survive_a_clean_restart),
         TEST(entries_survive_an_unclean_restart),
         TEST(entries_survive_kill_9),
+        TEST(what_is_on_its_way_is_loaded_too),
         TEST(a_clean_restart_reads_no_segment),
         TEST(append_callbacks_come_in_order),
         TEST(what_does_not_continue_the_log_is_told),
