@@ -49,15 +49,24 @@ void samples_close(struct samples *s);
 bool bench_disk_latency(const char *directory, size_t size, unsigned count, struct samples *s);
 double bench_disk_throughput(const char *directory, unsigned files, uint64_t bytes);
 
+/* An open file of that size, preallocated, without a name: it goes with its descriptor. -1: not possible. */
+int bench_scratch_file(const char *directory, uint64_t size);
+
 /* A record of 1 KiB to another thread and back over TCP on 127.0.0.1. */
 bool bench_loopback(unsigned count, struct samples *s);
+/* Two ends of a TCP connection on 127.0.0.1; false: `ends[1]` is -1. */
+bool bench_connect_pair(int ends[2]);
+
+/* What this machine needs for one record in flight: 1 KiB from a client to a leader and two followers, which
+ * all sync it, and the answer back once two have, over loopback and without any broker. */
+bool bench_path(const char *directory, unsigned count, struct samples *s);
 
 /* This machine's limit for replicated produce with frames of that size, 64 of them in flight, in bytes per
  * second; -1 when it cannot be measured. */
 double bench_limit(const char *directory, size_t frame_size, uint64_t bytes);
 
-/* The best that was seen of the disk: a disk that is busy with something else is a lenient yardstick. */
-struct bench_disk {
+/* The best that was seen: a machine that is busy with something else is a lenient yardstick. */
+struct bench_yardstick {
     double p50_ms; /* 0: not measured */
     double p99_ms;
 };
@@ -73,7 +82,8 @@ struct bench_cluster {
     double idle_mib; /* resident memory of its largest node by then */
     char bootstrap[256];
     struct flotilla_client *client;
-    struct bench_disk disk;
+    struct bench_yardstick disk;
+    struct bench_yardstick path;
 };
 bool bench_cluster_open(struct bench_cluster *b, const struct cli_command *command,
                         const struct cli_target *target);
@@ -82,6 +92,8 @@ void bench_cluster_close(struct bench_cluster *b);
 const char *bench_disk_directory(const struct bench_cluster *b);
 /* Measures that disk once more; the best of what was seen stays in b->disk. */
 bool bench_look_at_disk(struct bench_cluster *b);
+/* The same for what one record in flight needs at least. */
+bool bench_look_at_path(struct bench_cluster *b);
 /* Creates a topic of its own for one measurement; the name goes into `name`. */
 bool bench_topic(struct bench_cluster *b, const char *purpose, uint32_t partitions, char *name, size_t size);
 /* Processor time that a scratch cluster's nodes have used; 0 for another cluster. */

@@ -1,16 +1,24 @@
-/* The cluster under test, and the disk that it lies on. */
+/* The cluster under test, and what it is measured against. */
 #include "client/cli/bench/bench.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES = 3, DISK_SAMPLES = 1000 };
+enum { NODES = 3, DISK_SAMPLES = 1000, PATH_SAMPLES = 3000 };
 
-/* ---- the disk ---- */
+/* ---- yardsticks ---- */
 
 const char *bench_disk_directory(const struct bench_cluster *b)
 {
     return b->scratch ? local_scratch_parent() : ".";
+}
+
+static void keep_best(struct bench_yardstick *y, struct samples *s)
+{
+    double p50_ms = samples_ms(s, 0.5), p99_ms = samples_ms(s, 0.99);
+    bool first = y->p50_ms <= 0;
+    y->p50_ms = first || p50_ms < y->p50_ms ? p50_ms : y->p50_ms;
+    y->p99_ms = first || p99_ms < y->p99_ms ? p99_ms : y->p99_ms;
 }
 
 /* The disk is measured before the cluster starts and again after the load, and the better figures count:
@@ -18,18 +26,27 @@ const char *bench_disk_directory(const struct bench_cluster *b)
 bool bench_look_at_disk(struct bench_cluster *b)
 {
     struct samples s = {NULL, 0, 0, false};
-    struct bench_disk *d = &b->disk;
     bool ok = bench_disk_latency(bench_disk_directory(b), 1024, DISK_SAMPLES, &s);
-    double p50_ms = samples_ms(&s, 0.5), p99_ms = samples_ms(&s, 0.99);
-    samples_close(&s);
-    if (!ok) {
+    if (ok) {
+        keep_best(&b->disk, &s);
+    } else {
         cli_error(b->command, "cannot measure the disk in %s", bench_disk_directory(b));
-        return false;
     }
-    bool first = d->p50_ms <= 0;
-    d->p50_ms = first || p50_ms < d->p50_ms ? p50_ms : d->p50_ms;
-    d->p99_ms = first || p99_ms < d->p99_ms ? p99_ms : d->p99_ms;
-    return true;
+    samples_close(&s);
+    return ok;
+}
+
+bool bench_look_at_path(struct bench_cluster *b)
+{
+    struct samples s = {NULL, 0, 0, false};
+    bool ok = bench_path(bench_disk_directory(b), PATH_SAMPLES, &s);
+    if (ok) {
+        keep_best(&b->path, &s);
+    } else {
+        cli_error(b->command, "cannot measure one record in flight without a broker");
+    }
+    samples_close(&s);
+    return ok;
 }
 
 /* ---- the cluster under test ---- */

@@ -9,13 +9,16 @@
 
 enum { THROUGHPUT_WRITE = 256 * 1024, FILES_MAX = 64 };
 
-static int create_file(const char *directory, unsigned number, uint64_t size, char *path, size_t path_size)
+int bench_scratch_file(const char *directory, uint64_t size)
 {
-    snprintf(path, path_size, "%s/bench-disk-%u", directory, number);
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    char path[4200];
+    snprintf(path, sizeof(path), "%s/bench-XXXXXX", directory);
+    int fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0) {
+        unlink(path);
+    }
     if (fd >= 0 && posix_fallocate(fd, 0, (off_t)size) != 0) {
         close(fd);
-        unlink(path);
         fd = -1;
     }
     return fd;
@@ -23,8 +26,7 @@ static int create_file(const char *directory, unsigned number, uint64_t size, ch
 
 bool bench_disk_latency(const char *directory, size_t size, unsigned count, struct samples *s)
 {
-    char path[4200];
-    int fd = create_file(directory, 0, (uint64_t)size * (count + 1), path, sizeof(path));
+    int fd = bench_scratch_file(directory, (uint64_t)size * (count + 1));
     char *data = malloc(size);
     bool ok = fd >= 0 && data != NULL;
     if (ok) {
@@ -39,14 +41,12 @@ bool bench_disk_latency(const char *directory, size_t size, unsigned count, stru
     free(data);
     if (fd >= 0) {
         close(fd);
-        unlink(path);
     }
     return ok;
 }
 
 struct stream {
     const char *directory;
-    unsigned number;
     uint64_t bytes;
     bool ok;
 };
@@ -54,8 +54,7 @@ struct stream {
 static void *write_stream(void *argument)
 {
     struct stream *w = argument;
-    char path[4200];
-    int fd = create_file(w->directory, w->number + 1, w->bytes, path, sizeof(path));
+    int fd = bench_scratch_file(w->directory, w->bytes);
     char *data = malloc(THROUGHPUT_WRITE);
     w->ok = fd >= 0 && data != NULL;
     if (w->ok) {
@@ -67,7 +66,6 @@ static void *write_stream(void *argument)
     free(data);
     if (fd >= 0) {
         close(fd);
-        unlink(path);
     }
     return NULL;
 }
@@ -80,7 +78,7 @@ double bench_disk_throughput(const char *directory, unsigned files, uint64_t byt
     unsigned started = 0;
     uint64_t begin = cli_now_ns();
     for (; ok && started < files; started++) {
-        streams[started] = (struct stream){directory, started, bytes / files, false};
+        streams[started] = (struct stream){directory, bytes / files, false};
         ok = pthread_create(&threads[started], NULL, write_stream, &streams[started]) == 0;
     }
     for (unsigned i = 0; i < started; i++) {

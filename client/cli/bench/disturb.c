@@ -2,7 +2,9 @@
  * while a large topic is created, against the same loop before. */
 #include "client/cli/bench/bench.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -25,6 +27,7 @@ struct disturbance {
     bool (*once)(struct disturbance *d);
     const char *name;
     bool repeats;
+    bool aside; /* the processors are the nodes' first */
     _Atomic bool over;
     bool failed;
     double seconds;
@@ -83,10 +86,25 @@ static bool create_topic(struct disturbance *d)
                                  d->error, sizeof(d->error)) == 0;
 }
 
+/* Also for the threads that this one starts. */
+static bool step_aside(struct disturbance *d)
+{
+    const struct sched_param none = {0};
+    if (sched_setscheduler(0, SCHED_IDLE, &none) != 0) {
+        snprintf(d->error, sizeof(d->error), "cannot lower the priority: %s", strerror(errno));
+        return false;
+    }
+    return true;
+}
+
 static void *disturb(void *argument)
 {
     struct disturbance *d = argument;
     uint64_t began = cli_now_ns();
+    if (d->aside && !step_aside(d)) {
+        d->failed = d->over = true;
+        return NULL;
+    }
     do {
         d->failed = !d->once(d);
     } while (d->repeats && !d->failed && cli_now_ns() - began < AT_LEAST_MS * 1000000ull);
@@ -196,7 +214,8 @@ static bool measure_reading(struct disturbance *d, struct bench_report *r, const
     if (!report_beside(d, r, probed, load, quiet_ms)) {
         return false;
     }
-    bench_add(r, (double)d->bytes / 1e6 / d->seconds, "MB/s", "reading old data meanwhile");
+    bench_add(r, (double)d->bytes / 1e6 / d->seconds, "MB/s", "reading old data meanwhile%s",
+              d->aside ? ", the reader on idle processors only" : "");
     return true;
 }
 
@@ -213,12 +232,17 @@ static bool measure_all(struct bench_cluster *b, struct bench_report *r, const s
                                       .name = "while a node catches up"};
     struct disturbance reading = {
         .b = b, .filled = filled, .once = read_all, .repeats = true, .name = "while old data is read"};
+    /* As on a machine of its own, as far as one machine can show that. */
+    struct disturbance reading_aside = reading;
+    reading_aside.aside = true;
+    reading_aside.name = "while old data is read, the reader on idle processors only";
     struct disturbance creating = {.b = b, .partitions = partitions, .once = create_topic, .name = creation};
     return bench_topic(b, "away", load->partitions, filled, sizeof(filled)) &&
            bench_topic(b, "probe", load->partitions, probed, sizeof(probed)) &&
            measure_quiet(b, r, probed, load, &quiet_ms) &&
            measure_catch_up(&catching_up, r, probed, load, quiet_ms, bytes) &&
            measure_reading(&reading, r, probed, load, quiet_ms) &&
+           measure_reading(&reading_aside, r, probed, load, quiet_ms) &&
            report_beside(&creating, r, probed, load, quiet_ms);
 }
 

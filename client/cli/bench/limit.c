@@ -7,9 +7,6 @@
 #include "client/cli/bench/bench.h"
 #include "proto/crc32c.h"
 
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -62,24 +59,6 @@ static void *allocate(size_t count, size_t size)
 }
 
 /* ---- sockets ---- */
-
-static bool connect_pair(int pair[2])
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof(address);
-    int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    pair[1] = -1;
-    if (bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 1) == 0 &&
-        getsockname(listener, (struct sockaddr *)&address, &size) == 0 &&
-        connect(pair[0], (struct sockaddr *)&address, size) == 0) {
-        pair[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    }
-    close(listener);
-    setsockopt(pair[0], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    setsockopt(pair[1], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    return pair[1] >= 0;
-}
 
 /* Unblocks every thread. */
 static bool give_up(struct limit *l)
@@ -247,10 +226,10 @@ static void *hear_follower(void *argument)
 static bool open_files(struct member *m, const char *directory)
 {
     bool ok = true;
-    off_t size = (off_t)((m->limit->frames / FILES + 1) * m->limit->frame_size);
+    uint64_t size = (m->limit->frames / FILES + 1) * m->limit->frame_size;
     for (unsigned i = 0; i < FILES; i++) {
-        m->files[i] = ok ? open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
-        ok = ok && m->files[i] >= 0 && posix_fallocate(m->files[i], 0, size) == 0;
+        m->files[i] = ok ? bench_scratch_file(directory, size) : -1;
+        ok = ok && m->files[i] >= 0;
     }
     return ok;
 }
@@ -314,7 +293,7 @@ static bool limit_open(struct limit *l, const char *directory)
         m->written = allocate(l->frames, sizeof(*m->written));
         pthread_mutex_init(&m->lock, NULL);
         pthread_cond_init(&m->more, NULL);
-        ok = open_files(m, directory) && ok && connect_pair(&l->sockets[2 * i]);
+        ok = open_files(m, directory) && ok && bench_connect_pair(&l->sockets[2 * i]);
         m->in = l->sockets[2 * i + 1];
     }
     return ok;

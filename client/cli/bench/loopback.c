@@ -31,8 +31,7 @@ static void *echo(void *argument)
     return NULL;
 }
 
-/* Two ends of a TCP connection on 127.0.0.1. */
-static bool connect_pair(int ends[2])
+bool bench_connect_pair(int ends[2])
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t size = sizeof(address);
@@ -58,7 +57,7 @@ bool bench_loopback(unsigned count, struct samples *s)
     int ends[2];
     pthread_t thread;
     char data[MESSAGE] = {0};
-    bool ok = connect_pair(ends) && pthread_create(&thread, NULL, echo, &ends[1]) == 0;
+    bool ok = bench_connect_pair(ends) && pthread_create(&thread, NULL, echo, &ends[1]) == 0;
     bool started = ok;
     for (unsigned i = 0; ok && i < count; i++) {
         uint64_t sent = cli_now_ns();

@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { TIMEOUT_MS = 60000, POLL_MS = 2 };
+enum { TIMEOUT_MS = 60000, POLL_MS = 10 };
 
 static void report_memory(struct bench_report *r, double mib, const char *when, double target)
 {
