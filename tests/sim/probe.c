@@ -41,6 +41,37 @@ bool probe_vote(const struct group *g, struct probed_vote *v)
     return true;
 }
 
+uint64_t probe_term(const struct group *g, uint64_t index)
+{
+    return group_term_of(g, index);
+}
+
+/* What a catch-up has fetched is not the core's yet. */
+static void look_for_unstored(const struct group *g, struct probed_core *core)
+{
+    uint64_t next = log_durable_index(g->log) + 1;
+    if (next > log_last_index(g->log) || g->fetched_from != 0)
+        return;
+    core->unstored_index = next;
+    core->unstored_term = group_term_of(g, next);
+}
+
+bool probe_core(const struct group *g, struct probed_core *core)
+{
+    if (!g->running)
+        return false;
+    *core = (struct probed_core){
+        .term = g->raft.current_term,
+        .vote = (uint32_t)g->raft.voted_for,
+        .commit = g->raft.commit_index,
+        .leads = g->raft.state == RAFT_LEADER,
+        .campaigns = g->raft.state == RAFT_CANDIDATE && !g->raft.candidate_state.in_pre_vote,
+        .damaged = g->damaged,
+    };
+    look_for_unstored(g, core);
+    return true;
+}
+
 size_t probe_queued_bytes(const struct consensus *c, size_t *limit)
 {
     size_t most = 0;

@@ -20,6 +20,19 @@ struct probed_vote {
     bool pending; /* what the group has put into its node's journal is not all on disk */
 };
 bool probe_vote(const struct group *g, struct probed_vote *v);
+/* What a group's core says of itself, and what it has on its disk. False when it does not run. */
+struct probed_core {
+    uint64_t term;
+    uint32_t vote; /* 0: none */
+    uint64_t commit;
+    uint64_t unstored_index; /* the first entry that is not on the disk; 0: all are */
+    uint64_t unstored_term;
+    bool leads, campaigns; /* a candidate, not only asking who would vote for it */
+    bool damaged;
+};
+bool probe_core(const struct group *g, struct probed_core *core);
+/* Of the entry at `index`, 0: not in memory any more. */
+uint64_t probe_term(const struct group *g, uint64_t index);
 /* Of the peer with the most. */
 size_t probe_queued_bytes(const struct consensus *c, size_t *limit);
 
