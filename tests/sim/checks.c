@@ -41,13 +41,9 @@ void checks_init(struct checks *c, struct sim_cluster *cluster, struct history *
     *c = (struct checks){.cluster = cluster, .history = history};
 }
 
-static struct checked_group *checked_get(struct checks *c, uint64_t id, const struct partition *p)
+static struct checked_group *checked_add(struct checks *c, uint64_t id, const struct partition *p)
 {
-    struct checked_group *k;
-    HASH_FIND(hh, c->groups, &id, sizeof(id), k);
-    if (k != NULL)
-        return k;
-    k = memory_zalloc(sizeof(*k));
+    struct checked_group *k = memory_zalloc(sizeof(*k));
     k->id = id;
     if (p == NULL)
         snprintf(k->name, sizeof(k->name), "group 0");
@@ -57,6 +53,17 @@ static struct checked_group *checked_get(struct checks *c, uint64_t id, const st
     k->is_coordinator = p != NULL && strcmp(partition_topic(p), OFFSETS_TOPIC) == 0;
     HASH_ADD(hh, c->groups, id, sizeof(k->id), k);
     return k;
+}
+
+/* Each group at every step: few, and always the same. */
+static struct checked_group *checked_get(struct checks *c, uint64_t id, const struct partition *p)
+{
+    struct checked_group **recent = &c->recent[id % CHECKS_RECENT];
+    if (*recent == NULL || (*recent)->id != id)
+        HASH_FIND(hh, c->groups, &id, sizeof(id), *recent);
+    if (*recent == NULL)
+        *recent = checked_add(c, id, p);
+    return *recent;
 }
 
 /* ---- leaders ---- */

@@ -8,10 +8,13 @@
 
 struct checked_group;
 
+enum { CHECKS_RECENT = 64 };
+
 struct checks {
     struct sim_cluster *cluster;
     struct history *history;
     struct checked_group *groups;
+    struct checked_group *recent[CHECKS_RECENT]; /* found last, by id */
 };
 
 void checks_init(struct checks *c, struct sim_cluster *cluster, struct history *history);

@@ -37,7 +37,10 @@ static struct counter *find_or_add(struct counters *c, const char *name)
 
 void counters_add(struct counters *c, const char *name, uint64_t value)
 {
-    find_or_add(c, name)->value += value;
+    unsigned *recent = &c->recent[((uintptr_t)name >> 3) % COUNTERS_RECENT];
+    struct counter *counter = is_at(c, *recent, name) ? &c->all[*recent] : find_or_add(c, name);
+    counter->value += value;
+    *recent = (unsigned)(counter - c->all);
 }
 
 uint64_t counters_get(const struct counters *c, const char *name)

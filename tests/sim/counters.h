@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { COUNTER_NAME_SIZE = 48, COUNTERS_MAX = 240 };
+enum { COUNTER_NAME_SIZE = 48, COUNTERS_MAX = 240, COUNTERS_RECENT = 64 };
 
 struct counter {
     char name[COUNTER_NAME_SIZE];
@@ -18,6 +18,7 @@ struct counter {
 struct counters {
     unsigned count;
     struct counter all[COUNTERS_MAX]; /* in name order */
+    unsigned recent[COUNTERS_RECENT]; /* where names were found last, by where they stand in memory */
 };
 
 void counters_add(struct counters *c, const char *name, uint64_t value);

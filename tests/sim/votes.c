@@ -11,6 +11,7 @@
 struct voted_group {
     uint64_t id;
     char name[TOPIC_NAME_MAX + 16];
+    bool is_judged;
     uint64_t led_term; /* the newest that had a leader */
     struct {
         uint64_t step; /* when it was seen last */
@@ -40,21 +41,35 @@ void votes_init(struct votes *v, struct sim_cluster *cluster, struct history *hi
     *v = (struct votes){.cluster = cluster, .history = history};
 }
 
-static struct voted_group *group_of(struct votes *v, const struct group *g, const struct partition *p)
+/* A node that has deleted a replica and starts again before it knows that the topic is gone makes a blank
+ * one. */
+static bool is_there_for_good(const struct partition *p)
 {
-    struct voted_group *k;
-    uint64_t id = group_id(g);
-    HASH_FIND(hh, v->groups, &id, sizeof(id), k);
-    if (k != NULL)
-        return k;
-    k = memory_zalloc(sizeof(*k));
-    k->id = id;
+    return p == NULL || strncmp(partition_topic(p), "churn", 5) != 0;
+}
+
+static struct voted_group *group_add(struct votes *v, const struct group *g, const struct partition *p)
+{
+    struct voted_group *k = memory_zalloc(sizeof(*k));
+    k->id = group_id(g);
+    k->is_judged = is_there_for_good(p);
     if (p == NULL)
         snprintf(k->name, sizeof(k->name), "group 0");
     else
         snprintf(k->name, sizeof(k->name), "%s/%u", partition_topic(p), partition_index(p));
     HASH_ADD(hh, v->groups, id, sizeof(k->id), k);
     return k;
+}
+
+static struct voted_group *group_of(struct votes *v, const struct group *g, const struct partition *p)
+{
+    uint64_t id = group_id(g);
+    struct voted_group **recent = &v->recent[id % VOTES_RECENT];
+    if (*recent == NULL || (*recent)->id != id)
+        HASH_FIND(hh, v->groups, &id, sizeof(id), *recent);
+    if (*recent == NULL)
+        *recent = group_add(v, g, p);
+    return *recent;
 }
 
 static void check_memory(struct votes *v, const struct voted_group *k, unsigned i)
@@ -69,20 +84,13 @@ static void check_memory(struct votes *v, const struct voted_group *k, unsigned 
                  k->name, i + 1, k->nodes[i].heard_vote, heard, term, k->nodes[i].vote);
 }
 
-/* A node that has deleted a replica and starts again before it knows that the topic is gone makes a blank
- * one. */
-static bool is_there_for_good(const struct partition *p)
-{
-    return p == NULL || strncmp(partition_topic(p), "churn", 5) != 0;
-}
-
 static void look_at(void *data, struct sim_node *n, struct group *g, struct partition *p)
 {
     struct round *r = data;
     struct probed_vote now;
-    if (!is_there_for_good(p) || !probe_vote(g, &now))
-        return;
     struct voted_group *k = group_of(r->votes, g, p);
+    if (!k->is_judged || !probe_vote(g, &now))
+        return;
     unsigned i = n->id - 1;
     k->nodes[i].step = r->votes->steps;
     k->nodes[i].term = now.term;

@@ -7,12 +7,15 @@
 #include "tests/sim/cluster.h"
 #include "tests/sim/history.h"
 
+enum { VOTES_RECENT = 64 };
+
 struct voted_group;
 
 struct votes {
     struct sim_cluster *cluster;
     struct history *history;
     struct voted_group *groups;
+    struct voted_group *recent[VOTES_RECENT]; /* found last, by id */
     uint64_t steps;
     struct sim_node
         *unsure; /* its vote was counted in the last step, and its journal is not durable; NULL: none */
