@@ -294,6 +294,7 @@ void cluster_peer_changed(struct cluster *c, uint32_t node_id, bool up)
     struct peer_state *peer = cluster_peer_state(c, node_id);
     if (peer != NULL) {
         peer->up_since_ns = up ? env_now_ns(c->env) : 0;
+        peer->lost_ns = up ? 0 : env_now_ns(c->env);
     }
     cluster_wake(c);
 }
@@ -333,6 +334,17 @@ uint32_t cluster_leader(const struct cluster *c, uint64_t group_id, int32_t *lea
 bool cluster_node_alive(const struct cluster *c, uint32_t node_id)
 {
     return node_id == c->self.id || consensus_peer_up(c->options.consensus, node_id);
+}
+
+bool cluster_node_lost_lately(struct cluster *c, uint32_t node_id, uint64_t within_ns)
+{
+    const struct peer_state *peer = cluster_peer_state(c, node_id);
+    return peer != NULL && peer->lost_ns != 0 && env_now_ns(c->env) - peer->lost_ns < within_ns;
+}
+
+void cluster_roll_call(struct cluster *c, struct roll_call_req *req, void (*cb)(struct roll_call_req *req))
+{
+    consensus_roll_call(c->options.consensus, req, cb);
 }
 
 bool cluster_node_draining(const struct cluster *c, uint32_t node_id)

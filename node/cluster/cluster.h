@@ -55,8 +55,8 @@ struct cluster_options {
  * cluster must still be closed. A nonzero return: there is nothing to close. */
 int cluster_start(const struct cluster_options *options, struct cluster **cluster,
                   void (*started)(void *data, int status, const char *message));
-/* Planned stop: hands over every leadership (bounded by `timeout_ms`), waits until the new leaders serve, then
- * calls `cb`. Replicas keep running. */
+/* Planned stop: hands over every leadership (bounded by `timeout_ms`), waits until the new leaders serve,
+ * then calls `cb`. Replicas keep running. */
 void cluster_hand_over(struct cluster *c, uint64_t timeout_ms, void (*cb)(void *data, unsigned still_leads),
                        void *data);
 /* Stops the reconciler, closes all replicas through the callbacks, then group 0. */
@@ -79,6 +79,11 @@ uint32_t cluster_controller(const struct cluster *c);
 /* The leader of a partition and its epoch, as far as this node knows; 0: nobody. */
 uint32_t cluster_leader(const struct cluster *c, uint64_t group_id, int32_t *leader_epoch);
 bool cluster_node_alive(const struct cluster *c, uint32_t node_id); /* itself, or its link is up */
+/* Its link was up until so long ago, and is down. */
+bool cluster_node_lost_lately(struct cluster *c, uint32_t node_id, uint64_t within_ns);
+/* Afterwards what is said of leaders and nodes takes into account every node that had died before
+ * (consensus_roll_call). */
+void cluster_roll_call(struct cluster *c, struct roll_call_req *req, void (*cb)(struct roll_call_req *req));
 /* All replicas that the tables place here run and have caught up; for /readyz. `reason` says what is
  * missing. Leaders that move don't change it. */
 bool cluster_ready(struct cluster *c, char *reason, size_t reason_size);

@@ -120,6 +120,7 @@ struct peer_state {
     char *host;
     uint16_t port;
     uint64_t up_since_ns; /* 0: down */
+    uint64_t lost_ns;     /* when it went down; 0: it has never been up */
 };
 
 enum cluster_phase { CLUSTER_STARTING, CLUSTER_RUNNING, CLUSTER_STOPPED, CLUSTER_CLOSING, CLUSTER_CLOSED };

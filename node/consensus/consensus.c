@@ -89,6 +89,7 @@ struct consensus *consensus_create(const struct consensus_options *options)
     queue_init(&c->catchups);
     queue_init(&c->catchups_waiting);
     queue_init(&c->tickets);
+    roll_call_init(c);
     message_encoder_init(&c->encoder);
     arena_init(&c->arena, ARENA_LIMIT_BYTES);
     add_metrics(c);
@@ -133,6 +134,7 @@ void consensus_close(struct consensus *c, void (*closed)(void *data), void *data
     c->closed_data = data;
     env_timer_stop(c->options.env, &c->tick);
     election_stop(c);
+    roll_call_close(c);
     forward_close(c);
     if (c->listener)
         env_listener_close(c->listener);
@@ -217,6 +219,7 @@ void consensus_peer_connected(struct peer *p, bool restarted)
 void consensus_peer_disconnected(struct peer *p)
 {
     struct consensus *c = p->consensus;
+    roll_call_lost(p);
     forward_fail(c, p->id, ERR_CONNECTION_LOST);
     QUEUE_FOREACH (node, &c->groups)
         group_peer_lost(QUEUE_ENTRY(node, struct group, node), p->id);

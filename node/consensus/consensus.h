@@ -82,6 +82,17 @@ void consensus_journal_durable(struct consensus *c, uint64_t sequence);
 void consensus_set_peer(struct consensus *c, uint32_t node_id, const char *host, uint16_t port);
 void consensus_remove_peer(struct consensus *c, uint32_t node_id);
 bool consensus_peer_up(const struct consensus *c, uint32_t node_id);
+
+/* A client that has lost its connection to a node may ask this one before the node's links have told it.
+ * After a roll call they have: every peer whose link is up is asked to answer, and `cb` is called, never from
+ * inside, when each has answered or lost its link, or after 50 ms. */
+struct roll_call_req {
+    struct queue node; /* private */
+    void (*cb)(struct roll_call_req *req);
+};
+void consensus_roll_call(struct consensus *c, struct roll_call_req *req,
+                         void (*cb)(struct roll_call_req *req));
+void consensus_roll_call_cancel(struct roll_call_req *req);
 /* Test hook: drop all traffic from and to these nodes until called again. */
 void consensus_block_peers(struct consensus *c, const uint32_t *node_ids, unsigned n);
 

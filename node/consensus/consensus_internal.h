@@ -31,6 +31,19 @@ struct ticket {
     uint64_t correlation;
 };
 
+/* Who of the peers is there (roll_call.c). */
+struct roll_call {
+    struct consensus *consensus;
+    struct queue waiting; /* struct roll_call_req, for the end of this one */
+    struct queue next;    /* likewise, for the next one */
+    bool is_running;
+    uint64_t round;  /* the correlation of its pings */
+    unsigned silent; /* have not answered yet */
+    struct env_task call;
+    struct env_task over;
+    struct env_timer timer;
+};
+
 struct consensus {
     struct consensus_options options;
     char *cluster_id;
@@ -56,6 +69,7 @@ struct consensus {
     struct env_task announce;
     struct env_task close_task;
 
+    struct roll_call roll_call;
     struct queue forwards;         /* struct forward_req: sent and not answered */
     struct queue catchups;         /* struct catchup with a request in flight */
     struct queue catchups_waiting; /* for their turn */
@@ -112,6 +126,15 @@ void forward_receive_answer(struct consensus *c, const struct frame *frame);
 /* Requests to this node fail: their outcome is unknown. 0: to all. */
 void forward_fail(struct consensus *c, uint32_t node_id, int status);
 void forward_close(struct consensus *c);
+
+/* ---- roll_call.c ---- */
+
+void roll_call_init(struct consensus *c);
+/* Nobody may be waiting. */
+void roll_call_close(struct consensus *c);
+/* A ping's answer, to a roll call or not. */
+void roll_call_answered(struct peer *p, uint64_t correlation);
+void roll_call_lost(struct peer *p);
 
 /* ---- election.c ---- */
 

@@ -200,8 +200,10 @@ static int on_answer(void *data, const struct frame *frame)
         on_hello_response(p, frame);
         return p->stream == stream ? 0 : 1;
     }
-    if (frame->head.type == FRAME_PEER_PING)
+    if (frame->head.type == FRAME_PEER_PING) {
         p->heard_ms = env_now_ms(env_of(p));
+        roll_call_answered(p, frame->head.correlation);
+    }
     return 0;
 }
 
@@ -274,7 +276,7 @@ static void on_timer(struct env_timer *timer)
             peer_broke(p, ERR_TIMED_OUT, "ping");
             break;
         }
-        peer_send(p, FRAME_PEER_PING, 0, 1, NULL, NULL, 0);
+        peer_send(p, FRAME_PEER_PING, 0, PEER_PING_OF_LINK, NULL, NULL, 0);
         timer_start(p, PING_INTERVAL_MS);
         break;
     default:

@@ -10,6 +10,9 @@
 #include "node/consensus/frame_reader.h"
 #include "proto/peer.pb-c.h"
 
+/* The correlation of the pings that only keep a link alive; those of roll calls count on from there. */
+enum { PEER_PING_OF_LINK = 1 };
+
 enum peer_state { PEER_DOWN, PEER_CONNECTING, PEER_GREETING, PEER_UP };
 
 /* The outgoing link. */
@@ -30,6 +33,7 @@ struct peer {
     struct env_timer timer;     /* reconnect, greeting deadline, or ping, by state */
     uint64_t backoff_ms;
     uint64_t heard_ms;
+    uint64_t roll_call; /* the one whose answer is awaited; 0: none */
     /* Frames gathered in this turn. */
     struct env_task flush;
     struct slice *slices;

@@ -91,11 +91,17 @@ static const struct partition_meta *coordinator_meta(const struct server *s, con
     return &topic->partitions[offsets_partition_for(group, topic->partition_count)];
 }
 
-uint32_t kafka_coordinator_of(const struct server *s, const char *group)
+uint64_t kafka_coordinator_partition(const struct server *s, const char *group)
 {
     const struct partition_meta *meta = coordinator_meta(s, group);
+    return meta != NULL ? meta->group_id : 0;
+}
+
+uint32_t kafka_coordinator_of(const struct server *s, const char *group)
+{
+    uint64_t group_id = kafka_coordinator_partition(s, group);
     int32_t epoch;
-    return meta != NULL ? cluster_leader(s->cluster, meta->group_id, &epoch) : 0;
+    return group_id != 0 ? cluster_leader(s->cluster, group_id, &epoch) : 0;
 }
 
 int16_t kafka_local_coordinator(const struct server *s, const char *group, struct partition **partition)

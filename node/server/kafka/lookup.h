@@ -27,6 +27,8 @@ int16_t kafka_group_error(int error);
  * addresses and advertises none that others can use is where the client has found it. */
 struct kafka_string kafka_node_host(const struct kafka_request *r, const struct node_meta *node);
 
+/* The partition in which the group is kept, by its Raft group; 0: there is none yet. */
+uint64_t kafka_coordinator_partition(const struct server *s, const char *group);
 /* The node that leads the group's coordinator; 0: nobody at the moment. */
 uint32_t kafka_coordinator_of(const struct server *s, const char *group);
 /* The replica that coordinates the group on this node, or an error of Kafka's. */

@@ -5,10 +5,12 @@
 #include "node/base/memory.h"
 #include "node/server/kafka/cluster_view.h"
 #include "node/server/kafka/dispatch.h"
+#include "node/server/kafka/leader_wait.h"
 #include "node/server/kafka/lookup.h"
-#include "node/server/parking.h"
 #include "proto/error.h"
 #include <string.h>
+
+#define SECOND ((uint64_t)1000000000)
 
 enum {
     /* The client hears meanwhile that there is no leader yet, and asks again. */
@@ -17,6 +19,9 @@ enum {
     CREATE_MAX = 100, /* topics at a time for one request */
     /* Only for topics that are named, and not for long lists of them, is a change of leaders waited out. */
     AWAIT_MAX = 100,
+    /* How long a lost node is still named. librdkafka (2.10 to 2.16) forgets a node that is not named, and
+     * with it, when the answer also moves a partition away from there, who leads that: for up to a second. */
+    LOST_NODE_S = 30,
 };
 
 struct creation {
@@ -26,11 +31,11 @@ struct creation {
 };
 
 struct metadata_call {
+    struct leader_wait wait; /* first */
     struct kafka_request *request;
     struct creation *creations; /* in the arena */
     unsigned creation_count;
     unsigned pending;
-    struct parked parked;
     bool full; /* the arena's bound is reached */
 };
 
@@ -41,11 +46,17 @@ struct brokers {
     struct kafka_metadata_response *response;
 };
 
+static bool is_named(struct cluster *cluster, const struct node_meta *node)
+{
+    return node->kafka_port != 0 && (cluster_node_alive(cluster, node->id) ||
+                                     cluster_node_lost_lately(cluster, node->id, LOST_NODE_S * SECOND));
+}
+
 static void add_broker(void *data, const struct node_meta *node)
 {
     struct brokers *b = data;
     struct kafka_request *r = b->call->request;
-    if (node->kafka_port == 0 || !cluster_node_alive(r->server->cluster, node->id))
+    if (!is_named(r->server->cluster, node))
         return;
     struct kafka_metadata_response_broker *broker = &b->response->brokers.items[b->response->brokers.count++];
     broker->node_id = (int32_t)node->id;
@@ -133,13 +144,18 @@ static int16_t missing_error(struct metadata_call *call, struct kafka_string nam
     return error != KAFKA_ERR_INVALID_TOPIC_EXCEPTION && creation != KAFKA_ERR_NONE ? creation : error;
 }
 
+static const struct topic_meta *find_topic(const struct server *s,
+                                           const struct kafka_metadata_request_topic *asked)
+{
+    return kafka_uuid_is_zero(asked->topic_id) ? kafka_topic_by_name(s, asked->name)
+                                               : kafka_topic_by_id(s, asked->topic_id);
+}
+
 static void answer_topic(struct metadata_call *call, const struct kafka_metadata_request_topic *asked,
                          struct kafka_metadata_response_topic *t)
 {
-    const struct server *s = call->request->server;
     bool by_id = !kafka_uuid_is_zero(asked->topic_id);
-    const struct topic_meta *topic =
-        by_id ? kafka_topic_by_id(s, asked->topic_id) : kafka_topic_by_name(s, asked->name);
+    const struct topic_meta *topic = find_topic(call->request->server, asked);
     if (topic != NULL) {
         fill_topic(call, topic, t);
         return;
@@ -177,23 +193,19 @@ static void fill_topics(struct metadata_call *call, struct kafka_metadata_respon
 
 /* ---- what is on its way: leaders that are just changing, topics that are new ---- */
 
-static void answer(struct metadata_call *call);
-
-/* The first partition of the named topics that nobody leads at the moment; 0: there is none. */
-static uint64_t find_leaderless(const struct kafka_request *r)
+/* Of the topics that are named. */
+static bool all_are_led(const struct kafka_request *r, uint64_t *leaderless)
 {
     const struct kafka_metadata_request *m = r->message;
-    struct cluster *cluster = r->server->cluster;
     for (int32_t i = 0; i < m->topics.count && m->topics.count <= AWAIT_MAX; i++) {
-        const struct topic_meta *topic = kafka_topic_by_name(r->server, m->topics.items[i].name);
+        const struct topic_meta *topic = find_topic(r->server, &m->topics.items[i]);
         for (uint32_t k = 0; topic != NULL && k < topic->partition_count; k++) {
-            int32_t epoch;
-            uint32_t leader = cluster_leader(cluster, topic->partitions[k].group_id, &epoch);
-            if (leader == 0 || !cluster_node_alive(cluster, leader))
-                return topic->partitions[k].group_id;
+            *leaderless = topic->partitions[k].group_id;
+            if (!kafka_is_led(r->server, *leaderless))
+                return false;
         }
     }
-    return 0;
+    return true;
 }
 
 /* The controller has it, this node will. */
@@ -208,48 +220,23 @@ static bool awaits_topic(const struct metadata_call *call)
     return false;
 }
 
-static void on_gone(struct kafka_request *r)
+static bool settled(struct kafka_request *r, uint64_t *group_id)
+{
+    return all_are_led(r, group_id) && !awaits_topic(r->state);
+}
+
+static void answer(struct kafka_request *r)
 {
     struct metadata_call *call = r->state;
-    parking_remove(&call->parked);
-    answer(call);
-}
-
-/* A client that has lost a leader asks at once who the new one is. Who is told "nobody" comes back after a
- * pause that is far longer than an election. */
-static void answer_or_wait(struct metadata_call *call)
-{
-    struct kafka_request *r = call->request;
-    const struct server *s = r->server;
-    uint64_t leaderless = find_leaderless(r);
-    bool in_time = env_clock_ns(s->env) - call->parked.since_ns < PARKING_MAX_MS * (uint64_t)1000000;
-    bool complete = leaderless == 0 && !awaits_topic(call);
-    if (complete || !in_time || s->draining || r->connection == NULL) {
-        answer(call);
-        return;
-    }
-    r->cancel = on_gone;
-    parking_add(r->server, &call->parked, leaderless);
-}
-
-static void on_leader_changed(struct parked *p)
-{
-    struct metadata_call *call = container_of(p, struct metadata_call, parked);
-    call->request->cancel = NULL;
-    answer_or_wait(call);
-}
-
-static void answer(struct metadata_call *call)
-{
     struct kafka_metadata_response response = kafka_metadata_response_default;
     if (fill_brokers(call, &response))
         fill_topics(call, &response);
     else
         call->full = true;
     if (call->full)
-        kafka_refuse_too_large(call->request);
+        kafka_refuse_too_large(r);
     else
-        kafka_respond(call->request, &response);
+        kafka_respond(r, &response);
 }
 
 /* ---- creating what is missing ---- */
@@ -259,8 +246,12 @@ static void on_created(struct cluster_op *op)
     struct creation *creation = op->data;
     struct metadata_call *call = creation->call;
     call->pending--;
-    if (call->pending == 0)
-        answer_or_wait(call);
+    if (call->pending > 0)
+        return;
+    if (call->request->connection != NULL)
+        kafka_await_leaders(call->request, settled, answer);
+    else
+        answer(call->request);
 }
 
 static bool may_create(const struct kafka_request *r)
@@ -306,12 +297,11 @@ void kafka_metadata(struct kafka_request *r)
     struct metadata_call *call = kafka_request_state(r, sizeof(*call));
     call->request = r;
     collect_missing(call);
-    parking_arrive(r->server, &call->parked, on_leader_changed);
-    if (call->creation_count == 0) {
-        answer_or_wait(call);
+    call->pending = call->creation_count;
+    if (call->pending == 0) {
+        kafka_await_leaders(r, settled, answer);
         return;
     }
-    call->pending = call->creation_count;
     for (unsigned i = 0; i < call->creation_count; i++) {
         struct creation *c = &call->creations[i];
         c->op.data = c;

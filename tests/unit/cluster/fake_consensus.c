@@ -503,6 +503,14 @@ static void on_forward_arrived(struct env_task *task)
     bytes_close(&request);
 }
 
+/* Everybody answers at once. */
+void consensus_roll_call(struct consensus *c, struct roll_call_req *req,
+                         void (*cb)(struct roll_call_req *req))
+{
+    (void)c;
+    cb(req);
+}
+
 int consensus_forward(struct consensus *c, uint32_t node_id, struct forward_req *req, uint16_t type,
                       const void *header, size_t size, uint64_t timeout_ms,
                       void (*cb)(struct forward_req *req, int status, const void *header, size_t size))

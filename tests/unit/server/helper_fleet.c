@@ -42,6 +42,7 @@ static void configure(struct fleet *f, unsigned index, const uint16_t *ports)
     config_defaults(c);
     c->node_id = index + 1;
     c->client_port = c->kafka_port = c->http_port = 0;
+    c->http_off = f->sim != NULL; /* the HTTP library is not in the simulated network */
     c->log_level = getenv("FLEET_LOG") != NULL ? LOG_DEBUG : LOG_ERROR;
     c->offsets_partitions = 2;
     c->heartbeat_ms = 30;
@@ -54,7 +55,8 @@ static void configure(struct fleet *f, unsigned index, const uint16_t *ports)
     for (unsigned i = 0; i < f->count; i++) {
         c->peers[i].id = i + 1;
         c->peers[i].port = ports[i];
-        snprintf(c->peers[i].host, sizeof(c->peers[i].host), "127.0.0.1");
+        snprintf(c->peers[i].host, sizeof(c->peers[i].host), "%s",
+                 f->sim != NULL ? sim_host_name(f->hosts[i]) : "127.0.0.1");
     }
     c->peer_port = ports[index];
 }
@@ -62,7 +64,7 @@ static void configure(struct fleet *f, unsigned index, const uint16_t *ports)
 void fleet_start_node(struct fleet *f, unsigned index)
 {
     char message[1024] = "";
-    if (node_start(f->env, &f->configs[index], &f->nodes[index], message, sizeof(message)) != 0)
+    if (node_start(fleet_env(f, index), &f->configs[index], &f->nodes[index], message, sizeof(message)) != 0)
         fail_msg("node %u: %s", index + 1, message);
 }
 
@@ -74,22 +76,50 @@ static void wait_for_controller(struct fleet *f)
     client_close(&c);
 }
 
-void fleet_open(struct fleet *f, unsigned count, void (*adjust)(struct node_config *config))
+struct env *fleet_env(const struct fleet *f, unsigned index)
 {
-    uint16_t ports[FLEET_MAX];
-    memset(f, 0, sizeof(*f));
-    f->count = count;
-    f->env = env_uv_create(0);
-    snprintf(f->directory, sizeof(f->directory), "/tmp/flotilla-fleet-XXXXXX");
-    assert_non_null(mkdtemp(f->directory));
-    free_ports(ports, count);
-    for (unsigned i = 0; i < count; i++) {
+    return f->sim != NULL ? sim_host_env(f->hosts[index]) : f->env;
+}
+
+static void start_all(struct fleet *f, const uint16_t *ports, void (*adjust)(struct node_config *config))
+{
+    for (unsigned i = 0; i < f->count; i++) {
         configure(f, i, ports);
         if (adjust != NULL)
             adjust(&f->configs[i]);
         fleet_start_node(f, i);
     }
     wait_for_controller(f);
+}
+
+void fleet_open(struct fleet *f, unsigned count, void (*adjust)(struct node_config *config))
+{
+    uint16_t ports[FLEET_MAX];
+    *f = (struct fleet){.count = count, .env = env_uv_create(0)};
+    snprintf(f->directory, sizeof(f->directory), "/tmp/flotilla-fleet-XXXXXX");
+    assert_non_null(mkdtemp(f->directory));
+    free_ports(ports, count);
+    start_all(f, ports, adjust);
+}
+
+void fleet_open_simulated(struct fleet *f, uint64_t seed, unsigned count,
+                          void (*adjust)(struct node_config *config))
+{
+    static const uint16_t ports[FLEET_MAX] = {9292, 9292, 9292};
+    static const char *const names[FLEET_MAX] = {"n1", "n2", "n3"};
+    *f = (struct fleet){.sim = sim_create(seed), .count = count, .directory = "/fleet"};
+    for (unsigned i = 0; i < count; i++) {
+        f->hosts[i] = sim_host_create(f->sim, names[i]);
+        assert_int_equal(env_dir_create(fleet_env(f, i), f->directory), 0);
+    }
+    f->env = fleet_env(f, 0);
+    start_all(f, ports, adjust);
+}
+
+void fleet_kill_node(struct fleet *f, unsigned index)
+{
+    sim_host_kill(f->hosts[index]);
+    f->nodes[index] = NULL;
 }
 
 static void on_stopped(void *data)
@@ -104,10 +134,11 @@ static bool is_true(void *data)
 
 void fleet_stop_node(struct fleet *f, unsigned index, bool planned)
 {
+    struct env *env = fleet_env(f, index);
     bool stopped = false;
     node_stop(f->nodes[index], planned, on_stopped, &stopped);
     f->nodes[index] = NULL;
-    run_until(f->env, is_true, &stopped, READY_MS);
+    run_until(env, is_true, &stopped, READY_MS);
 }
 
 void fleet_close(struct fleet *f)
@@ -115,6 +146,10 @@ void fleet_close(struct fleet *f)
     for (unsigned i = 0; i < f->count; i++)
         if (f->nodes[i] != NULL)
             fleet_stop_node(f, i, false);
+    if (f->sim != NULL) {
+        sim_destroy(f->sim);
+        return;
+    }
     assert_int_equal(env_dir_remove(f->env, f->directory), 0);
     env_destroy(f->env);
 }

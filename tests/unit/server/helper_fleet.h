@@ -1,15 +1,19 @@
-/* Whole nodes in one process, on one real environment, with data directories of their own that go when the
- * fleet is closed. */
+/* Whole nodes in one process, with data directories of their own that go when the fleet is closed. They share
+ * a real environment, or run on simulated hosts: waiting then takes no time, and what is waited for comes at
+ * its exact moment. */
 #ifndef TESTS_SERVER_HELPER_FLEET_H
 #define TESTS_SERVER_HELPER_FLEET_H
 
 #include "node/server/node.h"
+#include "tests/sim/env_sim.h"
 #include "tests/unit/server/helper_client.h"
 
 enum { FLEET_MAX = 3 };
 
 struct fleet {
-    struct env *env;
+    struct env *env; /* of a client: node 1's when simulated */
+    struct sim *sim; /* NULL: it is real */
+    struct sim_host *hosts[FLEET_MAX];
     unsigned count;
     struct node *nodes[FLEET_MAX]; /* node i + 1; NULL: stopped */
     struct node_config configs[FLEET_MAX];
@@ -20,6 +24,12 @@ struct fleet {
 /* Starts `count` nodes on free ports and waits until one of them has been elected controller. `adjust` may be
  * NULL. */
 void fleet_open(struct fleet *f, unsigned count, void (*adjust)(struct node_config *config));
+void fleet_open_simulated(struct fleet *f, uint64_t seed, unsigned count,
+                          void (*adjust)(struct node_config *config));
+/* kill -9, simulated. The memory of the node is lost. */
+void fleet_kill_node(struct fleet *f, unsigned index);
+/* In which node i + 1 runs, and a client beside it. */
+struct env *fleet_env(const struct fleet *f, unsigned index);
 void fleet_close(struct fleet *f);
 void fleet_stop_node(struct fleet *f, unsigned index, bool planned);
 void fleet_start_node(struct fleet *f, unsigned index);

@@ -106,7 +106,7 @@ static void what_is_remembered_is_bounded(void **state)
     quota_close(&q);
 }
 
-/* ---- a node ---- */
+/* ---- a node, on a simulated clock ---- */
 
 enum {
     QUOTA_BYTES_PER_S = 256 * 1024,
@@ -114,6 +114,9 @@ enum {
     /* Of the batch alone: its frame is a little more. */
     WAIT_LEAST_MS = 1000 * (BATCH_BYTES - QUOTA_BYTES_PER_S) / QUOTA_BYTES_PER_S,
     WAIT_MOST_MS = WAIT_LEAST_MS + 10,
+    SEED = 42,
+    /* A request that nothing holds back, the network included. */
+    AT_ONCE_MS = 20,
 };
 
 static const char topic_name[] = "metered";
@@ -128,7 +131,7 @@ static void set_quotas(struct node_config *config)
 static int setup(void **state)
 {
     (void)state;
-    fleet_open(&fleet, 1, set_quotas);
+    fleet_open_simulated(&fleet, SEED, 1, set_quotas);
     return 0;
 }
 
@@ -224,10 +227,11 @@ static void a_produce_over_the_quota_is_answered_and_the_next_request_waits(void
     open_client(&c);
     need_topic(&c);
     uint64_t start_ns = env_clock_ns(fleet.env);
-    int32_t wait_ms = produce_bytes(&c, BATCH_BYTES);
+    uint64_t wait_ms = (uint64_t)produce_bytes(&c, BATCH_BYTES);
     assert_in_range(wait_ms, WAIT_LEAST_MS, WAIT_MOST_MS);
+    assert_in_range(elapsed_ms(start_ns), 0, AT_ONCE_MS);
     ask_versions(&c);
-    assert_in_range(elapsed_ms(start_ns), (uint64_t)wait_ms, 20000);
+    assert_in_range(elapsed_ms(start_ns), wait_ms, wait_ms + AT_ONCE_MS);
     kafka_client_close(&c);
 }
 
@@ -240,7 +244,7 @@ static void a_producer_that_wants_no_answer_waits_as_well(void **state)
     uint64_t start_ns = env_clock_ns(fleet.env);
     send_produce(&c, 0, BATCH_BYTES);
     ask_versions(&c);
-    assert_in_range(elapsed_ms(start_ns), WAIT_LEAST_MS, 20000);
+    assert_in_range(elapsed_ms(start_ns), WAIT_LEAST_MS, WAIT_MOST_MS + AT_ONCE_MS);
     kafka_client_close(&c);
 }
 
@@ -255,13 +259,50 @@ static void a_fetch_has_a_seconds_worth_at_a_time(void **state)
     produce_bytes(&c, 100);
     uint64_t start_ns = env_clock_ns(fleet.env);
     fetch_all(&c, &response);
-    int32_t wait_ms = response.throttle_time_ms;
+    uint64_t wait_ms = (uint64_t)response.throttle_time_ms;
     assert_in_range(response.responses.items[0].partitions.items[0].records.size, BATCH_BYTES,
                     BATCH_BYTES + 200);
     assert_in_range(wait_ms, WAIT_LEAST_MS, WAIT_MOST_MS);
     ask_versions(&c);
-    assert_in_range(elapsed_ms(start_ns), (uint64_t)wait_ms, 20000);
+    assert_in_range(elapsed_ms(start_ns), wait_ms, wait_ms + AT_ONCE_MS);
     kafka_client_close(&c);
+}
+
+/* It takes no notice of what it is told, and always has another request under way. */
+static void a_client_that_does_not_heed_gets_its_rate(void **state)
+{
+    enum { BATCHES = 40, WORTH_MS = 1000 * BATCHES * (BATCH_BYTES / 64) / (QUOTA_BYTES_PER_S / 64) };
+    (void)state;
+    struct kafka_client c;
+    struct kafka_produce_response response;
+    open_client(&c);
+    need_topic(&c);
+    uint64_t start_ns = env_clock_ns(fleet.env);
+    int32_t next = send_produce(&c, -1, BATCH_BYTES);
+    for (unsigned i = 1; i < BATCHES; i++) {
+        int32_t correlation = next;
+        next = send_produce(&c, -1, BATCH_BYTES);
+        kafka_client_wait(&c, correlation, KAFKA_API_PRODUCE, 9, &response);
+    }
+    kafka_client_wait(&c, next, KAFKA_API_PRODUCE, 9, &response);
+    ask_versions(&c);
+    assert_in_range(elapsed_ms(start_ns), WORTH_MS - QUOTA_BURST_MS, WORTH_MS + 2 * QUOTA_BURST_MS);
+    kafka_client_close(&c);
+}
+
+static void only_the_client_over_its_quota_is_kept_quiet(void **state)
+{
+    (void)state;
+    struct kafka_client over, other;
+    open_client(&over);
+    open_client(&other);
+    need_topic(&over);
+    assert_in_range(produce_bytes(&over, BATCH_BYTES), WAIT_LEAST_MS, WAIT_MOST_MS);
+    uint64_t start_ns = env_clock_ns(fleet.env);
+    ask_versions(&other); /* the same client id, but it has moved nothing on this connection */
+    assert_in_range(elapsed_ms(start_ns), 0, AT_ONCE_MS);
+    kafka_client_close(&over);
+    kafka_client_close(&other);
 }
 
 static void set_small_quota(struct node_config *config)
@@ -273,7 +314,7 @@ static void set_small_quota(struct node_config *config)
 static int setup_small(void **state)
 {
     (void)state;
-    fleet_open(&fleet, 1, set_small_quota);
+    fleet_open_simulated(&fleet, SEED, 1, set_small_quota);
     return 0;
 }
 
@@ -308,6 +349,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_producer_that_wants_no_answer_waits_as_well, setup, teardown),
         cmocka_unit_test_setup_teardown(a_fetch_has_a_seconds_worth_at_a_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_client_that_does_not_heed_gets_its_rate, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_the_client_over_its_quota_is_kept_quiet, setup, teardown),
         cmocka_unit_test_setup_teardown(a_node_stops_although_it_keeps_a_client_quiet, setup_small, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
