@@ -3,12 +3,13 @@
 #include "node/server/kafka/dispatch.h"
 #include "node/server/kafka/groups.h"
 #include "node/server/kafka/lookup.h"
+#include "node/server/kafka/offset_results.h"
 #include "proto/error.h"
 #include <string.h>
 
 struct commit_call {
     struct kafka_request *request;
-    struct kafka_offset_commit_response response;
+    struct offset_results results;
     struct offset_commit *commits; /* in the arena */
     size_t count, capacity;
     struct offsets_commit_req commit;
@@ -25,37 +26,29 @@ static size_t count_partitions(const struct kafka_offset_commit_request *m)
 static bool prepare(struct commit_call *call, const struct kafka_offset_commit_request *m)
 {
     struct arena *arena = &call->request->arena;
-    call->response = kafka_offset_commit_response_default;
     call->capacity = count_partitions(m);
     call->commits = arena_alloc(arena, call->capacity * sizeof(*call->commits));
-    call->response.topics.items = KAFKA_NEW(arena, offset_commit_response_topic, (size_t)m->topics.count);
-    if (call->commits == NULL || call->response.topics.items == NULL)
+    if (call->commits == NULL || !offset_results_init(&call->results, arena, m->topics.count))
         return false;
-    call->response.topics.count = m->topics.count;
     for (int32_t i = 0; i < m->topics.count; i++) {
-        struct kafka_offset_commit_response_topic *t = &call->response.topics.items[i];
-        int32_t count = m->topics.items[i].partitions.count;
-        t->name = m->topics.items[i].name;
-        t->partitions.items = KAFKA_NEW(arena, offset_commit_response_partition, (size_t)count);
-        if (t->partitions.items == NULL)
+        const struct kafka_offset_commit_request_topic *asked = &m->topics.items[i];
+        struct kafka_offset_commit_response_partition *partitions =
+            offset_results_add(&call->results, asked->name, asked->partitions.count);
+        if (partitions == NULL)
             return false;
-        t->partitions.count = count;
-        for (int32_t k = 0; k < count; k++)
-            t->partitions.items[k].partition_index = m->topics.items[i].partitions.items[k].partition_index;
+        for (int32_t k = 0; k < asked->partitions.count; k++)
+            partitions[k].partition_index = asked->partitions.items[k].partition_index;
     }
     return true;
 }
 
-/* Fills the partitions that have no error of their own, and answers. */
 static void answer(struct commit_call *call, int16_t error)
 {
-    for (int32_t i = 0; i < call->response.topics.count; i++) {
-        struct kafka_offset_commit_response_topic *t = &call->response.topics.items[i];
-        for (int32_t k = 0; k < t->partitions.count; k++)
-            if (t->partitions.items[k].error_code == KAFKA_ERR_NONE)
-                t->partitions.items[k].error_code = error;
-    }
-    kafka_respond(call->request, &call->response);
+    struct kafka_offset_commit_response response = kafka_offset_commit_response_default;
+    offset_results_set_error(&call->results, error);
+    response.topics.items = call->results.topics;
+    response.topics.count = call->results.count;
+    kafka_respond(call->request, &response);
 }
 
 static void on_committed(struct offsets_commit_req *req, int status)
@@ -91,7 +84,7 @@ static void collect_all(struct commit_call *call, const struct kafka_offset_comm
         const struct kafka_offset_commit_request_topic *asked = &m->topics.items[i];
         const struct topic_meta *topic = kafka_topic_by_name(call->request->server, asked->name);
         for (int32_t k = 0; k < asked->partitions.count; k++)
-            call->response.topics.items[i].partitions.items[k].error_code =
+            call->results.topics[i].partitions.items[k].error_code =
                 collect(call, topic, &asked->partitions.items[k]);
     }
 }

@@ -2,32 +2,27 @@
 #include "node/server/kafka/dispatch.h"
 #include "node/server/kafka/groups.h"
 #include "node/server/kafka/lookup.h"
+#include "node/server/kafka/offset_results.h"
 #include "proto/error.h"
 
 struct delete_call {
     struct kafka_request *request;
-    struct kafka_offset_delete_response response;
+    struct offset_results results;
     struct group_forget_req forget;
 };
 
 static bool prepare(struct delete_call *call, const struct kafka_offset_delete_request *m)
 {
-    struct arena *arena = &call->request->arena;
-    call->response = kafka_offset_delete_response_default;
-    call->response.topics.items = KAFKA_NEW(arena, offset_delete_response_topic, (size_t)m->topics.count);
-    if (call->response.topics.items == NULL)
+    if (!offset_results_init(&call->results, &call->request->arena, m->topics.count))
         return false;
-    call->response.topics.count = m->topics.count;
     for (int32_t i = 0; i < m->topics.count; i++) {
-        struct kafka_offset_delete_response_topic *t = &call->response.topics.items[i];
-        int32_t count = m->topics.items[i].partitions.count;
-        t->name = m->topics.items[i].name;
-        t->partitions.items = KAFKA_NEW(arena, offset_delete_response_partition, (size_t)count);
-        if (t->partitions.items == NULL)
+        const struct kafka_offset_delete_request_topic *asked = &m->topics.items[i];
+        struct kafka_offset_commit_response_partition *partitions =
+            offset_results_add(&call->results, asked->name, asked->partitions.count);
+        if (partitions == NULL)
             return false;
-        t->partitions.count = count;
-        for (int32_t k = 0; k < count; k++)
-            t->partitions.items[k].partition_index = m->topics.items[i].partitions.items[k].partition_index;
+        for (int32_t k = 0; k < asked->partitions.count; k++)
+            partitions[k].partition_index = asked->partitions.items[k].partition_index;
     }
     return true;
 }
@@ -35,8 +30,8 @@ static bool prepare(struct delete_call *call, const struct kafka_offset_delete_r
 static void collect(struct delete_call *call, struct partition_set *offsets)
 {
     const struct server *s = call->request->server;
-    for (int32_t i = 0; i < call->response.topics.count; i++) {
-        struct kafka_offset_delete_response_topic *t = &call->response.topics.items[i];
+    for (int32_t i = 0; i < call->results.count; i++) {
+        const struct kafka_offset_commit_response_topic *t = &call->results.topics[i];
         const struct topic_meta *topic = kafka_topic_by_name(s, t->name);
         for (int32_t k = 0; k < t->partitions.count; k++) {
             int32_t index = t->partitions.items[k].partition_index;
@@ -49,24 +44,24 @@ static void collect(struct delete_call *call, struct partition_set *offsets)
     partition_set_sort(offsets);
 }
 
-/* Of a group with members nobody knows which topics they do not read. */
-static void set_errors(struct delete_call *call, int16_t error)
+/* `error` is the whole request's. */
+static void answer(struct delete_call *call, int16_t error)
 {
-    for (int32_t i = 0; i < call->response.topics.count; i++) {
-        struct kafka_offset_delete_response_topic *t = &call->response.topics.items[i];
-        for (int32_t k = 0; k < t->partitions.count; k++)
-            t->partitions.items[k].error_code = error;
-    }
+    struct kafka_offset_delete_response response = kafka_offset_delete_response_default;
+    response.error_code = error;
+    response.topics.items = call->results.topics;
+    response.topics.count = call->results.count;
+    kafka_respond(call->request, &response);
 }
 
 static void on_forgotten(struct group_forget_req *req, int status)
 {
     struct delete_call *call = req->data;
-    if (status == ERR_GROUP_NOT_EMPTY)
-        set_errors(call, KAFKA_ERR_GROUP_SUBSCRIBED_TO_TOPIC);
-    else
-        call->response.error_code = kafka_group_error(status);
-    kafka_respond(call->request, &call->response);
+    bool in_use = status == ERR_GROUP_NOT_EMPTY;
+    /* Of a group with members nobody knows which topics they do not read. */
+    if (in_use)
+        offset_results_set_error(&call->results, KAFKA_ERR_GROUP_SUBSCRIBED_TO_TOPIC);
+    answer(call, in_use ? KAFKA_ERR_NONE : kafka_group_error(status));
 }
 
 void kafka_offset_delete(struct kafka_request *r)
@@ -81,9 +76,9 @@ void kafka_offset_delete(struct kafka_request *r)
         kafka_refuse_too_large(r);
         return;
     }
-    call->response.error_code = kafka_find_group(r, m->group_id, &group);
-    if (call->response.error_code != KAFKA_ERR_NONE) {
-        kafka_respond(r, &call->response);
+    int16_t error = kafka_find_group(r, m->group_id, &group);
+    if (error != KAFKA_ERR_NONE) {
+        answer(call, error);
         return;
     }
     collect(call, &offsets);
