@@ -4,10 +4,11 @@
  *   kafka_meter BOOTSTRAP [OF IT...] [--against BOOTSTRAP [OF IT...]] [--seconds N]
  *   of a cluster:  --pids P,P,P    its processes: memory and processor time
  *                  --kill COMMAND --revive COMMAND    how to kill node {} and to start it again
- *                  --kills N                          so often, for the time until the next ack
+ *                  --kills N                          so often, for the time without an ack
+ *   --only-kills                                        nothing else
  *
  * Each measurement runs on one cluster, then on the other, with the same client and settings (acks=all, three
- * replicas). Reading counts from the first record to the last, and leaves the client's connecting out. */
+ * replicas). Reading counts from the first record to the last, by a client that is connected to all nodes. */
 #include "kafka_meter_host.h"
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
@@ -18,7 +19,18 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PARTITIONS = 12, REPLICAS = 3, RATE_PER_S = 10000, WARM_UP_S = 1, TOPIC_SIZE = 64, POLL_MS = 100 };
+enum {
+    PARTITIONS = 12,
+    REPLICAS = 3,
+    RATE_PER_S = 10000,
+    WARM_UP_S = 1,
+    TOPIC_SIZE = 64,
+    POLL_MS = 100,
+    CONNECT_MS = 10000,
+    READ_MAX = 4096, /* records at a time */
+    READ_MAX_S = 60,
+    AFTERMATH_S = 1, /* after a kill */
+};
 
 struct meter {
     const char *bootstrap;
@@ -28,7 +40,6 @@ struct meter {
     double *latencies_ms;
     size_t latency_count, latency_capacity;
     double measure_from;
-    double killed_at, next_ack_at; /* of a record that was sent after the kill; 0: not yet */
     struct host_processes processes;
     const char *kill, *revive;
     unsigned kills;
@@ -84,8 +95,6 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void 
     }
     double intended = (double)(uintptr_t)message->_private * 1e-6;
     m->acked++;
-    if (m->killed_at > 0 && intended > m->killed_at && m->next_ack_at == 0)
-        m->next_ack_at = now_s();
     if (intended >= m->measure_from)
         add_latency(m, (now_s() - intended) * 1e3);
 }
@@ -108,6 +117,8 @@ static rd_kafka_t *open_client(struct meter *m, rd_kafka_type_t type, const char
         set(conf, "enable.auto.commit", "false");
         set(conf, "enable.partition.eof", "true");
         set(conf, "queued.min.messages", "1000000");
+        set(conf, "queued.max.messages.kbytes", "262144");
+        set(conf, "fetch.message.max.bytes", "4194304");
     }
     rd_kafka_t *client = rd_kafka_new(type, conf, reason, sizeof(reason));
     if (client == NULL)
@@ -237,32 +248,72 @@ static rd_kafka_topic_partition_list_t *whole_topic(const char *topic)
     return list;
 }
 
-/* Megabytes a second, reading a topic from its start to its end. */
-static double consume(struct meter *m, const char *topic)
+/* librdkafka takes half a second to connect to its second node, and again to its third. */
+static void connect_to_leaders(rd_kafka_t *client, const char *topic)
+{
+    int64_t low, high;
+    for (int32_t p = 0; p < PARTITIONS; p++)
+        if (rd_kafka_query_watermark_offsets(client, topic, p, &low, &high, CONNECT_MS) != 0)
+            die("consume", "the client does not reach all leaders");
+}
+
+struct reading {
+    double first_s, last_s; /* when records came */
+    double bytes;
+    int ended; /* partitions */
+};
+
+static void take(struct reading *r, rd_kafka_message_t *message, double now)
+{
+    if (message->err == 0) {
+        r->bytes += (double)message->len;
+        r->last_s = now;
+        r->first_s = r->first_s > 0 ? r->first_s : now;
+    } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        r->ended++;
+    }
+    rd_kafka_message_destroy(message);
+}
+
+static void read_to_end(rd_kafka_t *client, struct reading *r)
+{
+    rd_kafka_message_t *messages[READ_MAX];
+    rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(client);
+    for (double end = now_s() + READ_MAX_S; r->ended < PARTITIONS && now_s() < end;) {
+        ssize_t n = rd_kafka_consume_batch_queue(queue, POLL_MS, messages, READ_MAX);
+        double now = now_s();
+        for (ssize_t i = 0; i < n; i++)
+            take(r, messages[i], now);
+    }
+    rd_kafka_queue_destroy(queue);
+}
+
+struct read_figures {
+    double mb_per_s;
+    double node_cpu_s, client_cpu_s; /* per gigabyte */
+};
+
+/* A topic from its start to its end. */
+static struct read_figures consume(struct meter *m, const char *topic)
 {
     rd_kafka_t *client = open_client(m, RD_KAFKA_CONSUMER, NULL);
     rd_kafka_topic_partition_list_t *list = whole_topic(topic);
-    double start = now_s(), first = 0, last = 0, bytes = 0;
-    int ended = 0;
+    struct reading r = {0};
     rd_kafka_poll_set_consumer(client);
+    connect_to_leaders(client, topic);
+    double node_cpu_s = host_cpu_s(&m->processes), client_cpu_s = host_own_cpu_s();
     rd_kafka_assign(client, list);
-    rd_kafka_topic_partition_list_destroy(list);
-    while (ended < PARTITIONS && now_s() - start < 60) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(client, POLL_MS);
-        if (message == NULL)
-            continue;
-        if (message->err == 0) {
-            bytes += (double)message->len;
-            last = now_s();
-            first = first > 0 ? first : last;
-        } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-            ended++;
-        rd_kafka_message_destroy(message);
+    read_to_end(client, &r);
+    double gigabytes = r.bytes / 1e9;
+    struct read_figures f = {.mb_per_s = r.last_s > r.first_s ? r.bytes / 1e6 / (r.last_s - r.first_s) : 0};
+    if (gigabytes > 0) {
+        f.node_cpu_s = (host_cpu_s(&m->processes) - node_cpu_s) / gigabytes;
+        f.client_cpu_s = (host_own_cpu_s() - client_cpu_s) / gigabytes;
     }
-    double mb_per_s = last > first ? bytes / 1e6 / (last - first) : 0;
+    rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_consumer_close(client);
     rd_kafka_destroy(client);
-    return mb_per_s;
+    return f;
 }
 
 /* ---- failover ---- */
@@ -283,6 +334,16 @@ static int find_leader(rd_kafka_t *client, const char *name)
     return leader;
 }
 
+static int await_leader(rd_kafka_t *client, const char *topic)
+{
+    int leader = -1;
+    for (double end = now_s() + 60; leader < 0 && now_s() < end; usleep(100000))
+        leader = find_leader(client, topic);
+    if (leader < 0)
+        die("failover", "the cluster does not become whole");
+    return leader;
+}
+
 static void send_one(struct meter *m, rd_kafka_t *client, const char *topic, const char *value)
 {
     uint64_t before = m->acked + m->failed;
@@ -291,45 +352,49 @@ static void send_one(struct meter *m, rd_kafka_t *client, const char *topic, con
         rd_kafka_poll(client, 10);
 }
 
-/* Milliseconds from before the kill to the next ack of a record that was sent after it. */
-static double time_kill(struct meter *m, rd_kafka_t *client, const char *topic, const char *value)
+/* The longest time without an acknowledgement, in milliseconds, while the leader is killed: one record is
+ * always in flight, also at that moment. */
+static double time_kill(struct meter *m, rd_kafka_t *client, const char *topic, const char *value, int leader)
 {
-    int leader = -1;
-    for (double end = now_s() + 60; leader < 0 && now_s() < end; usleep(100000))
-        leader = find_leader(client, topic);
-    if (leader < 0)
-        die("failover", "the cluster does not become whole");
-    for (double end = now_s() + WARM_UP_S; now_s() < end;)
+    double longest = 0, last = 0, end = 0;
+    for (double warm = now_s() + WARM_UP_S; now_s() < warm;)
         send_one(m, client, topic, value);
-    m->killed_at = now_s();
-    m->next_ack_at = 0;
-    if (!host_run(m->kill, leader))
-        die("kill", m->kill);
-    while (m->next_ack_at == 0)
+    pid_t killer = host_start(m->kill, leader);
+    last = now_s();
+    while (end == 0 || now_s() < end) {
         send_one(m, client, topic, value);
-    double ms = (m->next_ack_at - m->killed_at) * 1e3;
-    m->killed_at = 0;
-    if (m->revive != NULL && !host_run(m->revive, leader))
-        die("revive", m->revive);
-    return ms;
+        double now = now_s();
+        longest = now - last > longest ? now - last : longest;
+        last = now;
+        if (end == 0 && host_has_ended(killer))
+            end = now + AFTERMATH_S;
+    }
+    return longest * 1e3;
 }
 
-/* Leaves the times as the meter's latencies. */
+/* Leaves the times as the meter's latencies. A new client each time: librdkafka doubles its pause before it
+ * connects to a node with every time that it has within ten seconds, which a node that really dies does not
+ * do to it. */
 static void fail_over(struct meter *m)
 {
     char topic[TOPIC_SIZE];
     create_topic(m, topic, 1);
-    rd_kafka_t *client = open_client(m, RD_KAFKA_PRODUCER, "0");
     char *value = random_value(1024);
     double times_ms[100];
     unsigned count = m->kills < 100 ? m->kills : 100;
     begin(m);
-    for (unsigned i = 0; i < count; i++)
-        times_ms[i] = time_kill(m, client, topic, value);
+    for (unsigned i = 0; i < count; i++) {
+        rd_kafka_t *client = open_client(m, RD_KAFKA_PRODUCER, "0");
+        int leader = await_leader(client, topic);
+        times_ms[i] = time_kill(m, client, topic, value, leader);
+        fprintf(stderr, "%s: kill %u: %.0f ms\n", m->bootstrap, i + 1, times_ms[i]);
+        rd_kafka_destroy(client);
+        if (m->revive != NULL && !host_run(m->revive, leader))
+            die("revive", m->revive);
+    }
     m->latency_count = 0;
     for (unsigned i = 0; i < count; i++)
         add_latency(m, times_ms[i]);
-    rd_kafka_destroy(client);
     free(value);
 }
 
@@ -355,6 +420,8 @@ enum figure_id {
     RESIDENT,
     CONSUME_WARM,
     CONSUME_COLD,
+    CONSUME_NODE_CPU,
+    CONSUME_CLIENT_CPU,
     PRODUCE_100,
     RATE_P50,
     RATE_P99,
@@ -371,13 +438,15 @@ static struct figure figures[FIGURES] = {
     [RESIDENT] = {"memory of the nodes under load", "MiB", true, {0}},
     [CONSUME_WARM] = {"consume what was just produced", "MB/s", false, {0}},
     [CONSUME_COLD] = {"consume, nothing in the page cache", "MB/s", false, {0}},
+    [CONSUME_NODE_CPU] = {"  of it, processor time of the nodes", "s/GB", true, {0}},
+    [CONSUME_CLIENT_CPU] = {"  of it, processor time of the client", "s/GB", true, {0}},
     [PRODUCE_100] = {"produce 100 B, 12 partitions", "records/s", false, {0}},
     [RATE_P50] = {"10,000 records/s, p50", "ms", true, {0}},
     [RATE_P99] = {"10,000 records/s, p99", "ms", true, {0}},
     [SINGLE_P50] = {"one in flight, p50", "ms", true, {0}},
     [SINGLE_P99] = {"one in flight, p99", "ms", true, {0}},
-    [KILL_P50] = {"kill -9 of the leader to the next ack, p50", "ms", true, {0}},
-    [KILL_P99] = {"kill -9 of the leader to the next ack, p99", "ms", true, {0}},
+    [KILL_P50] = {"kill -9 of the leader, silence, p50", "ms", true, {0}},
+    [KILL_P99] = {"kill -9 of the leader, silence, p99", "ms", true, {0}},
 };
 
 static void print_figure(enum figure_id id, bool both)
@@ -405,11 +474,15 @@ static void load(struct meter *m, unsigned i)
     figures[PRODUCE_1K].value[i] = rate * 1024 / 1e6;
     figures[CPU].value[i] = (host_cpu_s(&m->processes) - cpu_s) / gigabytes;
     double resident_mib = host_resident_mib(&m->processes);
-    figures[CONSUME_WARM].value[i] = consume(m, topic);
+    figures[CONSUME_WARM].value[i] = consume(m, topic).mb_per_s;
     double after_mib = host_resident_mib(&m->processes);
     figures[RESIDENT].value[i] = after_mib > resident_mib ? after_mib : resident_mib;
-    if (host_drop_caches())
-        figures[CONSUME_COLD].value[i] = consume(m, topic);
+    if (!host_drop_caches())
+        return;
+    struct read_figures cold = consume(m, topic);
+    figures[CONSUME_COLD].value[i] = cold.mb_per_s;
+    figures[CONSUME_NODE_CPU].value[i] = cold.node_cpu_s;
+    figures[CONSUME_CLIENT_CPU].value[i] = cold.client_cpu_s;
 }
 
 static void keep_quantiles(struct meter *m, unsigned i, enum figure_id p50, enum figure_id p99)
@@ -421,7 +494,7 @@ static void keep_quantiles(struct meter *m, unsigned i, enum figure_id p50, enum
 /* One kind of load after the other, each on every cluster, and what came of it at once. */
 static void measure(struct meter *meters, unsigned count)
 {
-    static const enum figure_id last_of_load = CONSUME_COLD;
+    static const enum figure_id last_of_load = CONSUME_CLIENT_CPU;
     char topic[TOPIC_SIZE];
     bool both = count == 2;
     for (unsigned i = 0; i < count; i++)
@@ -443,6 +516,11 @@ static void measure(struct meter *meters, unsigned count)
     }
     print_figure(RATE_P50, both);
     print_figure(RATE_P99, both);
+}
+
+static void measure_kills(struct meter *meters, unsigned count)
+{
+    bool both = count == 2;
     for (unsigned i = 0; i < count; i++) {
         if (meters[i].kill == NULL)
             continue;
@@ -457,7 +535,7 @@ static void measure(struct meter *meters, unsigned count)
 
 static const char usage[] =
     "usage: kafka_meter BOOTSTRAP [--pids P,P,P] [--kill COMMAND --revive COMMAND] [--kills N]\n"
-    "                   [--against BOOTSTRAP [the same of it]] [--seconds N]";
+    "                   [--against BOOTSTRAP [the same of it]] [--seconds N] [--only-kills]";
 
 /* False: it is none of a cluster's. */
 static bool set_option(struct meter *m, const char *name, const char *value)
@@ -479,10 +557,13 @@ int main(int argc, char **argv)
 {
     struct meter meters[2] = {{.seconds = 5, .kills = 5}, {.seconds = 5, .kills = 2}};
     unsigned count = 0;
+    bool only_kills = false;
     for (int i = 1; i < argc; i++) {
         bool has_value = i + 1 < argc;
         if (argv[i][0] != '-' && count == 0)
             meters[count++].bootstrap = argv[i];
+        else if (strcmp(argv[i], "--only-kills") == 0)
+            only_kills = true;
         else if (!has_value || count == 0)
             die(argv[i], usage);
         else if (strcmp(argv[i], "--against") == 0 && count == 1)
@@ -496,7 +577,9 @@ int main(int argc, char **argv)
     }
     if (count == 0 || meters[0].seconds <= 0)
         die("arguments", usage);
-    measure(meters, count);
+    if (!only_kills)
+        measure(meters, count);
+    measure_kills(meters, count);
     free(meters[0].latencies_ms);
     free(meters[1].latencies_ms);
     return 0;

@@ -1,9 +1,19 @@
 #include "kafka_meter_host.h"
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+enum { LINE_SIZE = 1024 };
+
+static void die(const char *why)
+{
+    (void)fprintf(stderr, "kafka_meter: %s\n", why);
+    exit(1);
+}
 
 bool host_processes_parse(struct host_processes *p, const char *list)
 {
@@ -51,6 +61,11 @@ double host_cpu_s(const struct host_processes *p)
     return sum;
 }
 
+double host_own_cpu_s(void)
+{
+    return cpu_s((int)getpid());
+}
+
 double host_resident_mib(const struct host_processes *p)
 {
     double sum = 0;
@@ -74,12 +89,41 @@ bool host_drop_caches(void)
     return done;
 }
 
+static void fill_gap(char *line, size_t size, const char *command, int number)
+{
+    const char *gap = strstr(command, "{}");
+    int before = gap != NULL ? (int)(gap - command) : (int)strlen(command);
+    int n = gap != NULL ? snprintf(line, size, "%.*s%d%s", before, command, number, gap + 2)
+                        : snprintf(line, size, "%s", command);
+    if (n < 0 || (size_t)n >= size)
+        die("the command is too long");
+}
+
 bool host_run(const char *command, int number)
 {
-    char line[1024];
-    const char *gap = strstr(command, "{}");
-    int size = gap == NULL
-                   ? snprintf(line, sizeof(line), "%s", command)
-                   : snprintf(line, sizeof(line), "%.*s%d%s", (int)(gap - command), command, number, gap + 2);
-    return size > 0 && (size_t)size < sizeof(line) && system(line) == 0;
+    char line[LINE_SIZE];
+    fill_gap(line, sizeof(line), command, number);
+    return system(line) == 0;
+}
+
+pid_t host_start(const char *command, int number)
+{
+    char line[LINE_SIZE];
+    char *words[] = {"sh", "-c", line, NULL};
+    pid_t pid;
+    fill_gap(line, sizeof(line), command, number);
+    if (posix_spawn(&pid, "/bin/sh", NULL, NULL, words, environ) != 0)
+        die("a command cannot be started");
+    return pid;
+}
+
+bool host_has_ended(pid_t command)
+{
+    int status;
+    pid_t ended = waitpid(command, &status, WNOHANG);
+    if (ended == 0)
+        return false;
+    if (ended != command || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        die("a command has failed");
+    return true;
 }
