@@ -38,6 +38,11 @@ static void on_group0_changed(void *data)
     cluster_wake(data);
 }
 
+static void on_group0_joined(void *data)
+{
+    reconciler_distrust_all(data);
+}
+
 /* ---- start ---- */
 
 static int compare_peers(const void *a, const void *b)
@@ -184,6 +189,7 @@ static int open_group0(struct cluster *c)
         .voters = voters,
         .voter_count = c->peer_count,
         .campaign_at_once = is_fresh_and_first(c),
+        .joined = on_group0_joined,
         .changed = on_group0_changed,
         .data = c,
     };

@@ -47,31 +47,24 @@ static void apply_command(struct group0 *g, uint64_t index, const struct batch_h
     }
 }
 
-/* `applied`: the tables show everything up to it. */
-static void note_joined(struct group0 *g, uint64_t applied)
-{
-    uint64_t joined_index;
-    if (g->is_joined || g->group == NULL || !group_joined(g->group, &joined_index) ||
-        applied < joined_index) {
-        return;
-    }
-    g->is_joined = true;
-    g->joined_group_id = joined_index == 0 ? 0 : metadata_next_group_id(g->metadata);
-}
-
-bool group0_joined(struct group0 *g, uint64_t *first_new_group_id)
+bool group0_joined(struct group0 *g)
 {
     if (g->group != NULL) {
-        note_joined(g, group_applied_index(g->group));
+        g->is_joined = group_joined(g->group);
     }
-    *first_new_group_id = g->joined_group_id;
     return g->is_joined;
+}
+
+static void on_joined(void *data)
+{
+    struct group0 *g = data;
+    g->options.joined(g->options.data);
+    g->options.changed(g->options.data);
 }
 
 static void on_apply(void *data, uint64_t index, const struct batch_header *header, const struct slice *bytes)
 {
     struct group0 *g = data;
-    note_joined(g, index - 1);
     struct batch_reader reader;
     struct record record;
     int rc = batch_reader_init(&reader, bytes->data, bytes->size, COMMAND_MAX_BYTES);
@@ -141,6 +134,7 @@ static const struct group_callbacks group_callbacks = {
     .role_changed = on_role_changed,
     .snapshot = on_snapshot,
     .restore = on_restore,
+    .joined = on_joined,
     .failed = on_failed,
 };
 

@@ -15,6 +15,9 @@ struct group0_options {
     const uint32_t *voters; /* copied */
     unsigned voter_count;
     bool campaign_at_once;
+    /* This node stands on a replaced disk, and the tables show now what there was before it came: see
+     * group_callbacks.joined. */
+    void (*joined)(void *data);
     /* The tables or this node's role changed. May be called from inside an apply: defer. */
     void (*changed)(void *data);
     void *data;
@@ -29,8 +32,7 @@ struct group0 {
     bool is_ready;          /* read-only: this node leads and has applied everything before its term */
     struct queue proposals; /* private from here */
     bool has_failed;
-    bool is_joined; /* see group0_joined */
-    uint64_t joined_group_id;
+    bool is_joined; /* when it was open last */
     struct group0_options options;
     uint32_t voters[PARTITION_REPLICAS_MAX];
     void (*opened)(void *data, int status, const char *message);
@@ -51,10 +53,9 @@ int group0_open(struct group0 *g, const struct group0_options *options,
 bool group0_is_open(const struct group0 *g);
 /* Its tables show everything that a leader has announced. */
 bool group0_caught_up(const struct group0 *g);
-/* False while this node is new to the cluster and the tables do not yet show what there was before it came.
- * Then true, and groups below `first_new_group_id` existed already: a replica of them that has no files here
- * may stand on a replaced disk. */
-bool group0_joined(struct group0 *g, uint64_t *first_new_group_id);
+/* False while this node knows nothing, or stands on a replaced disk and the tables do not show yet what there
+ * was before it came. */
+bool group0_joined(struct group0 *g);
 /* Outstanding proposals complete first. */
 void group0_close(struct group0 *g, bool clean, void (*closed)(void *data), void *data);
 /* After closing: frees the tables. */

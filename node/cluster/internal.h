@@ -173,6 +173,8 @@ void reconciler_init(struct reconciler *r);
 /* Compares the tables with what runs and does the next steps. While the cluster closes it stops everything
  * instead, and calls cluster_replicas_closed when nothing runs any more. */
 void reconciler_run(struct cluster *c);
+/* This node's disk was replaced, and the tables show what it had. */
+void reconciler_distrust_all(struct cluster *c);
 bool reconciler_is_empty(const struct reconciler *r);
 
 /* ---- leadership.c, hand_over.c ---- */

@@ -1,7 +1,6 @@
 /* Compares the tables with what runs on this node: starts what is missing, stops and erases what was deleted,
  * configures what changed. Work is bounded; the rest waits in two queues. */
 #include "node/cluster/internal.h"
-#include "node/env/sabotage.h"
 #include "proto/error.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -139,20 +138,6 @@ static bool should_campaign(const struct cluster *c, const struct partition_meta
     return state.term == 0 && !state.damaged && partition->replicas[0] == c->self.id;
 }
 
-/* The group was there before this node came, and this node has nothing of it: its disk may have been
- * replaced, so that it must not vote before a leader has brought it up to date, nor lead. */
-static void distrust_lost(struct cluster *c, const struct partition_meta *partition)
-{
-    struct journal_group state;
-    uint64_t first_new_group_id;
-    journal_get(c->options.journal, partition->group_id, &state);
-    if (group0_joined(&c->group0, &first_new_group_id) && partition->group_id < first_new_group_id &&
-        partition->replica_count > 1 && state.term == 0 && !state.damaged &&
-        !env_sabotaged(c->options.env, SABOTAGE_NEWCOMER_VOTES)) {
-        journal_put_damaged(c->options.journal, partition->group_id, true);
-    }
-}
-
 static void start(struct cluster *c, struct replica *replica)
 {
     const struct partition_meta *partition;
@@ -162,7 +147,6 @@ static void start(struct cluster *c, struct replica *replica)
         (void)fail(c, replica, retry_pause_ns);
         return;
     }
-    distrust_lost(c, partition);
     replica->state = REPLICA_STARTING;
     replica->config = topic->config;
     replica->start_offset = partition->start_offset;
@@ -327,6 +311,34 @@ static void check_orphans(struct cluster *c)
     journal_each(c->options.journal, check_orphan, c);
 }
 
+/* ---- a replaced disk ---- */
+
+/* A partition of which this node has nothing was there before it came: it must not vote in it before a leader
+ * has brought it up to date, nor lead. */
+static void distrust(struct cluster *c, const struct partition_meta *partition)
+{
+    struct journal_group state;
+    journal_get(c->options.journal, partition->group_id, &state);
+    if (partition->replica_count > 1 && state.term == 0 && !state.damaged) {
+        journal_put_emptied(c->options.journal, partition->group_id);
+    }
+}
+
+static void distrust_topic(void *data, const struct topic_meta *topic)
+{
+    struct cluster *c = data;
+    for (uint32_t i = 0; i < topic->partition_count; i++) {
+        if (has_replica_on(&topic->partitions[i], c->self.id)) {
+            distrust(c, &topic->partitions[i]);
+        }
+    }
+}
+
+void reconciler_distrust_all(struct cluster *c)
+{
+    metadata_each_topic(c->group0.metadata, distrust_topic, c);
+}
+
 /* ---- steps ---- */
 
 static void close_step(struct cluster *c)
@@ -357,8 +369,7 @@ void reconciler_run(struct cluster *c)
     if (c->phase != CLUSTER_RUNNING) {
         return;
     }
-    uint64_t first_new_group_id;
-    if (!group0_joined(&c->group0, &first_new_group_id)) {
+    if (!group0_joined(&c->group0)) {
         return;
     }
     if (metadata_version(c->group0.metadata) < r->version) {

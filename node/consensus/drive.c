@@ -33,8 +33,10 @@ static void drop_queue(struct queue *queue)
 static void note_message(struct group *g, const struct message *message)
 {
     int position = group_replica_position(g, (uint32_t)message->m.server_id);
-    if (message->m.type == RAFT_IO_APPEND_ENTRIES_RESULT && position >= 0)
+    if (message->m.type == RAFT_IO_APPEND_ENTRIES_RESULT && position >= 0) {
         g->heard_ms[position] = env_now_ms(group_env(g));
+        newcomer_note_acknowledged(g, (unsigned)position, &message->m.append_entries_result);
+    }
     if (message->m.type == RAFT_IO_APPEND_ENTRIES && message->commit > g->announced_commit &&
         message->m.append_entries.term >= g->raft.current_term)
         g->announced_commit = message->commit;
@@ -87,7 +89,7 @@ void group_deliver(struct group *g, struct message *message)
 void group_receive(struct group *g, struct message *message)
 {
     if (!g->running || group_replica_position(g, (uint32_t)message->m.server_id) < 0 ||
-        repair_refuses(g, message)) {
+        newcomer_refuses(g, message) || repair_refuses(g, message)) {
         message_clear(message);
         return;
     }
@@ -143,6 +145,7 @@ static void become_leader(struct group *g)
         g->heard_ms[i] = 0;
     if (g->catchup)
         catchup_abort(g, "became leader");
+    newcomer_note_leading(g);
     append_barrier(g);
 }
 
@@ -294,6 +297,7 @@ void group_after(struct group *g)
             ;
         proposals_settle(g);
         transfer_advance(g);
+        newcomer_advance(g);
         repair_advance(g);
         tell_role(g);
     } while (g->again && g->failed_status == 0);

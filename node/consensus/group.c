@@ -297,6 +297,7 @@ static void note_recovery(struct group *g, const struct log_recovery *recovery,
 {
     char quoted[300];
     g->damaged = state->damaged || recovery->damaged;
+    g->emptied = state->emptied;
     g->known_end_term = state->known_end_term;
     g->known_end_index = state->damaged ? state->known_end_index : 0;
     if (!recovery->damaged)
@@ -315,7 +316,7 @@ static void accept_damage_of_single(struct group *g)
         return;
     LOG(g->consensus->options.logger, LOG_ERROR,
         "single replica goes on with what is left of its damaged log", "group=%s", g->name);
-    g->damaged = false;
+    g->damaged = g->emptied = false;
     journal_put_damaged(g->consensus->options.journal, g->id, false);
 }
 
@@ -335,7 +336,7 @@ static void on_log_open(struct log_open_req *req, int status, struct log *log,
     note_recovery(g, recovery, &state);
     check_journal(g, &state);
     accept_damage_of_single(g);
-    repair_note_newcomer(g, state.snapshot.size > 0);
+    newcomer_note_opened(g, state.snapshot.size > 0);
     bool empty = log_last_index(log) < log_first_index(log);
     if (!g->closing && !g->damaged && empty && log_first_index(log) == 1 && state.snapshot.size == 0)
         bootstrap(g, state.term);

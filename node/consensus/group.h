@@ -23,6 +23,9 @@ struct group_callbacks {
     /* Replaces the state: at start, or by a leader's snapshot. `size` 0: the empty state. `next_offset` is
      * the offset after the snapshot, which is committed. */
     int (*restore)(void *data, const void *state, size_t size, int64_t next_offset);
+    /* With abstains_when_new, on a replaced disk: all that there was before is applied now. What this puts
+     * into the journal is durable before it counts; NULL where nobody asks for it. */
+    void (*joined)(void *data);
     /* This replica stopped for good (disk failure): its log is closed to writes; alarm. */
     void (*failed)(void *data, int status, const char *message);
 };
@@ -38,7 +41,8 @@ struct group_options {
     uint64_t cache_bytes;
     /* A replica that knows nothing yet might stand on a disk that has been replaced, and must not help to
      * elect a leader that lacks what the old disk had acknowledged: it votes for nobody whose log goes beyond
-     * the first configuration until a leader has brought it up to date. New groups form all the same. */
+     * the first configuration until a leader has brought it up to date, whatever happens to it meanwhile. New
+     * groups form all the same. */
     bool abstains_when_new;
     bool campaign_at_once;                   /* a new group whose preferred leader this node is */
     const struct group_callbacks *callbacks; /* must outlive the group */
@@ -72,11 +76,9 @@ unsigned group_in_sync_count(const struct group *g);
 bool group_caught_up(const struct group *g);
 /* So far behind that it is being sent files, or damaged and being repaired. */
 bool group_catching_up(const struct group *g);
-/* With abstains_when_new: false while this replica knows nothing and no leader has told it anything. Then
- * true, and `index` is what the first ready leader had committed when it was first heard, or what it has
- * committed itself when it leads before that: everything that was committed before this process started is
- * among it. 0 for a replica that was no newcomer. */
-bool group_joined(const struct group *g, uint64_t *index);
+/* With abstains_when_new: false while this replica knows nothing, or stands on a replaced disk and has not
+ * applied all that there was before. */
+bool group_joined(const struct group *g);
 
 /* A proposal is one record batch. The group stamps base offset and leader epoch into it in place. */
 struct proposal {

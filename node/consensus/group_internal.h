@@ -7,13 +7,15 @@
  *   fsm.c         the core's state machine: apply, snapshot, restore
  *   drive.c       every entry into the core, and what must be looked at after it
  *   guards.c      one function per guard
- *   propose.c, read_index.c, transfer.c, election.c, repair.c, catchup.c */
+ *   propose.c, read_index.c, transfer.c, election.c, newcomer.c, repair.c, catchup.c */
 #ifndef CONSENSUS_GROUP_INTERNAL_H
 #define CONSENSUS_GROUP_INTERNAL_H
 
 #include "node/consensus/configuration.h"
 #include "node/consensus/consensus_internal.h"
 #include "proto/storage.pb-c.h"
+
+enum { FIRST_INDEX = 1 }; /* of the first configuration, which is the same on all replicas */
 
 /* An append that the core waits for, in order: written -> durable -> released to the core. */
 struct append_op {
@@ -189,9 +191,10 @@ struct group {
     uint64_t known_end_term; /* of what it may have acknowledged; see journal.h */
     uint64_t known_end_index;
     bool abstains_when_new;
-    bool newcomer; /* knows nothing and was told nothing yet that would let it vote */
-    bool joined;   /* a leader has been heard */
-    uint64_t joined_index;
+    bool emptied;    /* damaged, because its disk was replaced */
+    bool newcomer;   /* knows nothing, or is emptied: newcomer.c */
+    bool founding;   /* of a leader: it knew nothing when it was elected */
+    uint64_t has_acknowledged; /* to this leader, more than the first entry: bit per replica */
     uint64_t damaged_sequence; /* journal position that says so, or that it is repaired */
     uint64_t repair_term;
     uint64_t repair_commit;
@@ -307,9 +310,23 @@ void read_index_fail(struct group *g, int status);
 void transfer_advance(struct group *g);
 void transfer_cancel(struct group *g, int status);
 
+/* ---- newcomer.c ---- */
+
+void newcomer_note_opened(struct group *g, bool has_snapshot);
+/* It does not vote for who knows more than it does, and stores nothing before it is on record what it is. */
+bool newcomer_refuses(struct group *g, const struct message *message);
+void newcomer_advance(struct group *g);
+/* Before that is on record. */
+void newcomer_note_repaired(struct group *g);
+/* The leader's side: this node has been elected, and has not appended anything yet. */
+void newcomer_note_leading(struct group *g);
+void newcomer_note_acknowledged(struct group *g, unsigned position,
+                                const struct raft_append_entries_result *result);
+/* For the messages to that node. */
+bool newcomer_is_founder(const struct group *g, uint64_t node_id);
+
 /* ---- repair.c ---- */
 
-void repair_note_newcomer(struct group *g, bool has_snapshot);
 /* Entries up to this one are about to go, from a replica that is damaged from now on. */
 void repair_note_end(struct group *g, uint64_t term, uint64_t index);
 /* The core has started. */

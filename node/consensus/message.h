@@ -21,6 +21,7 @@ struct message {
     uint64_t read_round;
     uint64_t commit; /* AppendEntries: the sender's commit index; the core's own field is capped by what it
                         proves */
+    bool founding;   /* AppendEntries, InstallSnapshot: newcomer.c */
     struct raft_message m; /* m.server_id is the sender or destination; m.server_address is unset */
 };
 

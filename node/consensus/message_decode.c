@@ -251,6 +251,7 @@ int message_decode(const Flotilla__RaftMessage *h, const struct slice *payload, 
     switch (h->type) {
     case RAFT_IO_APPEND_ENTRIES:
         message->commit = h->last_log_index;
+        message->founding = h->founding;
         return decode_append(h, payload, max_batch_bytes, &message->m.append_entries, reason);
     case RAFT_IO_APPEND_ENTRIES_RESULT:
         decode_append_result(h, &message->m.append_entries_result);
@@ -260,6 +261,7 @@ int message_decode(const Flotilla__RaftMessage *h, const struct slice *payload, 
     case RAFT_IO_REQUEST_VOTE_RESULT:
         return decode_vote_result(h, &message->m.request_vote_result);
     case RAFT_IO_INSTALL_SNAPSHOT:
+        message->founding = h->founding;
         return decode_install(h, &message->m.install_snapshot, reason);
     case RAFT_IO_TIMEOUT_NOW:
         decode_timeout_now(h, &message->m.timeout_now);

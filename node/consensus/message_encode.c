@@ -47,6 +47,7 @@ static void encode_append(struct message_encoder *e, const struct message *messa
     h->prev_log_term = a->prev_log_term;
     h->leader_commit = a->leader_commit;
     h->last_log_index = message->commit;
+    h->founding = message->founding;
     encoder_reserve(e, a->n_entries);
     for (unsigned i = 0; i < a->n_entries; i++) {
         const struct raft_entry *entry = &a->entries[i];
@@ -63,8 +64,9 @@ static void encode_append(struct message_encoder *e, const struct message *messa
     e->n_payload = a->n_entries;
 }
 
-static void encode_install(struct message_encoder *e, const struct raft_install_snapshot *s)
+static void encode_install(struct message_encoder *e, const struct message *message)
 {
+    const struct raft_install_snapshot *s = &message->m.install_snapshot;
     Flotilla__RaftMessage *h = &e->header;
     e->configuration = configuration_encode(&s->conf);
     h->term = s->term;
@@ -73,6 +75,7 @@ static void encode_install(struct message_encoder *e, const struct raft_install_
     h->configuration = (ProtobufCBinaryData){e->configuration.len, e->configuration.base};
     h->configuration_index = s->conf_index;
     h->snapshot = (ProtobufCBinaryData){s->data.len, s->data.base};
+    h->founding = message->founding;
 }
 
 static void encode_vote(Flotilla__RaftMessage *h, const struct raft_request_vote *v)
@@ -133,7 +136,7 @@ void message_encode(struct message_encoder *e, const struct message *message)
         encode_vote_result(&e->header, &message->m.request_vote_result);
         break;
     case RAFT_IO_INSTALL_SNAPSHOT:
-        encode_install(e, &message->m.install_snapshot);
+        encode_install(e, message);
         break;
     case RAFT_IO_TIMEOUT_NOW:
         encode_timeout_now(&e->header, &message->m.timeout_now);

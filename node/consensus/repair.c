@@ -15,52 +15,6 @@
 #include "node/consensus/group_internal.h"
 #include "node/env/sabotage.h"
 
-enum { FIRST_INDEX = 1 }; /* of the first configuration, which is the same on all replicas */
-
-struct group_search {
-    uint64_t other_than;
-    bool found;
-};
-
-static void look_for_other(void *data, uint64_t group_id)
-{
-    struct group_search *search = data;
-    search->found |= group_id != search->other_than;
-}
-
-/* A node starts no other replica before it has been in contact. */
-static bool has_other_groups(const struct group *g)
-{
-    struct group_search search = {.other_than = g->id};
-    journal_each(g->consensus->options.journal, look_for_other, &search);
-    return search.found;
-}
-
-/* The newcomer's rule is not kept in the journal: it must never outlive the first contact, or replicas that
- * die together while their group forms would wait for each other for ever. A replica that has not been in
- * contact has no entries, whatever terms it has heard of from candidates, and is found to be new again. Of
- * two replicas the other one has everything, and may always have the vote. */
-void repair_note_newcomer(struct group *g, bool has_snapshot)
-{
-    bool is_blank = !env_sabotaged(group_env(g), SABOTAGE_NEWCOMER_VOTES) && g->abstains_when_new &&
-                    g->replica_count > 1 && !has_snapshot && log_last_index(g->log) <= FIRST_INDEX &&
-                    !has_other_groups(g);
-    g->newcomer = is_blank && !g->damaged;
-    g->joined = !is_blank;
-}
-
-static bool newcomer_refuses(const struct group *g, const struct message *message)
-{
-    return g->newcomer && g->replica_count > 2 && message->m.type == RAFT_IO_REQUEST_VOTE &&
-           message->m.request_vote.last_log_index > FIRST_INDEX;
-}
-
-bool group_joined(const struct group *g, uint64_t *index)
-{
-    *index = g->joined_index;
-    return g->joined;
-}
-
 void repair_note_end(struct group *g, uint64_t term, uint64_t index)
 {
     struct journal *journal = g->consensus->options.journal;
@@ -120,8 +74,6 @@ static bool has_all_of_it(const struct group *g, const struct raft_request_vote 
 
 bool repair_refuses(struct group *g, const struct message *message)
 {
-    if (newcomer_refuses(g, message))
-        return true;
     if (!g->damaged || env_sabotaged(group_env(g), SABOTAGE_DAMAGED_VOTES))
         return false;
     if (message->m.type == RAFT_IO_REQUEST_VOTE)
@@ -151,13 +103,9 @@ void repair_note_refusal(struct group *g, const struct message *message)
 
 void repair_note(struct group *g, const struct message *message)
 {
-    if (!(g->damaged || g->newcomer) || message->m.type != RAFT_IO_APPEND_ENTRIES ||
+    if (!g->damaged || message->m.type != RAFT_IO_APPEND_ENTRIES ||
         message->m.append_entries.term < g->raft.current_term || message->commit == 0)
         return;
-    if (!g->joined) {
-        g->joined = true;
-        g->joined_index = message->commit;
-    }
     if (g->repair_term == message->m.append_entries.term || !will_accept(g, &message->m.append_entries))
         return;
     g->repair_term = message->m.append_entries.term;
@@ -197,29 +145,15 @@ void repair_tick(struct group *g)
     }
 }
 
-static bool newcomer_leads(const struct group *g)
-{
-    return g->newcomer && g->raft.state == RAFT_LEADER && g->ready;
-}
-
 void repair_advance(struct group *g)
 {
-    if (newcomer_leads(g)) {
-        g->newcomer = false;
-        if (!g->joined)
-            g->joined_index = g->barrier_index; /* what was there before it led is committed with that */
-        g->joined = true;
-        return;
-    }
-    if (!(g->damaged || g->newcomer) || !g->running || g->raft.state != RAFT_FOLLOWER || g->catchup)
+    if (!g->damaged || !g->running || g->raft.state != RAFT_FOLLOWER || g->catchup)
         return;
     if (g->repair_term == 0 || g->repair_term != g->raft.current_term ||
-        g->raft.commit_index < g->repair_commit || g->raft.last_applied < g->apply_floor ||
+        g->raft.last_applied < g->repair_commit || g->raft.last_applied < g->apply_floor ||
         group_term_of(g, g->raft.commit_index) != g->raft.current_term)
         return;
-    g->newcomer = false;
-    if (!g->damaged)
-        return;
+    newcomer_note_repaired(g);
     g->damaged = false;
     g->known_end_term = g->known_end_index = 0;
     g->damaged_sequence = journal_put_damaged(g->consensus->options.journal, g->id, false);

@@ -338,13 +338,27 @@ void journal_put_floor_lazy(struct journal *j, uint64_t group_id, uint64_t floor
     (void)journal_put_numbers(j, JOURNAL_FLOOR, group_id, floor_index, 0, 8, true);
 }
 
-uint64_t journal_put_damaged(struct journal *j, uint64_t group_id, bool damaged)
+static uint64_t journal_put_flags(struct journal *j, uint64_t group_id, unsigned char flags)
 {
-    unsigned char payload = damaged ? 1 : 0;
     struct journal_record record = {
-        JOURNAL_DAMAGED, group_id, &payload, JOURNAL_DAMAGED_SIZE, {payload, 0, 0}};
+        JOURNAL_DAMAGED, group_id, &flags, JOURNAL_DAMAGED_SIZE, {flags, 0, 0}};
 
     return journal_put(j, &record, false);
+}
+
+uint64_t journal_put_damaged(struct journal *j, uint64_t group_id, bool damaged)
+{
+    struct journal_group on_record;
+
+    journal_get(j, group_id, &on_record);
+    if (damaged && on_record.emptied)
+        return journal_put_emptied(j, group_id);
+    return journal_put_flags(j, group_id, damaged ? JOURNAL_IS_DAMAGED : 0);
+}
+
+uint64_t journal_put_emptied(struct journal *j, uint64_t group_id)
+{
+    return journal_put_flags(j, group_id, JOURNAL_IS_DAMAGED | JOURNAL_IS_EMPTIED);
 }
 
 static bool is_before(uint64_t term, uint64_t index, uint64_t other_term, uint64_t other_index)
@@ -355,7 +369,7 @@ static bool is_before(uint64_t term, uint64_t index, uint64_t other_term, uint64
 uint64_t journal_put_damaged_before(struct journal *j, uint64_t group_id, uint64_t end_term,
                                     uint64_t end_index)
 {
-    unsigned char payload[JOURNAL_KNOWN_END_SIZE] = {1};
+    unsigned char payload[JOURNAL_KNOWN_END_SIZE] = {JOURNAL_IS_DAMAGED};
     struct journal_group on_record;
 
     journal_get(j, group_id, &on_record);
@@ -369,7 +383,7 @@ uint64_t journal_put_damaged_before(struct journal *j, uint64_t group_id, uint64
     store_be64(payload + 1, end_term);
     store_be64(payload + 9, end_index);
     struct journal_record record = {
-        JOURNAL_DAMAGED, group_id, payload, sizeof(payload), {1, end_term, end_index}};
+        JOURNAL_DAMAGED, group_id, payload, sizeof(payload), {JOURNAL_IS_DAMAGED, end_term, end_index}};
     return journal_put(j, &record, false);
 }
 

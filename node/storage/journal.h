@@ -43,6 +43,8 @@ struct journal_group {
     uint64_t floor_index;
     /* Set while the replica must not vote, because it may have lost entries that it had acknowledged. */
     bool damaged;
+    /* Damaged, and with it everything that its node knew of terms and votes: the disk was replaced. */
+    bool emptied;
     /* While damaged: the end of what it may have acknowledged, though parts before it are lost. Index 0: not
      * known. */
     uint64_t known_end_term;
@@ -64,8 +66,9 @@ uint64_t journal_put_hard_state(struct journal *j, uint64_t group_id, uint64_t t
 uint64_t journal_put_snapshot(struct journal *j, uint64_t group_id, struct slice snapshot);
 uint64_t journal_put_snapshot_lazy(struct journal *j, uint64_t group_id, struct slice snapshot);
 void journal_put_floor_lazy(struct journal *j, uint64_t group_id, uint64_t floor_index);
-/* Damaged: with an end that is not known. */
+/* Damaged: with an end that is not known. An emptied replica stays one until it is not damaged any more. */
 uint64_t journal_put_damaged(struct journal *j, uint64_t group_id, bool damaged);
+uint64_t journal_put_emptied(struct journal *j, uint64_t group_id);
 /* Damaged, and all that was ever acknowledged is at or before this entry (index 0: not known). What is on
  * record counts as well: an end that was lost stays lost until the replica is repaired, and of two ends the
  * later one holds. */

@@ -15,11 +15,13 @@ enum {
 
 enum { JOURNAL_DAMAGED_SIZE = 1, JOURNAL_KNOWN_END_SIZE = 1 + 16 }; /* of the payload */
 
+enum { JOURNAL_IS_DAMAGED = 1, JOURNAL_IS_EMPTIED = 2 }; /* the flags in it */
+
 enum journal_record_type {
     JOURNAL_HARD_STATE = 1, /* term, vote */
     JOURNAL_SNAPSHOT = 2,   /* a packed SnapshotRecord */
     JOURNAL_FLOOR = 3,      /* index */
-    JOURNAL_DAMAGED = 4, /* one byte, 0 or 1; since version 2, term and index of the known end may follow */
+    JOURNAL_DAMAGED = 4, /* one byte of flags; since version 2, term and index of the known end may follow */
     JOURNAL_FORGET = 5,  /* nothing */
     JOURNAL_FETCHED = 6, /* index, term of the entry before; since version 2 */
 };

@@ -62,6 +62,7 @@ void journal_apply(struct journal *j, const struct journal_record *record)
         break;
     case JOURNAL_DAMAGED:
         e->state.damaged = record->numbers[0] != 0;
+        e->state.emptied = (record->numbers[0] & JOURNAL_IS_EMPTIED) != 0;
         e->state.known_end_term = record->numbers[1];
         e->state.known_end_index = record->numbers[2];
         break;
@@ -87,7 +88,7 @@ static void encode_group(struct bytes *out, const struct journal_entry *e)
                               e->state.snapshot.size);
     store_be64(numbers, e->state.floor_index);
     journal_record_encode(out, JOURNAL_FLOOR, e->group_id, numbers, 8);
-    numbers[0] = 1;
+    numbers[0] = e->state.emptied ? JOURNAL_IS_DAMAGED | JOURNAL_IS_EMPTIED : JOURNAL_IS_DAMAGED;
     store_be64(numbers + 1, e->state.known_end_term);
     store_be64(numbers + 9, e->state.known_end_index);
     if (e->state.damaged)

@@ -107,14 +107,20 @@ static bool begin_ambush(struct nemesis *n, struct sim_node *victim, enum ambush
     return true;
 }
 
+static void wipe_now(struct nemesis *n)
+{
+    sim_disk_wipe(n->ambush.node->host);
+    nemesis_heal_disk(n, n->ambush.node);
+    counters_add(n->counters, "disks_wiped", 1);
+}
+
 static void damage_now(struct nemesis *n)
 {
     if (n->ambush.kind == AMBUSH_FAILS_SYNCS) {
         nemesis_heal_disk(n, n->ambush.node);
     } else if (n->ambush.kind == AMBUSH_WIPES) {
-        sim_disk_wipe(n->ambush.node->host);
-        nemesis_heal_disk(n, n->ambush.node);
-        counters_add(n->counters, "disks_wiped", 1);
+        if (!n->ambush.wiped)
+            wipe_now(n);
     } else if (n->old.damage == SIM_CUT_FILE) {
         nemesis_cut_logs(n);
     } else {
@@ -139,6 +145,39 @@ static void spring_ambush(struct nemesis *n)
     n->ambush.sprung = true;
 }
 
+/* ---- an emptied disk that has begun to be filled ---- */
+
+static void begin_to_fill(struct nemesis *n)
+{
+    enum { PATIENCE_MS = 2000 };
+    struct ambush *a = &n->ambush;
+    cluster_crash(a->node, 20 * MS);
+    wipe_now(n);
+    a->wiped = true;
+    a->due_ns = sim_now_ns(n->sim) + PATIENCE_MS * (uint64_t)MS;
+}
+
+static void look_for_entries(void *data, struct sim_node *node, struct group *g, struct partition *p)
+{
+    (void)node, (void)p;
+    if (group_id(g) == METADATA_GROUP_ID)
+        *(bool *)data = log_last_index(group_log(g)) > FIRST_INDEX;
+}
+
+/* At once when the first entries are there, or in the middle of the rest. */
+static void step_filling(struct nemesis *n)
+{
+    struct ambush *a = &n->ambush;
+    if (a->filled || !cluster_node_works(a->node))
+        return;
+    cluster_each_group(a->node, look_for_entries, &a->filled);
+    if (!a->filled)
+        return;
+    uint64_t now_ns = sim_now_ns(n->sim);
+    a->due_ns = nemesis_draw(n, 2) == 0 ? now_ns : now_ns + nemesis_draw(n, 30) * MS;
+    counters_add(n->counters, "newcomers_killed", 1);
+}
+
 void nemesis_step_ambush(struct nemesis *n)
 {
     uint64_t now_ns = sim_now_ns(n->sim);
@@ -147,10 +186,15 @@ void nemesis_step_ambush(struct nemesis *n)
         a->due_ns = now_ns + WHOLE_AGAIN_MS * (uint64_t)MS;
     if (!a->sprung && a->kind == AMBUSH_DAMAGES)
         nemesis_check_floored(n, a->node);
+    if (a->wiped && !a->sprung)
+        step_filling(n);
     if (now_ns < a->due_ns)
         return;
     if (a->sprung) {
         *a = (struct ambush){0};
+    } else if (a->wiped) {
+        spring_ambush(n);
+        a->due_ns = now_ns + WHOLE_AGAIN_MS * (uint64_t)MS;
     } else if (!cluster_node_works(a->node) || !all_whole(n)) {
         nemesis_calm_network(n);
         *a = (struct ambush){0};
@@ -160,6 +204,8 @@ void nemesis_step_ambush(struct nemesis *n)
         sim_disk_fail_syncs(a->node->host, 500000);
         a->failing = true;
         a->due_ns = now_ns + (50 + nemesis_draw(n, 200)) * MS;
+    } else if (a->kind == AMBUSH_WIPES && nemesis_draw(n, 2) == 0) {
+        begin_to_fill(n);
     } else {
         spring_ambush(n);
         a->due_ns = now_ns + WHOLE_AGAIN_MS * (uint64_t)MS;

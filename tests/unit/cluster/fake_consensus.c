@@ -255,6 +255,13 @@ void fake_world_reload(struct fake_world *w, uint32_t node_id)
     fake_world_commit(w);
 }
 
+void fake_world_join(struct fake_world *w)
+{
+    struct group *g = fake_node(w, w->newcomer_node)->group0;
+    w->newcomer_node = 0;
+    g->callbacks->joined(g->data);
+}
+
 void fake_world_fail(struct fake_world *w, uint32_t node_id, int status)
 {
     struct group *g = fake_node(w, node_id)->group0;
@@ -384,11 +391,9 @@ uint64_t group_applied_index(const struct group *g)
     return g->applied;
 }
 
-bool group_joined(const struct group *g, uint64_t *index)
+bool group_joined(const struct group *g)
 {
-    (void)g;
-    *index = 0;
-    return true;
+    return g->world->newcomer_node != g->node_id;
 }
 
 bool group_caught_up(const struct group *g)
@@ -555,17 +560,19 @@ void consensus_forward_answer(struct consensus *c, uint64_t ticket, int status, 
 
 void journal_get(const struct journal *j, uint64_t group, struct journal_group *state)
 {
-    (void)j;
-    (void)group;
+    const struct consensus *node = (const struct consensus *)j;
     *state = (struct journal_group){0};
+    for (unsigned i = 0; i < node->emptied_count; i++) {
+        state->damaged = state->emptied |= node->emptied[i] == group;
+    }
 }
 
-/* No node is a newcomer here. */
-uint64_t journal_put_damaged(struct journal *j, uint64_t group, bool damaged)
+uint64_t journal_put_emptied(struct journal *j, uint64_t group)
 {
-    (void)j;
-    fail_msg("group %llu marked damaged: %d", (unsigned long long)group, damaged);
-    return 0;
+    struct consensus *node = (struct consensus *)j;
+    assert_true(node->emptied_count < FAKE_DISK_MAX);
+    node->emptied[node->emptied_count++] = group;
+    return node->emptied_count;
 }
 
 void journal_each(const struct journal *j, void (*each)(void *data, uint64_t group_id), void *data)

@@ -55,6 +55,8 @@ struct consensus {
     struct group *group0;
     uint64_t disk[FAKE_DISK_MAX]; /* group directories that lie there */
     unsigned disk_count;
+    uint64_t emptied[FAKE_DISK_MAX]; /* groups that were marked so in the journal */
+    unsigned emptied_count;
 };
 
 struct fake_forward {
@@ -90,6 +92,7 @@ struct fake_world {
     uint32_t lagging_node;     /* in sync with nobody */
     uint32_t electing_node;    /* its replicas don't know their leaders */
     uint32_t catching_up_node; /* its replicas are sent files */
+    uint32_t newcomer_node;    /* stands on a replaced disk */
     unsigned fail_opens;       /* of group 0, so many times */
     struct env_task commit_task;
     struct queue forwards;
@@ -113,6 +116,8 @@ void fake_world_set_up(struct fake_world *w, uint32_t node_id, bool up);
 void fake_world_commit(struct fake_world *w);
 /* The node's metadata group loads its core again: the tables begin anew. */
 void fake_world_reload(struct fake_world *w, uint32_t node_id);
+/* All that there was before the newcomer came is in its tables. */
+void fake_world_join(struct fake_world *w);
 /* It stops, as the core does. */
 void fake_world_fail(struct fake_world *w, uint32_t node_id, int status);
 

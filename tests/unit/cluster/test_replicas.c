@@ -137,6 +137,30 @@ static void tables_that_begin_anew_erase_nothing(void **state)
     RUN_UNTIL(f, n->running_count == OFFSETS_PARTITIONS + 4);
 }
 
+/* A partition that was there before the node came may be one that its old disk had; later ones, and those
+ * without other replicas, are not marked. The journal of this test is as empty as the disk. */
+static void what_a_replaced_disk_had_is_marked_before_it_starts(void **state)
+{
+    struct fixture *f = *state;
+    struct test_node *n = &f->nodes[2];
+    const struct consensus *node = fake_node(&f->world, 3);
+    f->world.newcomer_node = 3;
+    struct operation o[2] = {0};
+    cluster_create_topic(cluster_of(f, 2), &o[0].op, "early", 3, 3, NULL, 0, 0, on_done);
+    cluster_create_topic(cluster_of(f, 2), &o[1].op, "single", 3, 1, NULL, 0, 0, on_done);
+    RUN_UNTIL(f, o[0].is_done && o[1].is_done);
+    RUN_UNTIL(f, topic_on(f, 3, "single") != NULL);
+    fake_world_run(&f->world, 2000);
+    assert_int_equal(n->running_count, OFFSETS_PARTITIONS);
+    assert_int_equal(node->emptied_count, 0);
+    fake_world_join(&f->world);
+    assert_int_equal(node->emptied_count, OFFSETS_PARTITIONS + 3);
+    RUN_UNTIL(f, n->running_count == OFFSETS_PARTITIONS + 4);
+    assert_int_equal(create_on(f, 1, "late", 2, 3), 0);
+    RUN_UNTIL(f, n->running_count == OFFSETS_PARTITIONS + 6);
+    assert_int_equal(node->emptied_count, OFFSETS_PARTITIONS + 3);
+}
+
 /* However often it stops: less and less often, but it is never given up. */
 static void replicas_that_keep_failing_are_opened_less_often(void **state)
 {
@@ -258,6 +282,7 @@ int main(void)
         WITH_CLUSTER(readiness_ends_with_the_majority),
         WITH_CLUSTER(damaged_replicas_are_opened_again),
         WITH_CLUSTER(tables_that_begin_anew_erase_nothing),
+        WITH_CLUSTER(what_a_replaced_disk_had_is_marked_before_it_starts),
         WITH_CLUSTER(replicas_that_keep_failing_are_opened_less_often),
         WITH_CLUSTER(a_metadata_replica_that_failed_is_opened_again),
         WITH_CLUSTER(a_metadata_replica_whose_disk_failed_stays_closed),

@@ -108,6 +108,13 @@ static int on_restore(void *data, const void *state, size_t size, int64_t next_o
     return r.failed;
 }
 
+static void on_joined(void *data)
+{
+    struct test_group *t = data;
+    t->joins++;
+    t->joined_at = t->applied;
+}
+
 static void on_failed(void *data, int status, const char *message)
 {
     struct test_group *t = data;
@@ -122,6 +129,7 @@ static const struct group_callbacks callbacks = {
     .role_changed = on_role,
     .snapshot = on_snapshot,
     .restore = on_restore,
+    .joined = on_joined,
     .failed = on_failed,
 };
 

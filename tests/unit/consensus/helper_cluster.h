@@ -28,6 +28,8 @@ struct test_group {
     uint64_t term;
     bool ready;
     bool failed;
+    unsigned joins;     /* as a newcomer */
+    uint64_t joined_at; /* what it had applied then */
 };
 
 struct test_node {

@@ -411,104 +411,6 @@ static void test_one_starts_over_and_one_is_harmed(void **state)
     await_repair(victim);
 }
 
-static bool has_joined(void *data)
-{
-    struct test_group *t = &cluster->nodes[*(unsigned *)data].groups[0];
-    uint64_t index;
-    return t->open && group_joined(t->group, &index);
-}
-
-/* All are down, and one has lost its disk. */
-static unsigned lose_a_disk(void)
-{
-    enum { EMPTIED = 2 };
-    simulated_propose(&simulated, 50, 100);
-    simulated_settle(&simulated);
-    simulated_kill_all(&simulated);
-    cluster->abstains_when_new = true;
-    simulated_empty(&simulated, EMPTIED);
-    return EMPTIED;
-}
-
-static void knows_what_was_there(unsigned node, uint64_t committed)
-{
-    uint64_t index = 0;
-    assert_true(simulated_run_until(&simulated, 5000, has_joined, &node));
-    assert_true(group_joined(cluster->nodes[node].groups[0].group, &index));
-    assert_true(index >= committed);
-}
-
-/* A new leader does not know yet what its predecessor had committed. What it announces must not pass for
- * everything that there was before a newcomer came, or the newcomer would take old partitions for new. */
-static void test_a_newcomer_believes_ready_leaders_only(void **state)
-{
-    (void)state;
-    unsigned emptied = lose_a_disk();
-    uint64_t committed = cluster->committed;
-    simulated_start_all(&simulated);
-    knows_what_was_there(emptied, committed);
-    simulated_settle(&simulated);
-}
-
-/* It has heard of terms, from candidates, but of nothing that is committed: it is as new as before. */
-static void starts_again_before_any_leader(bool harmed)
-{
-    unsigned emptied = lose_a_disk();
-    uint64_t committed = cluster->committed, index;
-    simulated_start(&simulated, emptied);
-    await_open(emptied);
-    journal_put_hard_state(cluster->nodes[emptied].journal, GROUP_ID, 9, 0);
-    if (harmed)
-        journal_put_damaged(cluster->nodes[emptied].journal, GROUP_ID, true);
-    sim_run_for(simulated.sim, 100ull * MS);
-    simulated_kill(&simulated, emptied);
-    simulated_start(&simulated, emptied);
-    await_open(emptied);
-    assert_false(group_joined(cluster->nodes[emptied].groups[0].group, &index));
-    start_all_but(emptied);
-    knows_what_was_there(emptied, committed);
-    simulated_settle(&simulated);
-}
-
-static void test_a_newcomer_that_starts_again_is_one_still(void **state)
-{
-    (void)state;
-    starts_again_before_any_leader(false);
-}
-
-static void test_a_damaged_newcomer_is_one_still(void **state)
-{
-    (void)state;
-    starts_again_before_any_leader(true);
-}
-
-static bool has_heard_nobody(void *data)
-{
-    const struct test_node *node = &cluster->nodes[*(unsigned *)data];
-    const struct test_group *t = &node->groups[0];
-    uint64_t index;
-    return t->open && !group_joined(t->group, &index) &&
-           log_last_index(group_log(t->group)) > cluster->committed;
-}
-
-/* Made leader before any leader has told it what is committed, it knows that itself, and does not take old
- * partitions for new. */
-static void test_a_newcomer_that_leads_at_once_knows_what_was_there(void **state)
-{
-    (void)state;
-    unsigned emptied = lose_a_disk();
-    uint64_t committed = cluster->committed;
-    for (unsigned i = 0; i < NODES; i++) /* it has the entries long before they are known to be committed */
-        sim_disk_latency(simulated.hosts[i], 40ull * MS, 60ull * MS);
-    simulated_start_all(&simulated);
-    assert_true(simulated_run_until(&simulated, 5000, has_heard_nobody, &emptied));
-    for (unsigned i = 0; i < NODES; i++)
-        if (cluster->nodes[i].groups[0].role == GROUP_LEADER)
-            simulated_kill(&simulated, i);
-    knows_what_was_there(emptied, committed);
-    assert_int_equal(cluster->nodes[emptied].groups[0].role, GROUP_LEADER);
-}
-
 /* It knows no term, and nobody has told it one: that is no sign of having everything. */
 static void test_one_that_has_lost_everything_waits_for_a_leader(void **state)
 {
@@ -564,10 +466,6 @@ int main(void)
         TEST(test_a_harmed_one_loses_its_leader),
         WITH_SNAPSHOTS(test_one_that_starts_over_votes),
         WITH_SNAPSHOTS(test_one_starts_over_and_one_is_harmed),
-        TEST(test_a_newcomer_believes_ready_leaders_only),
-        TEST(test_a_newcomer_that_starts_again_is_one_still),
-        TEST(test_a_damaged_newcomer_is_one_still),
-        TEST(test_a_newcomer_that_leads_at_once_knows_what_was_there),
         TEST(test_one_that_has_lost_everything_waits_for_a_leader),
         TEST(test_a_failing_disk_stops_one_replica_only),
     };
