@@ -147,6 +147,14 @@ static void spring_ambush(struct nemesis *n)
 
 /* ---- an emptied disk that has begun to be filled ---- */
 
+/* By whom leads the metadata group, and neither lags nor is the victim. */
+static bool can_be_filled(const struct nemesis *n)
+{
+    const struct sim_node *controller = cluster_controller_node(n->cluster);
+    return n->ambush.kind == AMBUSH_WIPES && controller != NULL && controller != n->ambush.node &&
+           !is_lagging(n, controller->id - 1);
+}
+
 static void begin_to_fill(struct nemesis *n)
 {
     enum { PATIENCE_MS = 2000 };
@@ -204,7 +212,7 @@ void nemesis_step_ambush(struct nemesis *n)
         sim_disk_fail_syncs(a->node->host, 500000);
         a->failing = true;
         a->due_ns = now_ns + (50 + nemesis_draw(n, 200)) * MS;
-    } else if (a->kind == AMBUSH_WIPES && nemesis_draw(n, 2) == 0) {
+    } else if (can_be_filled(n) && nemesis_draw(n, 3) != 0) {
         begin_to_fill(n);
     } else {
         spring_ambush(n);
