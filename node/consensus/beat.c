@@ -5,8 +5,9 @@ enum { BEAT_APPEND = 0, BEAT_RESULT = 1 };
 
 bool beat_is(const struct message *message)
 {
-    return (message->m.type == RAFT_IO_APPEND_ENTRIES && message->m.append_entries.n_entries == 0) ||
-           message->m.type == RAFT_IO_APPEND_ENTRIES_RESULT;
+    return message->incarnation == 0 &&
+           ((message->m.type == RAFT_IO_APPEND_ENTRIES && message->m.append_entries.n_entries == 0) ||
+            message->m.type == RAFT_IO_APPEND_ENTRIES_RESULT);
 }
 
 static unsigned char *put(unsigned char *at, uint64_t value)

@@ -77,6 +77,7 @@ void group_deliver(struct group *g, struct message *message)
     }
     repair_note_refusal(g, message);
     guard_retry_at_once(g, message);
+    newcomer_cap(g, message);
     note_message(g, message);
     char address[ADDRESS_SIZE];
     struct raft_message m = message->m; /* the core owns what it points to from here on */

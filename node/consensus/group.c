@@ -173,6 +173,7 @@ static void group_free(struct group *g)
     free(g->sends);
     free(g->gets);
     free(g->heard_ms);
+    free(g->strangers);
     free(g->name);
     free(g->directory);
     free(g);
@@ -374,6 +375,7 @@ static struct group *group_create(struct consensus *c, const struct group_option
     memcpy(g->replicas, o->replicas, o->replica_count * sizeof *o->replicas);
     g->replica_count = o->replica_count;
     g->heard_ms = memory_zalloc(o->replica_count * sizeof *g->heard_ms);
+    g->strangers = memory_zalloc(o->replica_count * sizeof *g->strangers);
     g->callbacks = o->callbacks;
     g->data = o->data;
     g->opening = true;

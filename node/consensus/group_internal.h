@@ -191,10 +191,14 @@ struct group {
     uint64_t known_end_term; /* of what it may have acknowledged; see journal.h */
     uint64_t known_end_index;
     bool abstains_when_new;
-    bool emptied;    /* damaged, because its disk was replaced */
-    bool newcomer;   /* knows nothing, or is emptied: newcomer.c */
-    bool founding;   /* of a leader: it knew nothing when it was elected */
+    bool emptied;              /* damaged, because its disk was replaced */
+    bool newcomer;             /* knows nothing, or is emptied: newcomer.c */
+    bool founding;             /* of a leader: it knew nothing when it was elected */
     uint64_t has_acknowledged; /* to this leader, more than the first entry: bit per replica */
+    struct {
+        uint64_t incarnation; /* of a replica whose disk was replaced; 0: it was not, for all that is known */
+        uint64_t proof_index; /* an entry that is younger; 0: none yet */
+    } * strangers;            /* per replica, as their leader knows them */
     uint64_t damaged_sequence; /* journal position that says so, or that it is repaired */
     uint64_t repair_term;
     uint64_t repair_commit;
@@ -324,6 +328,11 @@ void newcomer_note_acknowledged(struct group *g, unsigned position,
                                 const struct raft_append_entries_result *result);
 /* For the messages to that node. */
 bool newcomer_is_founder(const struct group *g, uint64_t node_id);
+uint64_t newcomer_incarnation(const struct group *g, const struct raft_message *m);
+/* What a replica whose disk was replaced acknowledges counts for nothing yet. */
+void newcomer_cap(struct group *g, struct message *message);
+/* The leader's word is good: it has proven that it leads still. */
+bool newcomer_is_told(const struct group *g, const struct message *message);
 
 /* ---- repair.c ---- */
 

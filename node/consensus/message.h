@@ -22,6 +22,7 @@ struct message {
     uint64_t commit; /* AppendEntries: the sender's commit index; the core's own field is capped by what it
                         proves */
     bool founding;   /* AppendEntries, InstallSnapshot: newcomer.c */
+    uint64_t incarnation;  /* AppendEntries, and its result: likewise */
     struct raft_message m; /* m.server_id is the sender or destination; m.server_address is unset */
 };
 

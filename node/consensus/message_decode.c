@@ -251,9 +251,11 @@ int message_decode(const Flotilla__RaftMessage *h, const struct slice *payload, 
     switch (h->type) {
     case RAFT_IO_APPEND_ENTRIES:
         message->commit = h->last_log_index;
+        message->incarnation = h->incarnation;
         message->founding = h->founding;
         return decode_append(h, payload, max_batch_bytes, &message->m.append_entries, reason);
     case RAFT_IO_APPEND_ENTRIES_RESULT:
+        message->incarnation = h->incarnation;
         decode_append_result(h, &message->m.append_entries_result);
         return 0;
     case RAFT_IO_REQUEST_VOTE:

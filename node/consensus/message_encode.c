@@ -48,6 +48,7 @@ static void encode_append(struct message_encoder *e, const struct message *messa
     h->leader_commit = a->leader_commit;
     h->last_log_index = message->commit;
     h->founding = message->founding;
+    h->incarnation = message->incarnation;
     encoder_reserve(e, a->n_entries);
     for (unsigned i = 0; i < a->n_entries; i++) {
         const struct raft_entry *entry = &a->entries[i];
@@ -128,6 +129,7 @@ void message_encode(struct message_encoder *e, const struct message *message)
         break;
     case RAFT_IO_APPEND_ENTRIES_RESULT:
         encode_append_result(&e->header, &message->m.append_entries_result);
+        e->header.incarnation = message->incarnation;
         break;
     case RAFT_IO_REQUEST_VOTE:
         encode_vote(&e->header, &message->m.request_vote);

@@ -1,6 +1,6 @@
-/* A newcomer: a replica that knows nothing on a node that knows nothing. Either its cluster forms just now, or
- * its disk has been replaced, and then it has forgotten what the old one had acknowledged and voted. It cannot
- * tell by itself; who leads can.
+/* A newcomer: a replica that knows nothing on a node that knows nothing. Either its cluster forms just now,
+ * or its disk has been replaced, and then it has forgotten what the old one had acknowledged and voted. It
+ * cannot tell by itself; who leads can.
  *
  * A leader that knew nothing itself when it was elected founds the cluster: a majority knew nothing, so that
  * nothing had been committed. Whoever has not acknowledged anything to it yet is a founder, and has lost
@@ -8,9 +8,19 @@
  * stands on a replaced disk: it is marked as damaged (decision 13) before it stores any of them, and stays so
  * until it has been brought up to date, however often it is killed on the way. Nobody is marked before there
  * is a majority of founders, so that replicas that die together while they form do not wait for each other
- * (decision 15). */
+ * (decision 15).
+ *
+ * Nor does it know which leader its old disk had helped to depose. So a leader takes what it acknowledges for
+ * nothing until an entry is committed without it that is younger than its first word: whoever was elected
+ * with the old disk's vote, or will be with one that is still under way, has a majority against that entry.
+ * Only then does the leader's word about what is committed count here. Viewstamped Replication's recovery
+ * knows a nonce for this ("Viewstamped Replication Revisited", 4.3); that a new entry is needed beside it is
+ * shown in "Recovering Shared Objects Without Stable Storage" (Michael et al., 2017). Of two replicas the
+ * leader cannot have been deposed without its own vote. */
 #include "node/consensus/group_internal.h"
 #include "node/env/sabotage.h"
+#include <stdlib.h>
+#include <string.h>
 
 struct group_search {
     uint64_t other_than;
@@ -59,6 +69,16 @@ bool group_joined(const struct group *g)
     return !g->newcomer;
 }
 
+static bool needs_proof(const struct group *g)
+{
+    return g->replica_count > 2 && !env_sabotaged(group_env(g), SABOTAGE_NEWCOMER_COUNTS);
+}
+
+bool newcomer_is_told(const struct group *g, const struct message *message)
+{
+    return !g->emptied || !needs_proof(g) || message->incarnation == g->consensus->session;
+}
+
 static bool brings_entries(const struct message *message)
 {
     const struct raft_append_entries *a = &message->m.append_entries;
@@ -73,6 +93,8 @@ bool newcomer_refuses(struct group *g, const struct message *message)
     bool knows_nothing = g->newcomer && !g->damaged;
     if (knows_nothing && message->m.type == RAFT_IO_REQUEST_VOTE)
         return g->replica_count > 2 && message->m.request_vote.last_log_index > FIRST_INDEX;
+    if (message->m.type == MESSAGE_READ_INDEX)
+        return needs_proof(g) && (g->newcomer || g->emptied);
     if (!brings_entries(message) || message_term(message) < g->raft.current_term)
         return false;
     if (knows_nothing && !message->founding)
@@ -81,9 +103,9 @@ bool newcomer_refuses(struct group *g, const struct message *message)
 }
 
 /* A founder: it would have been marked before anything else got into its log. */
-void newcomer_advance(struct group *g)
+static void note_founder(struct group *g)
 {
-    if (g->newcomer && !g->damaged && g->running && raft_last_index(&g->raft) > FIRST_INDEX)
+    if (g->newcomer && !g->damaged && raft_last_index(&g->raft) > FIRST_INDEX)
         g->newcomer = false;
 }
 
@@ -103,6 +125,7 @@ void newcomer_note_leading(struct group *g)
 {
     g->founding = raft_last_index(&g->raft) <= FIRST_INDEX;
     g->has_acknowledged = 0;
+    memset(g->strangers, 0, g->replica_count * sizeof *g->strangers);
 }
 
 void newcomer_note_acknowledged(struct group *g, unsigned position,
@@ -117,4 +140,80 @@ bool newcomer_is_founder(const struct group *g, uint64_t node_id)
     int position = group_replica_position(g, (uint32_t)node_id);
     return g->founding && g->lead_term == g->raft.current_term && group_leads(g) && position >= 0 &&
            (g->has_acknowledged >> position & 1) == 0;
+}
+
+/* ---- proof ---- */
+
+static bool is_proven(const struct group *g, int position)
+{
+    uint64_t index = g->strangers[position].proof_index;
+    return index != 0 && g->raft.commit_index >= index;
+}
+
+void newcomer_cap(struct group *g, struct message *message)
+{
+    struct raft_append_entries_result *result = &message->m.append_entries_result;
+    int position = group_replica_position(g, (uint32_t)message->m.server_id);
+    if (message->m.type != RAFT_IO_APPEND_ENTRIES_RESULT || !group_leads(g) || position < 0 ||
+        result->term != g->raft.current_term || !needs_proof(g))
+        return;
+    if (g->strangers[position].incarnation != message->incarnation) {
+        g->strangers[position].incarnation = message->incarnation;
+        g->strangers[position].proof_index = 0;
+    }
+    if (message->incarnation != 0 && result->rejected == 0 && !is_proven(g, position) &&
+        result->last_log_index > g->raft.commit_index)
+        result->last_log_index = g->raft.commit_index;
+}
+
+uint64_t newcomer_incarnation(const struct group *g, const struct raft_message *m)
+{
+    int position = group_replica_position(g, (uint32_t)m->server_id);
+    if (m->type == RAFT_IO_APPEND_ENTRIES_RESULT)
+        return g->emptied ? g->consensus->session : 0;
+    if (m->type != RAFT_IO_APPEND_ENTRIES || g->lead_term != g->raft.current_term || !group_leads(g) ||
+        position < 0 || !is_proven(g, position))
+        return 0;
+    return g->strangers[position].incarnation;
+}
+
+static void on_proof(struct raft_barrier *req, int status)
+{
+    (void)status; /* the commit index tells */
+    free(req);
+}
+
+static bool needs_entry(const struct group *g)
+{
+    for (unsigned i = 0; i < g->replica_count; i++)
+        if (g->strangers[i].incarnation != 0 && g->strangers[i].proof_index == 0)
+            return true;
+    return false;
+}
+
+/* One entry for all that have been heard meanwhile. Proposals that have a place in the log already go first.
+ */
+static void append_proof(struct group *g)
+{
+    if (!group_is_ready_leader(g) || !needs_entry(g) || g->gathered_count > 0 || g->raft.transfer != NULL ||
+        !queue_empty(&g->held) || g->reload_from != 0)
+        return;
+    struct raft_barrier *barrier = memory_zalloc(sizeof *barrier);
+    uint64_t index = raft_last_index(&g->raft) + 1;
+    if (raft_barrier(&g->raft, barrier, on_proof) != 0) {
+        free(barrier);
+        return;
+    }
+    for (unsigned i = 0; i < g->replica_count; i++)
+        if (g->strangers[i].incarnation != 0 && g->strangers[i].proof_index == 0)
+            g->strangers[i].proof_index = index;
+    g->again = true; /* the core has something to send */
+}
+
+void newcomer_advance(struct group *g)
+{
+    if (!g->running)
+        return;
+    note_founder(g);
+    append_proof(g);
 }

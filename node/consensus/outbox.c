@@ -199,7 +199,8 @@ int raft_io_send(struct raft_io *io, struct raft_io_send *req, const struct raft
     struct message message = {.group_id = g->id,
                               .m = *m,
                               .commit = g->ready ? g->raft.commit_index : 0,
-                              .founding = newcomer_is_founder(g, m->server_id)};
+                              .founding = newcomer_is_founder(g, m->server_id),
+                              .incarnation = newcomer_incarnation(g, m)};
     int status = send_message(g, &message);
     note_completion(g, req, cb, status == 0 ? 0 : RAFT_NOCONNECTION);
     return 0;

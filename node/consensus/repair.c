@@ -104,7 +104,8 @@ void repair_note_refusal(struct group *g, const struct message *message)
 void repair_note(struct group *g, const struct message *message)
 {
     if (!g->damaged || message->m.type != RAFT_IO_APPEND_ENTRIES ||
-        message->m.append_entries.term < g->raft.current_term || message->commit == 0)
+        message->m.append_entries.term < g->raft.current_term || message->commit == 0 ||
+        !newcomer_is_told(g, message))
         return;
     if (g->repair_term == message->m.append_entries.term || !will_accept(g, &message->m.append_entries))
         return;

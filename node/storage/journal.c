@@ -340,8 +340,7 @@ void journal_put_floor_lazy(struct journal *j, uint64_t group_id, uint64_t floor
 
 static uint64_t journal_put_flags(struct journal *j, uint64_t group_id, unsigned char flags)
 {
-    struct journal_record record = {
-        JOURNAL_DAMAGED, group_id, &flags, JOURNAL_DAMAGED_SIZE, {flags, 0, 0}};
+    struct journal_record record = {JOURNAL_DAMAGED, group_id, &flags, JOURNAL_DAMAGED_SIZE, {flags, 0, 0}};
 
     return journal_put(j, &record, false);
 }

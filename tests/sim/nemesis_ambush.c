@@ -19,8 +19,8 @@ static bool is_lagging(const struct nemesis *n, unsigned i)
     return (n->ambush.lagging >> i & 1) != 0;
 }
 
-/* An old leader that comes back could be believed by a node that has forgotten everything: decision 15 says
- * so. */
+/* A damaged replica still knows its term, but counts for a leader that cannot know that it is deposed, and
+ * lacks what the others have acknowledged meanwhile. */
 static bool lagging_lead(const struct nemesis *n)
 {
     bool leads = false;
@@ -206,7 +206,8 @@ void nemesis_step_ambush(struct nemesis *n)
     } else if (!cluster_node_works(a->node) || !all_whole(n)) {
         nemesis_calm_network(n);
         *a = (struct ambush){0};
-    } else if (lagging_lead(n) || (a->kind == AMBUSH_DAMAGES && !nemesis_old_bytes_are_old(n))) {
+    } else if ((a->kind != AMBUSH_WIPES && lagging_lead(n)) ||
+               (a->kind == AMBUSH_DAMAGES && !nemesis_old_bytes_are_old(n))) {
         a->due_ns = now_ns + 100 * MS;
     } else if (a->kind == AMBUSH_FAILS_SYNCS && !a->failing) {
         sim_disk_fail_syncs(a->node->host, 500000);

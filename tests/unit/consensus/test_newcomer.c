@@ -2,6 +2,7 @@
  * it up to date it helps nobody to lead, however often it dies on the way. New groups form all the same. On
  * simulated disks. */
 #include "helper_simulated.h"
+#include "proto/error.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -246,6 +247,98 @@ static void test_votes_once_it_has_joined(void **state)
     simulated_propose(&simulated, 50, 100);
 }
 
+/* ---- a deposed leader ---- */
+
+static bool propose_all(struct test_node *node)
+{
+    bool taken = true;
+    for (int i = 0; i < 20 && taken; i++)
+        taken = cluster_propose(cluster, node, 0, 100);
+    return taken;
+}
+
+/* A leader stood still while the others elected another one. One of the two has lost its disk since, and
+ * hears the old one first, which is cut off from the new one, and believes in itself still. */
+static unsigned depose(unsigned *emptied)
+{
+    unsigned old = the_leader(), leader;
+    simulated_propose(&simulated, 50, 100);
+    simulated_settle(&simulated);
+    sim_host_freeze(simulated.hosts[old]);
+    cut_off(old);
+    for (leader = old; leader == old; leader = the_leader())
+        sim_run_for(simulated.sim, MS);
+    simulated_propose(&simulated, 50, 100);
+    *emptied = NODES - old - leader;
+    cut_off(leader);
+    sim_link_heal(simulated.hosts[old], simulated.hosts[*emptied]);
+    sim_link_heal(simulated.hosts[*emptied], simulated.hosts[old]);
+    replace_disk(*emptied);
+    sim_host_thaw(simulated.hosts[old]);
+    return old;
+}
+
+static void test_helps_no_deposed_leader(void **state)
+{
+    unsigned emptied, old = depose(&emptied);
+    uint64_t acked = cluster->acked, committed = cluster->committed;
+    (void)state;
+    assert_true(propose_all(&cluster->nodes[old]));
+    assert_true(simulated_run_until(&simulated, 1000, is_on_its_way, &emptied));
+    sim_run_for(simulated.sim, 2000ull * MS);
+    assert_int_equal(cluster->acked, acked);
+    assert_false(group_joined(group_of(emptied)));
+    sim_heal_all(simulated.sim);
+    knows_what_was_there(emptied, committed);
+}
+
+static void on_read(struct read_index_req *req, int status)
+{
+    *(int *)req->data = status;
+}
+
+/* Nor does it confirm to it that it leads. */
+static void test_confirms_no_deposed_leader(void **state)
+{
+    unsigned emptied, old = depose(&emptied);
+    int status = 1;
+    struct read_index_req req = {.data = &status};
+    (void)state;
+    assert_true(propose_all(&cluster->nodes[old]));
+    assert_true(simulated_run_until(&simulated, 1000, is_on_its_way, &emptied));
+    assert_int_equal(group_read_index((struct group *)group_of(old), &req, on_read), 0);
+    sim_run_for(simulated.sim, 2000ull * MS);
+    assert_int_equal(status, ERR_NOT_LEADER);
+}
+
+/* Nothing is written, so that the leader must have an entry of its own to prove that it leads. */
+static void test_joins_an_idle_group(void **state)
+{
+    unsigned emptied = a_follower();
+    (void)state;
+    simulated_propose(&simulated, 50, 100);
+    simulated_settle(&simulated);
+    uint64_t committed = cluster->committed;
+    replace_disk(emptied);
+    knows_what_was_there(emptied, committed);
+}
+
+/* Without the others' word there is none. */
+static void test_does_not_join_without_a_majority(void **state)
+{
+    unsigned leader = the_leader(), laggard = a_follower(), emptied = NODES - leader - laggard;
+    (void)state;
+    simulated_propose(&simulated, 50, 100);
+    simulated_settle(&simulated);
+    cut_off(laggard);
+    replace_disk(emptied);
+    assert_true(simulated_run_until(&simulated, 5000, is_on_its_way, &emptied));
+    sim_run_for(simulated.sim, 2000ull * MS);
+    assert_false(group_joined(group_of(emptied)));
+    sim_heal_all(simulated.sim);
+    await_joined(emptied);
+}
+
 /* ---- forming ---- */
 
 /* It was never there: there is nothing that it could have forgotten. */
@@ -296,6 +389,10 @@ int main(void)
         TEST(test_dies_while_it_joins),
         TEST(test_dies_while_it_joins_the_founder),
         TEST(test_votes_once_it_has_joined),
+        TEST(test_helps_no_deposed_leader),
+        TEST(test_confirms_no_deposed_leader),
+        TEST(test_joins_an_idle_group),
+        TEST(test_does_not_join_without_a_majority),
         cmocka_unit_test_teardown(test_a_founder_may_come_late, tear_down),
         cmocka_unit_test(test_dying_while_it_forms_leaves_no_deadlock),
     };
