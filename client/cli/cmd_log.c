@@ -164,6 +164,8 @@ static void print_journal_json(const struct inspect_journal_record *r)
         json_object_set_new(object, "index", json_integer((json_int_t)r->fetched_from));
     } else if (r->type == INSPECT_JOURNAL_DAMAGED) {
         json_object_set_new(object, "damaged", json_boolean(r->damaged));
+        if (r->emptied)
+            json_object_set_new(object, "emptied", json_true());
         if (r->known_end_index != 0) {
             json_object_set_new(object, "end_term", json_integer((json_int_t)r->known_end_term));
             json_object_set_new(object, "end_index", json_integer((json_int_t)r->known_end_index));
@@ -191,7 +193,7 @@ static void print_journal(void *data, const struct inspect_journal_record *r)
         printf(" index %" PRIu64, r->floor_index);
         break;
     case INSPECT_JOURNAL_DAMAGED:
-        fputs(r->damaged ? " yes" : " no", stdout);
+        fputs(r->emptied ? " yes, disk replaced" : r->damaged ? " yes" : " no", stdout);
         if (r->known_end_index != 0)
             printf(" end term %" PRIu64 " index %" PRIu64, r->known_end_term, r->known_end_index);
         break;

@@ -68,6 +68,7 @@ struct inspect_journal_record {
     uint64_t term, vote;           /* HARD_STATE */
     uint64_t floor_index;          /* FLOOR */
     bool damaged;                  /* DAMAGED */
+    bool emptied;                  /* DAMAGED: the disk was replaced */
     uint64_t known_end_term;       /* DAMAGED */
     uint64_t known_end_index;      /* DAMAGED; 0: not known */
     uint64_t fetched_from;         /* FETCHED; 0: nothing any more */

@@ -74,10 +74,34 @@ static void emptied_disk_is_filled(void **state)
     scene_end(s);
 }
 
+/* It does not need to live through being filled. */
+static void emptied_disk_survives_kills(void **state)
+{
+    enum { KILLS = 5 };
+    (void)state;
+    struct scene *s = scene_start("refilled", 3, SCENE_ENDLESS, 5000);
+    scene_wait_acknowledged(s, 4000);
+    scene_kill(s, 2);
+    empty_disk(s, 2);
+    for (int i = 0; i < KILLS; i++) {
+        scene_start_node(s, 2);
+        scene_kill(s, 2);
+    }
+    scene_start_node(s, 2);
+    scene_wait_settled(s);
+    scene_kill(s, 1);
+    scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 3000);
+    scene_start_node(s, 1);
+    scene_wait_settled(s);
+    scene_end_load(s);
+    scene_end(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(emptied_disk_is_filled),
+        cmocka_unit_test(emptied_disk_survives_kills),
         cmocka_unit_test(emptied_disk_and_laggard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

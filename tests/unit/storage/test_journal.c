@@ -146,6 +146,36 @@ static void a_known_end_survives(void **state)
     expect_end(f, true, 0, 0);
 }
 
+static void expect_emptied(struct fixture *f, bool damaged, bool emptied)
+{
+    struct journal_group g;
+
+    reopen(f);
+    journal_get(f->journal, 7, &g);
+    assert_int_equal(g.damaged, damaged);
+    assert_int_equal(g.emptied, emptied);
+    assert_int_equal(g.known_end_index, 0);
+}
+
+/* More damage does not make a replaced disk an old one. */
+static void a_replaced_disk_is_one_until_it_is_repaired(void **state)
+{
+    struct fixture *f = *state;
+
+    wait_durable(f, journal_put_damaged(f->journal, 7, true));
+    expect_emptied(f, true, false);
+    wait_durable(f, journal_put_emptied(f->journal, 7));
+    expect_emptied(f, true, true);
+    put_end(f, 3, 100);
+    expect_emptied(f, true, true);
+    wait_durable(f, journal_put_damaged(f->journal, 7, true));
+    expect_emptied(f, true, true);
+    wait_durable(f, journal_put_damaged(f->journal, 7, false));
+    expect_emptied(f, false, false);
+    wait_durable(f, journal_put_damaged(f->journal, 7, true));
+    expect_emptied(f, true, false);
+}
+
 static uint32_t file_version(struct fixture *f)
 {
     unsigned char header[JOURNAL_HEADER_SIZE];
@@ -288,6 +318,7 @@ static void a_grown_journal_is_rewritten(void **state)
     uint64_t before = 0;
     struct slice snapshot = slice_copy("0123456789", 10);
 
+    journal_put_emptied(f->journal, 7);
     journal_put_snapshot(f->journal, 999, snapshot);
     slice_unref(&snapshot);
     for (;;) {
@@ -307,9 +338,10 @@ static void a_grown_journal_is_rewritten(void **state)
     wait_durable(f, journal_put_hard_state(f->journal, 500, term + 7, 500));
     reopen(f);
     for (uint64_t id = 1; id < 500; id++)
-        expect_group(f, id, term, id, 0, false, "");
+        expect_group(f, id, term, id, 0, id == 7, "");
     expect_group(f, 500, term + 7, 500, 0, false, "");
     expect_group(f, 999, 0, 0, 0, false, "0123456789");
+    expect_emptied(f, true, true);
 }
 
 /* ---- what is on disk ---- */
@@ -395,6 +427,7 @@ int main(void)
         TEST(state_survives),
         TEST(what_was_fetched_survives),
         TEST(a_known_end_survives),
+        TEST(a_replaced_disk_is_one_until_it_is_repaired),
         TEST(an_older_version_s_file_is_rewritten_first),
         TEST(a_snapshot_may_be_put_back),
         TEST(a_thousand_groups_cost_a_few_syncs),
