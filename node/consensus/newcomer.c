@@ -71,7 +71,7 @@ bool group_joined(const struct group *g)
 
 static bool needs_proof(const struct group *g)
 {
-    return g->replica_count > 2 && !env_sabotaged(group_env(g), SABOTAGE_NEWCOMER_COUNTS);
+    return g->replica_count > 2;
 }
 
 bool newcomer_is_told(const struct group *g, const struct message *message)

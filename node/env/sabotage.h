@@ -19,7 +19,6 @@
     X(DAMAGED_VOTES, "a damaged replica votes")                                                              \
     X(NEWCOMER_VOTES, "a node with an emptied disk votes")                                                   \
     X(NEWCOMER_FORGETS, "a node with an emptied disk forgets at a start that it has not joined")             \
-    X(NEWCOMER_COUNTS, "a leader that may be deposed counts a node with an emptied disk")                    \
     X(STALE_LEADER_READS, "a leader answers where the end is without asking whether it still leads")         \
     X(UNCOMMITTED_SERVED, "records served before they are committed")                                        \
     X(RETRY_ACCEPTED, "a producer's retry accepted twice")                                                   \

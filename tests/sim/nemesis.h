@@ -76,8 +76,9 @@ enum ambush_kind { AMBUSH_DAMAGES, AMBUSH_WIPES, AMBUSH_FAILS_SYNCS };
 
 /* A disk that fails when it hurts most: a minority of the nodes is left behind, and at the moment at which it
  * is back, all others lose power, one of them its disk or a part of it, and that one is the first to come
- * back. Or its disk is replaced before, and the others die as soon as they have begun to fill it. No other
- * fault until it is whole again: decision 15 says what is not promised until then. */
+ * back. Or its disk is replaced before, and the others die as soon as they have begun to fill it; or who was
+ * left behind stood still, and has not heard of the leader that has taken its place. No other fault until it
+ * is whole again: decision 15 says what is not promised until then. */
 struct ambush {
     struct sim_node *node; /* NULL: none under way */
     enum ambush_kind kind; /* of damage: what `old` says; a log's end is lost together with those of others */

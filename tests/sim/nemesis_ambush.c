@@ -38,9 +38,10 @@ bool nemesis_all_work(const struct nemesis *n)
     return true;
 }
 
-/* Fewer than a majority are left behind. */
+/* Fewer than a majority are left behind. One that stands still may believe afterwards that it leads. */
 static void leave_behind(struct nemesis *n, const struct sim_node *victim)
 {
+    bool freezes = n->ambush.kind == AMBUSH_WIPES && nemesis_draw(n, 2) == 0;
     unsigned left = (n->cluster->count - 1) / 2, first = (unsigned)nemesis_draw(n, n->cluster->count);
     for (unsigned i = 0; left > 0; i++) {
         struct sim_node *node = &n->cluster->nodes[(first + i) % n->cluster->count];
@@ -48,6 +49,8 @@ static void leave_behind(struct nemesis *n, const struct sim_node *victim)
             continue;
         n->ambush.lagging |= 1u << (node->id - 1);
         sim_host_isolate(node->host);
+        if (freezes)
+            cluster_freeze(node);
         left--;
     }
 }
@@ -139,6 +142,8 @@ static void spring_ambush(struct nemesis *n)
         uint64_t down_ns = node == n->ambush.node ? 20 * MS : 1000 * (uint64_t)MS + nemesis_draw_down_ns(n);
         if (!is_lagging(n, i) && node->node != NULL)
             cluster_crash(node, down_ns);
+        if (is_lagging(n, i) && node->frozen)
+            cluster_thaw(node);
     }
     damage_now(n);
     counters_add(n->counters, "ambushes", 1);
@@ -204,7 +209,7 @@ void nemesis_step_ambush(struct nemesis *n)
         spring_ambush(n);
         a->due_ns = now_ns + WHOLE_AGAIN_MS * (uint64_t)MS;
     } else if (!cluster_node_works(a->node) || !all_whole(n)) {
-        nemesis_calm_network(n);
+        nemesis_mend(n);
         *a = (struct ambush){0};
     } else if ((a->kind != AMBUSH_WIPES && lagging_lead(n)) ||
                (a->kind == AMBUSH_DAMAGES && !nemesis_old_bytes_are_old(n))) {
