@@ -13,12 +13,12 @@ static void starts_are_bounded_and_failures_are_tried_again(void **state)
     cluster_create_topic(cluster_of(f, 2), &o.op, "many", 100, 3, NULL, 0, 500, on_done);
     RUN_UNTIL(f, o.is_done);
     fake_world_run(&f->world, 1000);
-    assert_int_equal(n->held_count, 4);
+    assert_int_equal(n->held_count, 16);
     char reason[128];
     assert_true(cluster_ready(n->cluster, reason, sizeof reason)); /* it was before they were asked for */
     n->hold_starts = false;
     n->fail_starts = 3;
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 16; i++) {
         cluster_replica_started(n->cluster, n->held[i], 0);
     }
     fake_world_run(&f->world, 1000);
