@@ -61,9 +61,9 @@ static const struct setting table[] = {
     {"election-timeout", SETTING_DURATION, FIELD(election_timeout_ms), 20, MINUTE, "500ms", NULL,
      "Silence after which followers elect another leader (between once and twice this); at least twice the "
      "heartbeat."},
-    {"cache-bytes", SETTING_SIZE, FIELD(cache_bytes), 64 * KIB, GIB, "4MiB", NULL,
+    {"cache-bytes", SETTING_SIZE, FIELD(cache_bytes), 64 * KIB, GIB, "2MiB", NULL,
      "Newest records of each partition kept in memory for readers."},
-    {"entry-memory-bytes", SETTING_SIZE, FIELD(entry_memory_bytes), 256 * KIB, GIB, "4MiB", NULL,
+    {"entry-memory-bytes", SETTING_SIZE, FIELD(entry_memory_bytes), 256 * KIB, GIB, "2MiB", NULL,
      "Newest entries of each partition kept in memory for followers; one that is further behind is sent "
      "files."},
     {"entry-memory-total-bytes", SETTING_SIZE, FIELD(entry_memory_total_bytes), MIB, 64 * GIB, "256MiB", NULL,
