@@ -65,7 +65,7 @@ static void test_defaults(void **state)
     assert_string_equal(l.config.listen_host, "127.0.0.1");
     assert_string_equal(l.config.advertise_host, "127.0.0.1");
     assert_int_equal(l.config.heartbeat_ms, 100);
-    assert_int_equal(l.config.entry_memory_bytes, 4 << 20);
+    assert_int_equal(l.config.entry_memory_bytes, 2 << 20);
     assert_int_equal(l.config.log_level, LOG_INFO);
     assert_int_equal(strlen(l.config.cluster_id), 36);
     assert_int_equal(l.config.cluster_id[14], '5'); /* the UUID's version */
