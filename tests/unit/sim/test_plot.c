@@ -109,13 +109,14 @@ static void test_betrayed(void **state)
     begin(F(CRASH) | F(SPLIT), PLOT_BETRAYED);
     assert_true(ground_run_until(&ground, 5000, is_under_way));
     const struct sim_node *voter = ground.nemesis.plot.node;
+    unsigned life = voter->life;
     for (unsigned i = 0; i < GROUND_NODES; i++) /* its candidates do not see each other */
         for (unsigned k = 0; k < GROUND_NODES; k++) {
             const struct sim_node *a = &ground.cluster.nodes[i], *b = &ground.cluster.nodes[k];
             assert_int_equal(is_cut(a->host, b->host), a != b && a != voter && b != voter);
         }
     assert_true(ground_run_until(&ground, 20000, a_voter_was_betrayed));
-    assert_null(voter->node);
+    assert_true(voter->node == NULL || voter->life > life); /* it may be back at once */
     assert_true(ground_run_until(&ground, 10000, is_over));
     assert_mended(&ground);
 }
