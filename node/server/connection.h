@@ -65,13 +65,14 @@ struct connection {
     struct env_task resume;
 
     /* output */
-    struct slice *out; /* gathered in this loop turn */
+    struct slice *out; /* gathered, to go out in this loop turn, or in the next ones when it is much */
     unsigned out_count, out_capacity;
     struct buf *out_buf; /* where small frames are encoded back to back */
     size_t out_used;
     size_t unsent_bytes; /* gathered, or with the kernel still to take them */
     struct env_task flush;
-    struct queue writes; /* struct connection_write */
+    struct env_timer next_turn; /* runs while more is gathered than goes out in one */
+    struct queue writes;        /* struct connection_write */
 };
 
 /* Takes over the stream. */
@@ -101,9 +102,9 @@ bool connection_output_full(const struct connection *c);
 
 /* ---- connection_output.c ---- */
 
-/* Queues bytes; the write follows at the end of the loop turn. Only while the connection is open. The first
- * takes over the reference; the second gives space to fill at once, in a buffer of the turn where small
- * pieces that follow each other become one. */
+/* Queues bytes; the write follows at the end of the loop turn, of more than 256 KiB in several turns. Only
+ * while the connection is open. The first takes over the reference; the second gives space to fill at once,
+ * in a buffer of the turn where small pieces that follow each other become one. */
 void connection_gather(struct connection *c, struct slice bytes);
 unsigned char *connection_gather_space(struct connection *c, size_t size);
 /* The gathered output goes out at the end of this turn; a finishing connection with nothing left to send

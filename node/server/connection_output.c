@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OUT_BUF_SIZE = 4096, OUT_FIRST_CAPACITY = 16 };
+enum {
+    OUT_BUF_SIZE = 4096,
+    OUT_FIRST_CAPACITY = 16,
+    TURN_BYTES = 256 * 1024, /* copying more would keep everybody else on the loop waiting */
+};
 
 struct connection_write {
     struct env_write req;
@@ -28,6 +32,7 @@ void connection_drop_output(struct connection *c)
         slice_unref(&c->out[i]);
     }
     c->out_count = 0;
+    env_timer_stop(c->server->env, &c->next_turn);
     buf_unref(c->out_buf);
     c->out_buf = NULL;
 }
@@ -55,19 +60,35 @@ static void on_written(struct env_write *req, int status)
     c->protocol->output_ready(c);
 }
 
-static void write_gathered(struct connection *c)
+/* What goes out in this turn: whole slices, and a part of the one that would be too much. */
+static struct connection_write *take_turn(struct connection *c, unsigned *n)
 {
     struct connection_write *w = memory_alloc(sizeof(*w) + c->out_count * sizeof(struct slice));
-    size_t size = 0;
+    unsigned whole = 0;
     memset(w, 0, sizeof(*w));
     w->connection = c;
-    for (unsigned i = 0; i < c->out_count; i++) {
-        w->slices[i] = c->out[i];
-        size += c->out[i].size;
+    for (; whole < c->out_count && w->size + c->out[whole].size <= TURN_BYTES; whole++) {
+        w->slices[whole] = c->out[whole];
+        w->size += c->out[whole].size;
     }
-    unsigned n = c->out_count;
-    w->size = size;
-    c->out_count = 0;
+    *n = whole;
+    c->out_count -= whole;
+    memmove(c->out, c->out + whole, c->out_count * sizeof(c->out[0]));
+    size_t room = TURN_BYTES - w->size;
+    if (c->out_count > 0 && room > 0) {
+        w->slices[(*n)++] = slice_sub(c->out[0], 0, room);
+        c->out[0].data += room;
+        c->out[0].size -= room;
+        w->size += room;
+    }
+    return w;
+}
+
+static void write_gathered(struct connection *c)
+{
+    unsigned n;
+    struct connection_write *w = take_turn(c, &n);
+    size_t size = w->size;
     queue_push(&c->writes, &w->node);
     c->server->counters.sent_bytes += size;
     int rv = env_stream_write(c->stream, &w->req, w->slices, n, on_written);
@@ -81,6 +102,11 @@ static void write_gathered(struct connection *c)
     connection_close(c);
 }
 
+static void on_next_turn(struct env_timer *timer)
+{
+    connection_flush_later(container_of(timer, struct connection, next_turn));
+}
+
 static void on_flush(struct env_task *task)
 {
     struct connection *c = container_of(task, struct connection, flush);
@@ -92,6 +118,8 @@ static void on_flush(struct env_task *task)
         connection_said_all(c);
     buf_unref(c->out_buf); /* an idle connection holds none */
     c->out_buf = NULL;
+    if (c->out_count > 0)
+        env_timer_start(c->server->env, &c->next_turn, 0, on_next_turn);
 }
 
 void connection_flush_later(struct connection *c)
