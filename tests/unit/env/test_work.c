@@ -164,6 +164,35 @@ static void a_slow_brief_job_sends_the_next_ones_to_workers(void **state)
         assert_false(runs_here(env, 0));
 }
 
+struct patience {
+    struct env_timer timer;
+    bool over;
+};
+
+static void patience_over(struct env_timer *timer)
+{
+    container_of(timer, struct patience, timer)->over = true;
+}
+
+/* Its owner runs the loop until the job has ended and waits for nothing else: a turn that ran it and then
+ * blocked for an event would never come back. */
+static void a_turn_that_has_run_a_brief_job_does_not_block(void **state)
+{
+    struct env *env = *state;
+    struct brief b;
+    learn_that_they_are_fast(env);
+    do {
+        struct patience patience = {0};
+        b = (struct brief){0};
+        env_timer_start(env, &patience.timer, 10000 * MS, patience_over);
+        env_work_brief(env, &b.work, brief_work, brief_ended);
+        while (!b.ended)
+            env_run_once(env, true);
+        env_timer_stop(env, &patience.timer);
+        assert_false(patience.over);
+    } while (!pthread_equal(b.thread, pthread_self())); /* a worker had it: try again */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +201,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(jobs_may_go_or_return_in_done, helper_env_create, helper_env_destroy),
         cmocka_unit_test(destroy_waits_for_jobs),
         cmocka_unit_test_setup_teardown(the_loop_runs_a_brief_job_that_is_alone, helper_env_create,
+                                        helper_env_destroy),
+        cmocka_unit_test_setup_teardown(a_turn_that_has_run_a_brief_job_does_not_block, helper_env_create,
                                         helper_env_destroy),
         cmocka_unit_test_setup_teardown(a_slow_brief_job_sends_the_next_ones_to_workers, helper_env_create,
                                         helper_env_destroy),
