@@ -419,7 +419,7 @@ static void on_proposed(struct proposal *p, int status)
     free(s);
 }
 
-static struct slice build_batch(uint64_t id, size_t payload)
+struct slice cluster_batch(const void *key, size_t key_size, size_t payload)
 {
     struct batch_builder b;
     struct bytes out;
@@ -427,7 +427,7 @@ static struct slice build_batch(uint64_t id, size_t payload)
     char *value = memory_zalloc(payload + 1);
     batch_builder_init(&b);
     bytes_init(&out);
-    batch_builder_add(&b, 1, &id, sizeof id, value, payload, NULL, 0);
+    batch_builder_add(&b, 1, key, key_size, value, payload, NULL, 0);
     batch_builder_finish(&b, &options, &out);
     struct slice batch = slice_copy(out.data, out.size);
     batch_builder_close(&b);
@@ -442,7 +442,7 @@ bool cluster_propose(struct test_cluster *c, struct test_node *node, unsigned gr
     s->cluster = c;
     s->group = &node->groups[group];
     s->id = ++c->next_id;
-    struct slice batch = build_batch(s->id, payload);
+    struct slice batch = cluster_batch(&s->id, sizeof s->id, payload);
     int rv = group_propose(s->group->group, &s->proposal, &batch, on_proposed);
     slice_unref(&batch);
     if (rv == 0)

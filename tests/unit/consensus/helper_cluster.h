@@ -94,6 +94,8 @@ void node_connect(struct test_cluster *c);
 void node_forget(struct test_node *node);
 
 struct test_node *cluster_leader(struct test_cluster *c, unsigned group); /* a ready one, or NULL */
+/* A batch, not stamped, of one record with `payload` bytes of ballast. */
+struct slice cluster_batch(const void *key, size_t key_size, size_t payload);
 /* One record with an id of its own; `payload` bytes of ballast. False: refused. Its fate is counted in acked
  * and lost. */
 bool cluster_propose(struct test_cluster *c, struct test_node *node, unsigned group, size_t payload);

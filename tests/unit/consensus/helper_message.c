@@ -1,24 +1,10 @@
 #include "helper_message.h"
-#include "node/base/assert.h"
-#include "node/base/memory.h"
-#include <stdlib.h>
-#include <string.h>
+#include "helper_cluster.h"
 
 struct slice helper_batch(int64_t base_offset, uint32_t epoch, size_t payload)
 {
-    struct batch_builder b;
-    struct bytes out;
-    struct batch_options options = {.producer_id = -1, .producer_epoch = -1, .base_sequence = -1};
-    char *value = memory_zalloc(payload + 1);
-    batch_builder_init(&b);
-    bytes_init(&out);
-    batch_builder_add(&b, 1, "key", 3, value, payload, NULL, 0);
-    batch_builder_finish(&b, &options, &out);
-    struct slice batch = slice_copy(out.data, out.size);
+    struct slice batch = cluster_batch("key", 3, payload);
     batch_stamp(batch.data, base_offset, (int32_t)epoch);
-    batch_builder_close(&b);
-    bytes_close(&out);
-    free(value);
     return batch;
 }
 

@@ -28,6 +28,12 @@ void simulated_close(struct simulated *s)
     cluster_close(&s->cluster);
 }
 
+int simulated_tear_down(void **state)
+{
+    simulated_close(*state);
+    return 0;
+}
+
 void simulated_start(struct simulated *s, unsigned i)
 {
     struct test_node *node = &s->cluster.nodes[i];
@@ -122,6 +128,12 @@ void simulated_settle(struct simulated *s)
 {
     bool settled = simulated_run_until(s, 5000, simulated_is_settled, s);
     ASSERT(settled);
+}
+
+void simulated_bring_up(struct simulated *s)
+{
+    simulated_start_all(s);
+    simulated_settle(s);
 }
 
 void simulated_propose(struct simulated *s, uint64_t count, size_t payload)

@@ -17,6 +17,10 @@ struct simulated {
 void simulated_init(struct simulated *s, unsigned n, unsigned n_groups);
 /* Checks the oracle as well. */
 void simulated_close(struct simulated *s);
+/* Starts all and waits until they agree. */
+void simulated_bring_up(struct simulated *s);
+/* cmocka's: closes *state, a struct simulated. */
+int simulated_tear_down(void **state);
 
 /* Nodes are counted from 0. Starting a host that is up only starts what runs on it. */
 void simulated_start(struct simulated *s, unsigned node);

@@ -14,33 +14,24 @@ static struct simulated simulated;
 static struct test_cluster *const cluster = &simulated.cluster;
 
 /* 0: the default, with which no test here writes enough for a snapshot. */
-static int begin(size_t entry_memory_bytes)
+static int begin(void **state, size_t entry_memory_bytes)
 {
+    *state = &simulated;
     simulated_init(&simulated, NODES, 1);
     cluster->entry_memory_bytes = entry_memory_bytes;
-    simulated_start_all(&simulated);
-    simulated_settle(&simulated);
+    simulated_bring_up(&simulated);
     return 0;
 }
 
 static int set_up(void **state)
 {
-    (void)state;
-    return begin(0);
+    return begin(state, 0);
 }
 
 /* With snapshots far behind the damage: the log is cut before the snapshot. */
 static int set_up_snapshots(void **state)
 {
-    (void)state;
-    return begin(64 * 1024);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    simulated_close(&simulated);
-    return 0;
+    return begin(state, 64 * 1024);
 }
 
 static unsigned the_leader(void)
@@ -452,8 +443,8 @@ static void test_a_failing_disk_stops_one_replica_only(void **state)
 
 int main(void)
 {
-#define WITH_SNAPSHOTS(name) cmocka_unit_test_setup_teardown(name, set_up_snapshots, tear_down)
-#define TEST(name)           cmocka_unit_test_setup_teardown(name, set_up, tear_down), WITH_SNAPSHOTS(name)
+#define WITH_SNAPSHOTS(name) cmocka_unit_test_setup_teardown(name, set_up_snapshots, simulated_tear_down)
+#define TEST(name)           cmocka_unit_test_setup_teardown(name, set_up, simulated_tear_down), WITH_SNAPSHOTS(name)
     const struct CMUnitTest tests[] = {
         TEST(test_is_repaired_from_the_leader),
         cmocka_unit_test_setup_teardown(test_is_repaired_when_a_read_has_found_the_damage, set_up, tear_down),

@@ -45,19 +45,11 @@ static void test_the_second_half_is_shared(void **state)
 
 static int set_up(void **state)
 {
-    (void)state;
+    *state = &simulated;
     simulated_init(&simulated, NODES, GROUPS);
     cluster->entry_memory_bytes = OWN_BYTES;
     cluster->entry_memory_total_bytes = TOTAL_BYTES;
-    simulated_start_all(&simulated);
-    simulated_settle(&simulated);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    simulated_close(&simulated);
+    simulated_bring_up(&simulated);
     return 0;
 }
 
@@ -125,7 +117,7 @@ static void test_after_a_restart(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, simulated_tear_down)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_second_half_is_shared),
         TEST(test_all_groups_under_load),

@@ -23,11 +23,10 @@ static struct test_node *third(void)
 /* The third one keeps everything in memory. */
 static int set_up(void **state)
 {
-    (void)state;
+    *state = &simulated;
     simulated_init(&simulated, NODES, 1);
     cluster->entry_memory_bytes = BUDGET;
-    simulated_start_all(&simulated);
-    simulated_settle(&simulated);
+    simulated_bring_up(&simulated);
     simulated_propose(&simulated, 20, 1000);
     simulated_settle(&simulated);
     behind = cluster_leader(cluster, 0)->id % NODES;
@@ -35,13 +34,6 @@ static int set_up(void **state)
     simulated_kill(&simulated, behind);
     simulated_propose(&simulated, BATCHES, PAYLOAD);
     simulated_start(&simulated, behind);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    simulated_close(&simulated);
     return 0;
 }
 
@@ -158,7 +150,7 @@ static void test_what_replaces_it_is_its_own(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, simulated_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_what_was_fetched_is_not_loaded),
         TEST(test_it_goes_on_where_it_stood),

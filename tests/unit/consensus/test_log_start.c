@@ -15,18 +15,10 @@ static struct test_cluster *const cluster = &simulated.cluster;
 
 static int set_up(void **state)
 {
-    (void)state;
+    *state = &simulated;
     simulated_init(&simulated, NODES, 1);
     cluster->entry_memory_bytes = 64 * 1024;
-    simulated_start_all(&simulated);
-    simulated_settle(&simulated);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    simulated_close(&simulated);
+    simulated_bring_up(&simulated);
     return 0;
 }
 
@@ -162,7 +154,7 @@ static void test_a_contradiction_in_memory(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, simulated_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_from_the_first_entry),
         TEST(test_from_compacted_entries),

@@ -16,19 +16,11 @@ static int answer;
 
 static int set_up(void **state)
 {
-    (void)state;
+    *state = &simulated;
     simulated_init(&simulated, NODES, 1);
     cluster->entry_memory_bytes = SEGMENT;
     cluster->segment_bytes = SEGMENT;
-    simulated_start_all(&simulated);
-    simulated_settle(&simulated);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    simulated_close(&simulated);
+    simulated_bring_up(&simulated);
     return 0;
 }
 
@@ -144,7 +136,7 @@ static void test_an_idle_group_gives_all_its_files_back(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, simulated_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_all_replicas_apply_it),
         TEST(test_it_outlives_all_processes),

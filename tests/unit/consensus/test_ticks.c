@@ -15,19 +15,11 @@ static struct test_cluster *const cluster = &simulated.cluster;
 
 static int set_up(void **state)
 {
-    (void)state;
+    *state = &simulated;
     simulated_init(&simulated, NODES, 1);
-    simulated_start_all(&simulated);
-    simulated_settle(&simulated);
+    simulated_bring_up(&simulated);
     simulated_propose(&simulated, 10, 100);
     sim_run_for(simulated.sim, (uint64_t)QUIET_MS * MS);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    simulated_close(&simulated);
     return 0;
 }
 
@@ -94,7 +86,7 @@ static void test_a_leader_in_the_minority_steps_down(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, simulated_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_idle_groups_beat_half_as_often),
         TEST(test_a_commit_gets_around),

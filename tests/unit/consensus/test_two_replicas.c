@@ -15,18 +15,10 @@ static struct test_cluster *const cluster = &simulated.cluster;
 
 static int set_up(void **state)
 {
-    (void)state;
+    *state = &simulated;
     simulated_init(&simulated, NODES, 1);
     cluster->abstains_when_new = true; /* two that are both new don't wait for each other */
-    simulated_start_all(&simulated);
-    simulated_settle(&simulated);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    simulated_close(&simulated);
+    simulated_bring_up(&simulated);
     return 0;
 }
 
@@ -173,7 +165,7 @@ static void test_a_damaged_one_gives_up_what_the_other_lacks(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, simulated_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_a_damaged_follower_is_repaired),
         TEST(test_a_damaged_leader_is_repaired),

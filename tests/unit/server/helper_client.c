@@ -8,28 +8,6 @@
 
 #include <cmocka.h>
 
-enum { WAIT_MS = 20000 };
-
-/* ---- waiting ---- */
-
-static void on_tick(struct env_timer *timer)
-{
-    (void)timer;
-}
-
-void run_until(struct env *env, bool (*done)(void *data), void *data, uint64_t timeout_ms)
-{
-    struct env_timer tick = {0};
-    uint64_t deadline_ns = env_clock_ns(env) + timeout_ms * 1000000;
-    while (!done(data)) {
-        if (env_clock_ns(env) > deadline_ns)
-            fail_msg("waited %llu ms in vain", (unsigned long long)timeout_ms);
-        env_timer_start(env, &tick, 20 * 1000000, on_tick); /* looks again even when nothing happens */
-        env_run_once(env, true);
-    }
-    env_timer_stop(env, &tick);
-}
-
 /* ---- the stream ---- */
 
 static void keep(struct client *c, struct client_frame *frame)
@@ -54,8 +32,7 @@ static void on_read(void *data, ssize_t n)
     struct client_frame frame;
     int rv;
     if (n < 0) {
-        c->ended = true;
-        c->status = (int)n;
+        wire_ended(&c->wire, (int)n);
         return;
     }
     frame_input_filled(&c->input, (size_t)n);
@@ -67,47 +44,18 @@ static void on_read(void *data, ssize_t n)
 
 static const struct env_stream_callbacks callbacks = {on_alloc, on_read};
 
-static void on_connected(void *data, struct env_stream *stream, int status)
-{
-    struct client *c = data;
-    c->connected = true;
-    c->status = status;
-    if (status == 0)
-        env_stream_read_start(stream, &callbacks, c);
-}
-
-static bool is_connected(void *data)
-{
-    return ((struct client *)data)->connected;
-}
-
 void client_open(struct client *c, struct env *env, uint16_t port)
 {
     memset(c, 0, sizeof(*c));
-    c->env = env;
     queue_init(&c->received);
     read_pool_init(&c->pool);
     frame_input_init(&c->input, &c->pool, FRAME_MAX_SIZE, FRAME_MAX_HEADER_SIZE);
-    assert_int_equal(env_connect(env, "127.0.0.1", port, (uint64_t)5000000000, &c->stream, on_connected, c),
-                     0);
-    run_until(env, is_connected, c, WAIT_MS);
-    assert_int_equal(c->status, 0);
-}
-
-static void on_closed(void *data)
-{
-    ((struct client *)data)->closed = true;
-}
-
-static bool is_closed(void *data)
-{
-    return ((struct client *)data)->closed;
+    wire_open(&c->wire, env, port, &callbacks, c);
 }
 
 void client_close(struct client *c)
 {
-    env_stream_close(c->stream, on_closed, c);
-    run_until(c->env, is_closed, c, WAIT_MS);
+    wire_close(&c->wire);
     while (!queue_empty(&c->received)) {
         struct received *r = QUEUE_ENTRY(queue_first(&c->received), struct received, node);
         queue_remove(&r->node);
@@ -117,24 +65,9 @@ void client_close(struct client *c)
     read_pool_close(&c->pool);
 }
 
-static void on_written(struct env_write *req, int status)
-{
-    (void)status;
-    free(req);
-}
-
-static void send_slice(struct client *c, struct slice slice)
-{
-    struct env_write *req = calloc(1, sizeof(*req));
-    if (env_stream_write(c->stream, req, &slice, 1, on_written) != 0) {
-        slice_unref(&slice);
-        free(req);
-    }
-}
-
 void client_send_bytes(struct client *c, const void *data, size_t size)
 {
-    send_slice(c, slice_copy(data, size));
+    wire_send(&c->wire, slice_copy(data, size));
 }
 
 uint64_t client_send(struct client *c, uint16_t type, const ProtobufCMessage *header, const void *payload,
@@ -146,7 +79,7 @@ uint64_t client_send(struct client *c, uint16_t type, const ProtobufCMessage *he
     protobuf_c_message_pack(header, buf->data + FRAME_HEAD_SIZE);
     if (size > 0)
         memcpy(buf->data + FRAME_HEAD_SIZE + header_size, payload, size);
-    send_slice(c, (struct slice){buf, buf->data, buf->capacity});
+    wire_send(&c->wire, (struct slice){buf, buf->data, buf->capacity});
     return c->correlation;
 }
 
@@ -170,7 +103,7 @@ static bool look(void *data)
             return true;
         }
     }
-    if (w->client->ended)
+    if (w->client->wire.ended)
         fail_msg("the node closed the connection before it answered");
     return false;
 }
@@ -178,25 +111,20 @@ static bool look(void *data)
 struct received *client_wait(struct client *c, uint64_t correlation)
 {
     struct wanted w = {.client = c, .correlation = correlation};
-    run_until(c->env, look, &w, WAIT_MS);
+    wire_wait(&c->wire, look, &w);
     return w.found;
 }
 
 struct received *client_wait_type(struct client *c, uint16_t type)
 {
     struct wanted w = {.client = c, .type = type};
-    run_until(c->env, look, &w, WAIT_MS);
+    wire_wait(&c->wire, look, &w);
     return w.found;
-}
-
-static bool has_ended(void *data)
-{
-    return ((struct client *)data)->ended;
 }
 
 void client_wait_end(struct client *c)
 {
-    run_until(c->env, has_ended, c, WAIT_MS);
+    wire_wait_end(&c->wire);
 }
 
 void received_free(struct received *r)

@@ -3,10 +3,10 @@
 #ifndef TESTS_SERVER_HELPER_CLIENT_H
 #define TESTS_SERVER_HELPER_CLIENT_H
 
-#include "node/env/env.h"
 #include "node/server/frame_input.h"
 #include "proto/bytes.h"
 #include "proto/client.pb-c.h"
+#include "tests/unit/server/helper_wire.h"
 
 struct received {
     struct queue node;
@@ -16,18 +16,12 @@ struct received {
 };
 
 struct client {
-    struct env *env;
-    struct env_stream *stream;
+    struct wire wire;
     struct read_pool pool;
     struct frame_input input;
     struct queue received;
-    bool connected, ended, closed;
-    int status; /* of connecting, or the stream's end */
     uint64_t correlation;
 };
-
-/* Runs the loop until `done(data)`; fails the test after `timeout_ms`. */
-void run_until(struct env *env, bool (*done)(void *data), void *data, uint64_t timeout_ms);
 
 void client_open(struct client *c, struct env *env, uint16_t port);
 void client_close(struct client *c);

@@ -154,6 +154,12 @@ void fleet_close(struct fleet *f)
     env_destroy(f->env);
 }
 
+int fleet_tear_down(void **state)
+{
+    fleet_close(*state);
+    return 0;
+}
+
 /* ---- requests ---- */
 
 void create_topic(struct client *c, const char *name, uint32_t partitions, uint32_t replicas, uint8_t id[16])
@@ -199,7 +205,7 @@ static bool ask_leader(void *data)
 uint32_t find_leader(struct client *c, const char *topic, uint32_t partition, uint32_t not_node)
 {
     struct leader_wait w = {c, (char *)(uintptr_t)topic, partition, not_node, 0};
-    run_until(c->env, ask_leader, &w, READY_MS);
+    run_until(c->wire.env, ask_leader, &w, READY_MS);
     return w.leader;
 }
 
@@ -209,7 +215,7 @@ int produce(struct client *c, const uint8_t id[16], uint32_t partition, const ch
     Flotilla__ProduceRequest request = FLOTILLA__PRODUCE_REQUEST__INIT;
     struct bytes batch;
     bytes_init(&batch);
-    make_batch(&batch, prefix, count, env_wall_ms(c->env));
+    make_batch(&batch, prefix, count, env_wall_ms(c->wire.env));
     request.topic_id = (ProtobufCBinaryData){16, (uint8_t *)(uintptr_t)id};
     request.partition = partition;
     request.acks = acks;

@@ -31,6 +31,8 @@ void fleet_kill_node(struct fleet *f, unsigned index);
 /* In which node i + 1 runs, and a client beside it. */
 struct env *fleet_env(const struct fleet *f, unsigned index);
 void fleet_close(struct fleet *f);
+/* cmocka's: closes *state, a struct fleet. */
+int fleet_tear_down(void **state);
 void fleet_stop_node(struct fleet *f, unsigned index, bool planned);
 void fleet_start_node(struct fleet *f, unsigned index);
 

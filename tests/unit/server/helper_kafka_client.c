@@ -1,5 +1,5 @@
 #include "tests/unit/server/helper_kafka_client.h"
-#include "tests/unit/server/helper_client.h"
+#include "proto/kafka/errors.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -21,78 +21,36 @@ static void on_alloc(void *data, unsigned char **into, size_t *size)
 static void on_read(void *data, ssize_t n)
 {
     struct kafka_client *c = data;
-    if (n > 0) {
+    if (n > 0)
         bytes_append(&c->input, c->space, (size_t)n);
-        return;
-    }
-    c->ended = true;
-    c->status = (int)n;
+    else
+        wire_ended(&c->wire, (int)n);
 }
 
 static const struct env_stream_callbacks callbacks = {on_alloc, on_read};
 
-static void on_connected(void *data, struct env_stream *stream, int status)
-{
-    struct kafka_client *c = data;
-    c->connected = true;
-    c->status = status;
-    if (status == 0)
-        env_stream_read_start(stream, &callbacks, c);
-}
-
-static bool is_connected(void *data)
-{
-    return ((struct kafka_client *)data)->connected;
-}
-
 void kafka_client_open(struct kafka_client *c, struct env *env, uint16_t port)
 {
     memset(c, 0, sizeof(*c));
-    c->env = env;
     c->space = malloc(SPACE_SIZE);
     bytes_init(&c->input);
     bytes_init(&c->frame);
     arena_init(&c->arena, ARENA_LIMIT);
-    assert_int_equal(env_connect(env, "127.0.0.1", port, (uint64_t)5000000000, &c->stream, on_connected, c),
-                     0);
-    run_until(env, is_connected, c, WAIT_MS);
-    assert_int_equal(c->status, 0);
-}
-
-static void on_closed(void *data)
-{
-    ((struct kafka_client *)data)->closed = true;
-}
-
-static bool is_closed(void *data)
-{
-    return ((struct kafka_client *)data)->closed;
+    wire_open(&c->wire, env, port, &callbacks, c);
 }
 
 void kafka_client_close(struct kafka_client *c)
 {
-    env_stream_close(c->stream, on_closed, c);
-    run_until(c->env, is_closed, c, WAIT_MS);
+    wire_close(&c->wire);
     arena_close(&c->arena);
     bytes_close(&c->frame);
     bytes_close(&c->input);
     free(c->space);
 }
 
-static void on_written(struct env_write *req, int status)
-{
-    (void)status;
-    free(req);
-}
-
 void kafka_client_send_bytes(struct kafka_client *c, const void *data, size_t size)
 {
-    struct slice slice = slice_copy(data, size);
-    struct env_write *req = calloc(1, sizeof(*req));
-    if (env_stream_write(c->stream, req, &slice, 1, on_written) != 0) {
-        slice_unref(&slice);
-        free(req);
-    }
+    wire_send(&c->wire, slice_copy(data, size));
 }
 
 /* ---- messages ---- */
@@ -115,14 +73,14 @@ int32_t kafka_client_send(struct kafka_client *c, int16_t key, int16_t version, 
 static bool has_frame(void *data)
 {
     struct kafka_client *c = data;
-    return c->ended ||
+    return c->wire.ended ||
            (c->input.size >= LENGTH_SIZE && c->input.size - LENGTH_SIZE >= load_be32(c->input.data));
 }
 
 static void take_frame(struct kafka_client *c)
 {
-    run_until(c->env, has_frame, c, WAIT_MS);
-    assert_false(c->ended);
+    wire_wait(&c->wire, has_frame, c);
+    assert_false(c->wire.ended);
     size_t size = load_be32(c->input.data), all = LENGTH_SIZE + size;
     bytes_clear(&c->frame);
     bytes_append(&c->frame, c->input.data + LENGTH_SIZE, size);
@@ -152,12 +110,48 @@ void kafka_client_call(struct kafka_client *c, int16_t key, int16_t version, con
     kafka_client_wait(c, kafka_client_send(c, key, version, request), key, version, response);
 }
 
-static bool has_ended(void *data)
-{
-    return ((struct kafka_client *)data)->ended;
-}
-
 void kafka_client_wait_end(struct kafka_client *c)
 {
-    run_until(c->env, has_ended, c, WAIT_MS);
+    wire_wait_end(&c->wire);
+}
+
+/* ---- topics ---- */
+
+void kafka_client_need_topic(struct kafka_client *c, const char *name)
+{
+    struct kafka_metadata_request_topic topic = {{{0}}, kafka_string_of(name)};
+    struct kafka_metadata_request request = kafka_metadata_request_default;
+    struct kafka_metadata_response response;
+    SET_ITEMS(request.topics, &topic, 1);
+    do {
+        kafka_client_call(c, KAFKA_API_METADATA, 9, &request, &response);
+        assert_int_equal(response.topics.count, 1);
+    } while (response.topics.items[0].error_code != KAFKA_ERR_NONE);
+}
+
+void kafka_client_create_topic(struct kafka_client *c, const char *name, int32_t partitions, int16_t replicas)
+{
+    struct kafka_create_topics_request_topic topic = kafka_create_topics_request_topic_default;
+    struct kafka_create_topics_request request = kafka_create_topics_request_default;
+    struct kafka_create_topics_response response;
+
+    topic.name = kafka_string_of(name);
+    topic.num_partitions = partitions;
+    topic.replication_factor = replicas;
+    SET_ITEMS(request.topics, &topic, 1);
+    kafka_client_call(c, KAFKA_API_CREATE_TOPICS, 7, &request, &response);
+    assert_int_equal(response.topics.items[0].error_code, KAFKA_ERR_NONE);
+}
+
+int32_t kafka_client_send_batch(struct kafka_client *c, int16_t version, const char *topic,
+                                const struct bytes *batch, int16_t acks)
+{
+    struct kafka_produce_request_partition p = {0, {batch->data, (int32_t)batch->size}};
+    struct kafka_produce_request_topic to = {kafka_string_of(topic), {&p, 1}};
+    struct kafka_produce_request request = kafka_produce_request_default;
+
+    request.acks = acks;
+    request.timeout_ms = WAIT_MS;
+    SET_ITEMS(request.topic_data, &to, 1);
+    return kafka_client_send(c, KAFKA_API_PRODUCE, version, &request);
 }

@@ -15,15 +15,8 @@ static struct fleet fleet;
 
 static int setup(void **state)
 {
-    (void)state;
+    *state = &fleet;
     fleet_open(&fleet, NODES, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fleet_close(&fleet);
     return 0;
 }
 
@@ -356,5 +349,5 @@ int main(void)
         cmocka_unit_test(test_leader_stops_at_once),
         cmocka_unit_test(test_stops_with_requests_under_way),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, fleet_tear_down);
 }

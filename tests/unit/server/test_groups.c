@@ -46,20 +46,13 @@ static bool coordinators_are_home(void *data)
 
 static int setup(void **state)
 {
-    (void)state;
+    *state = &fleet;
     fleet_open(&fleet, NODES, quick);
     struct client c;
     client_start(&c, fleet.env, node_client_port(fleet.nodes[0]));
     create_topic(&c, "orders", PARTITIONS, 3, topic_id);
     client_close(&c);
     run_until(fleet.env, coordinators_are_home, NULL, WAIT_MS);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fleet_close(&fleet);
     return 0;
 }
 
@@ -553,5 +546,5 @@ int main(void)
         cmocka_unit_test(test_members_are_told_of_a_hand_over),
         cmocka_unit_test(test_coordinator_goes_and_nobody_notices),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, fleet_tear_down);
 }

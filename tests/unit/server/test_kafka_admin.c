@@ -15,7 +15,7 @@ static struct kafka_client client;
 
 static int setup(void **state)
 {
-    (void)state;
+    *state = &fleet;
     fleet_open(&fleet, 1, NULL);
     kafka_client_open(&client, fleet.env, node_kafka_port(fleet.nodes[0]));
     return 0;
@@ -23,10 +23,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     kafka_client_close(&client);
-    fleet_close(&fleet);
-    return 0;
+    return fleet_tear_down(state);
 }
 
 static int16_t oldest(int16_t key)
@@ -38,9 +36,6 @@ static int16_t newest(int16_t key)
 {
     return kafka_api_find(key)->newest_version;
 }
-
-/* Points an array member at `n` elements. */
-#define SET_ITEMS(member, elements, n) ((member).items = (elements), (member).count = (n))
 
 static void assert_text(struct kafka_string text, const char *expected)
 {
@@ -485,19 +480,13 @@ struct reign {
 static bool try_produce(void *data)
 {
     struct reign *reign = data;
-    struct kafka_produce_request_partition p = {0};
-    struct kafka_produce_request_topic topic = {kafka_string_of("reigns"), {&p, 1}};
-    struct kafka_produce_request request = kafka_produce_request_default;
     struct kafka_produce_response response;
     struct bytes batch;
 
     bytes_init(&batch);
     make_batch(&batch, "reign", RECORDS, 0);
-    p.records = (struct kafka_bytes){batch.data, (int32_t)batch.size};
-    request.acks = -1;
-    request.timeout_ms = TIMEOUT_MS;
-    SET_ITEMS(request.topic_data, &topic, 1);
-    kafka_client_call(&client, KAFKA_API_PRODUCE, 9, &request, &response);
+    kafka_client_wait(&client, kafka_client_send_batch(&client, 9, "reigns", &batch, -1), KAFKA_API_PRODUCE,
+                      9, &response);
     bytes_close(&batch);
     reign->base_offset = response.responses.items[0].partition_responses.items[0].base_offset;
     return response.responses.items[0].partition_responses.items[0].error_code == 0;

@@ -16,8 +16,6 @@
 static struct fleet fleet;
 static struct kafka_client client;
 
-#define SET_ITEMS(member, elements, n) ((member).items = (elements), (member).count = (n))
-
 static void no_delay(struct node_config *config)
 {
     config->group_initial_delay_ms = 0;
@@ -26,7 +24,7 @@ static void no_delay(struct node_config *config)
 
 static int setup(void **state)
 {
-    (void)state;
+    *state = &fleet;
     fleet_open(&fleet, 1, no_delay);
     kafka_client_open(&client, fleet.env, node_kafka_port(fleet.nodes[0]));
     return 0;
@@ -34,26 +32,11 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     kafka_client_close(&client);
-    fleet_close(&fleet);
-    return 0;
+    return fleet_tear_down(state);
 }
 
 /* ---- help ---- */
-
-/* Asks for the topic until each of its partitions has a leader, which creates it. */
-static void need_topic(const char *name)
-{
-    struct kafka_metadata_request_topic topic = {{{0}}, kafka_string_of(name)};
-    struct kafka_metadata_request request = kafka_metadata_request_default;
-    struct kafka_metadata_response response;
-    SET_ITEMS(request.topics, &topic, 1);
-    do {
-        kafka_client_call(&client, KAFKA_API_METADATA, 9, &request, &response);
-        assert_int_equal(response.topics.count, 1);
-    } while (response.topics.items[0].error_code != KAFKA_ERR_NONE);
-}
 
 static void build_batch(struct bytes *out, unsigned count, int64_t timestamp_ms,
                         const struct batch_options *options)
@@ -74,30 +57,12 @@ struct produced {
     int64_t offset;
 };
 
-static void fill_produce(struct kafka_produce_request *request, struct kafka_produce_request_topic *topic,
-                         struct kafka_produce_request_partition *partition, const char *name,
-                         const struct bytes *batch, int16_t acks)
-{
-    *request = kafka_produce_request_default;
-    *topic = kafka_produce_request_topic_default;
-    *partition = kafka_produce_request_partition_default;
-    partition->records = (struct kafka_bytes){batch->data, (int32_t)batch->size};
-    topic->name = kafka_string_of(name);
-    SET_ITEMS(topic->partition_data, partition, 1);
-    SET_ITEMS(request->topic_data, topic, 1);
-    request->acks = acks;
-    request->timeout_ms = 10000;
-}
-
 static struct produced produce_bytes(const char *name, const struct bytes *batch, int16_t acks,
                                      int16_t version)
 {
-    struct kafka_produce_request request;
-    struct kafka_produce_request_topic topic;
-    struct kafka_produce_request_partition partition;
     struct kafka_produce_response response;
-    fill_produce(&request, &topic, &partition, name, batch, acks);
-    kafka_client_call(&client, KAFKA_API_PRODUCE, version, &request, &response);
+    kafka_client_wait(&client, kafka_client_send_batch(&client, version, name, batch, acks),
+                      KAFKA_API_PRODUCE, version, &response);
     const struct kafka_produce_response_partition *p =
         &response.responses.items[0].partition_responses.items[0];
     return (struct produced){p->error_code, p->base_offset};
@@ -189,7 +154,7 @@ static void answers_come_in_the_order_of_the_requests(void **state)
     struct kafka_api_versions_request request = kafka_api_versions_request_default;
     struct kafka_api_versions_response versions;
     struct kafka_fetch_response response;
-    need_topic("order");
+    kafka_client_need_topic(&client, "order");
     int32_t first = send_fetch("order", 0, 1, 100, 4);
     int32_t second = kafka_client_send(&client, KAFKA_API_API_VERSIONS, 0, &request);
     const struct kafka_fetch_response_partition *p = wait_fetch(first, 4, &response);
@@ -204,7 +169,7 @@ static void records_come_back(void **state)
     (void)state;
     struct kafka_fetch_response response;
     struct batch_header header;
-    need_topic("records");
+    kafka_client_need_topic(&client, "records");
     assert_int_equal(produce_some("records", 10).offset, 0);
     assert_int_equal(produce_some("records", 5).offset, 10);
     /* From inside the first batch: the whole batch, however little was asked for. */
@@ -265,7 +230,7 @@ static void many_partitions_in_one_answer(void **state)
     struct kafka_fetch_response response;
     for (unsigned i = 0; i < MANY; i++) {
         snprintf(names[i], sizeof(names[i]), "many-%u", i);
-        need_topic(names[i]);
+        kafka_client_need_topic(&client, names[i]);
         assert_int_equal(produce_some(names[i], MANY_RECORDS + i).error, KAFKA_ERR_NONE);
         assert_int_equal(produce_some(names[i], MANY_RECORDS).error, KAFKA_ERR_NONE);
     }
@@ -287,7 +252,7 @@ static void a_waiting_fetch_hears_of_new_records(void **state)
     (void)state;
     struct kafka_client reader;
     struct kafka_fetch_response response;
-    need_topic("long-poll");
+    kafka_client_need_topic(&client, "long-poll");
     kafka_client_open(&reader, fleet.env, node_kafka_port(fleet.nodes[0]));
     struct kafka_client writer = client;
     client = reader;
@@ -307,7 +272,7 @@ static void bad_batches_are_refused(void **state)
 {
     (void)state;
     struct bytes batch;
-    need_topic("bad");
+    kafka_client_need_topic(&client, "bad");
     build_batch(&batch, 3, 1000, &plain);
     assert_int_equal(produce_bytes("bad", &batch, 2, 9).error, KAFKA_ERR_INVALID_REQUIRED_ACKS);
     assert_int_equal(produce_bytes("bad", &batch, -1, 2).error, KAFKA_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT);
@@ -335,7 +300,7 @@ static void idempotent_producers_repeat(void **state)
     struct kafka_init_producer_id_request request = kafka_init_producer_id_request_default;
     struct kafka_init_producer_id_response response;
     struct bytes batch;
-    need_topic("once");
+    kafka_client_need_topic(&client, "once");
     request.transactional_id = kafka_string_null();
     kafka_client_call(&client, KAFKA_API_INIT_PRODUCER_ID, 4, &request, &response);
     assert_int_equal(response.error_code, KAFKA_ERR_NONE);
@@ -362,7 +327,7 @@ static void offsets_are_found_by_time(void **state)
                                        {-3, 9, 1009},
                                        {1004, 4, 1004},
                                        {5000, -1, -1}};
-    need_topic("times");
+    kafka_client_need_topic(&client, "times");
     produce_some("times", 10);
     topic.name = kafka_string_of("times");
     SET_ITEMS(topic.partitions, &partition, 1);
@@ -389,7 +354,7 @@ static void commits_round_trip(void **state)
     struct kafka_offset_commit_request_topic topic = kafka_offset_commit_request_topic_default;
     struct kafka_offset_commit_request_partition partition = kafka_offset_commit_request_partition_default;
     struct kafka_offset_commit_response committed;
-    need_topic("commits");
+    kafka_client_need_topic(&client, "commits");
     partition.committed_offset = 42;
     partition.committed_leader_epoch = 3;
     partition.committed_metadata = kafka_string_of("note");

@@ -9,26 +9,10 @@
 
 #include <cmocka.h>
 
-enum { NODES = 3, TIMEOUT_MS = 20000, ROLL_CALL_MS = 50, AT_ONCE_MS = 5 };
-
-#define SET_ITEMS(member, elements, n) ((member).items = (elements), (member).count = (n))
+enum { NODES = 3, ROLL_CALL_MS = 50, AT_ONCE_MS = 5 };
 
 static const char topic_name[] = "moving";
 static struct fleet fleet;
-
-static void create_topic_of_one(struct kafka_client *c)
-{
-    struct kafka_create_topics_request_topic topic = kafka_create_topics_request_topic_default;
-    struct kafka_create_topics_request request = kafka_create_topics_request_default;
-    struct kafka_create_topics_response response;
-    topic.name = kafka_string_of(topic_name);
-    topic.num_partitions = 1;
-    topic.replication_factor = NODES;
-    request.timeout_ms = TIMEOUT_MS;
-    SET_ITEMS(request.topics, &topic, 1);
-    kafka_client_call(c, KAFKA_API_CREATE_TOPICS, 7, &request, &response);
-    assert_int_equal(response.topics.items[0].error_code, 0);
-}
 
 static void ask(struct kafka_client *c, struct kafka_metadata_response *response)
 {
@@ -76,7 +60,7 @@ static uint32_t begin_beside(struct kafka_client *c, uint64_t seed, uint32_t (*w
     print_message("seed %llu\n", (unsigned long long)seed);
     fleet_open_simulated(&fleet, seed, NODES, NULL);
     open_node(&first, 1);
-    create_topic_of_one(&first);
+    kafka_client_create_topic(&first, topic_name, 1, NODES);
     uint32_t node = who(&first);
     kafka_client_close(&first);
     open_node(c, node % NODES + 1);
@@ -141,13 +125,13 @@ static void a_silent_node_is_not_waited_for_long(void **state)
     (void)state;
     struct kafka_client c;
     uint32_t silent = begin(&c, 1);
-    uint64_t start_ns = env_clock_ns(c.env);
+    uint64_t start_ns = env_clock_ns(c.wire.env);
     ask_leader(&c);
-    assert_in_range(env_clock_ns(c.env) - start_ns, 0, AT_ONCE_MS * 1000000);
+    assert_in_range(env_clock_ns(c.wire.env) - start_ns, 0, AT_ONCE_MS * 1000000);
     sim_host_freeze(fleet.hosts[silent - 1]);
-    start_ns = env_clock_ns(c.env);
+    start_ns = env_clock_ns(c.wire.env);
     ask_leader(&c);
-    assert_in_range(env_clock_ns(c.env) - start_ns, 0, (ROLL_CALL_MS + AT_ONCE_MS) * 1000000);
+    assert_in_range(env_clock_ns(c.wire.env) - start_ns, 0, (ROLL_CALL_MS + AT_ONCE_MS) * 1000000);
     sim_host_thaw(fleet.hosts[silent - 1]);
     end(&c);
 }

@@ -12,22 +12,13 @@
 
 enum { NODES = 3, TIMEOUT_MS = 20000, RECORDS = 10, DELETED = 4 };
 
-#define SET_ITEMS(member, elements, n) ((member).items = (elements), (member).count = (n))
-
 static const char topic_name[] = "moving";
 static struct fleet fleet;
 
 static int setup(void **state)
 {
-    (void)state;
+    *state = &fleet;
     fleet_open(&fleet, NODES, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fleet_close(&fleet);
     return 0;
 }
 
@@ -37,20 +28,6 @@ static void open_node(struct kafka_client *c, uint32_t node)
 }
 
 /* ---- single requests ---- */
-
-static void create_topic_of_one(struct kafka_client *c)
-{
-    struct kafka_create_topics_request_topic topic = kafka_create_topics_request_topic_default;
-    struct kafka_create_topics_request request = kafka_create_topics_request_default;
-    struct kafka_create_topics_response response;
-
-    topic.name = kafka_string_of(topic_name);
-    topic.num_partitions = 1;
-    topic.replication_factor = NODES;
-    SET_ITEMS(request.topics, &topic, 1);
-    kafka_client_call(c, KAFKA_API_CREATE_TOPICS, 7, &request, &response);
-    assert_int_equal(response.topics.items[0].error_code, 0);
-}
 
 /* The leader and the preferred one; 0: nobody leads. */
 struct leaders {
@@ -77,18 +54,12 @@ static struct leaders leaders_as_seen_by(uint32_t node)
 
 static void produce_at(struct kafka_client *c, int16_t version, struct kafka_produce_response *response)
 {
-    struct kafka_produce_request_partition p = {0};
-    struct kafka_produce_request_topic topic = {kafka_string_of(topic_name), {&p, 1}};
-    struct kafka_produce_request request = kafka_produce_request_default;
     struct bytes batch;
 
     bytes_init(&batch);
     make_batch(&batch, "moving", RECORDS, 0);
-    p.records = (struct kafka_bytes){batch.data, (int32_t)batch.size};
-    request.acks = -1;
-    request.timeout_ms = TIMEOUT_MS;
-    SET_ITEMS(request.topic_data, &topic, 1);
-    kafka_client_call(c, KAFKA_API_PRODUCE, version, &request, response);
+    kafka_client_wait(c, kafka_client_send_batch(c, version, topic_name, &batch, -1), KAFKA_API_PRODUCE,
+                      version, response);
     bytes_close(&batch);
 }
 
@@ -205,7 +176,7 @@ static void test_deleted_records_and_elections_over_leaders(void **state)
 
     (void)state;
     open_node(&c, 1);
-    create_topic_of_one(&c);
+    kafka_client_create_topic(&c, topic_name, 1, NODES);
     kafka_client_close(&c);
     struct leaders at_first = leaders_as_seen_by(1);
     uint32_t other = at_first.now % NODES + 1;
@@ -264,21 +235,6 @@ static void test_elections_that_wait(void **state)
     kafka_client_close(&c);
 }
 
-static void create_topic_at(struct kafka_client *c, const char *name, int32_t partitions, int16_t replicas)
-{
-    struct kafka_create_topics_request_topic topic = kafka_create_topics_request_topic_default;
-    struct kafka_create_topics_request request = kafka_create_topics_request_default;
-    struct kafka_create_topics_response response;
-
-    topic.name = kafka_string_of(name);
-    topic.num_partitions = partitions;
-    topic.replication_factor = replicas;
-    request.timeout_ms = TIMEOUT_MS;
-    SET_ITEMS(request.topics, &topic, 1);
-    kafka_client_call(c, KAFKA_API_CREATE_TOPICS, 7, &request, &response);
-    assert_int_equal(response.topics.items[0].error_code, 0);
-}
-
 /* NULL: for all topics. */
 static void ask_for(struct kafka_client *c, const char *name, struct kafka_metadata_response *response)
 {
@@ -319,7 +275,7 @@ static void test_a_new_topic_is_known_to_every_node(void **state)
         open_node(&clients[i], i + 1);
     for (unsigned round = 0; round < ROUNDS; round++) {
         snprintf(name, sizeof(name), "new-%u", round);
-        create_topic_at(&clients[round % NODES], name, PARTITIONS, 1);
+        kafka_client_create_topic(&clients[round % NODES], name, PARTITIONS, 1);
         for (unsigned k = 1; k < NODES; k++) {
             ask_for(&clients[(round + k) % NODES], name, &response);
             const struct kafka_metadata_response_topic *t = &response.topics.items[0];
@@ -347,7 +303,7 @@ static void test_a_new_topic_has_leaders_everywhere(void **state)
         open_node(&clients[i], i + 1);
     for (unsigned round = 0; round < ROUNDS; round++) {
         snprintf(name, sizeof(name), "led-%u", round);
-        create_topic_at(&clients[round % NODES], name, PARTITIONS, NODES);
+        kafka_client_create_topic(&clients[round % NODES], name, PARTITIONS, NODES);
         for (uint32_t i = 0; i < NODES; i++)
             check_all_are_led(&clients[i]);
     }
@@ -363,5 +319,5 @@ int main(void)
         cmocka_unit_test(test_deleted_records_and_elections_over_leaders),
         cmocka_unit_test(test_elections_that_wait),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, fleet_tear_down);
 }

@@ -12,8 +12,7 @@
 
 #include <cmocka.h>
 
-#define SECOND                         ((uint64_t)1000000000)
-#define SET_ITEMS(member, elements, n) ((member).items = (elements), (member).count = (n))
+#define SECOND ((uint64_t)1000000000)
 
 /* ---- the arithmetic ---- */
 
@@ -130,32 +129,14 @@ static void set_quotas(struct node_config *config)
 
 static int setup(void **state)
 {
-    (void)state;
+    *state = &fleet;
     fleet_open_simulated(&fleet, SEED, 1, set_quotas);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fleet_close(&fleet);
     return 0;
 }
 
 static void open_client(struct kafka_client *c)
 {
     kafka_client_open(c, fleet.env, node_kafka_port(fleet.nodes[0]));
-}
-
-static void need_topic(struct kafka_client *c)
-{
-    struct kafka_metadata_request_topic topic = {{{0}}, kafka_string_of(topic_name)};
-    struct kafka_metadata_request request = kafka_metadata_request_default;
-    struct kafka_metadata_response response;
-    SET_ITEMS(request.topics, &topic, 1);
-    do
-        kafka_client_call(c, KAFKA_API_METADATA, 9, &request, &response);
-    while (response.topics.items[0].error_code != KAFKA_ERR_NONE);
 }
 
 /* Of one record. */
@@ -174,16 +155,9 @@ static void make_large_batch(struct bytes *out, size_t value_size)
 
 static int32_t send_produce(struct kafka_client *c, int16_t acks, size_t bytes)
 {
-    struct kafka_produce_request_partition p = {0};
-    struct kafka_produce_request_topic topic = {kafka_string_of(topic_name), {&p, 1}};
-    struct kafka_produce_request request = kafka_produce_request_default;
     struct bytes batch;
     make_large_batch(&batch, bytes);
-    p.records = (struct kafka_bytes){batch.data, (int32_t)batch.size};
-    request.acks = acks;
-    request.timeout_ms = 20000;
-    SET_ITEMS(request.topic_data, &topic, 1);
-    int32_t correlation = kafka_client_send(c, KAFKA_API_PRODUCE, 9, &request);
+    int32_t correlation = kafka_client_send_batch(c, 9, topic_name, &batch, acks);
     bytes_close(&batch);
     return correlation;
 }
@@ -225,7 +199,7 @@ static void a_produce_over_the_quota_is_answered_and_the_next_request_waits(void
     (void)state;
     struct kafka_client c;
     open_client(&c);
-    need_topic(&c);
+    kafka_client_need_topic(&c, topic_name);
     uint64_t start_ns = env_clock_ns(fleet.env);
     uint64_t wait_ms = (uint64_t)produce_bytes(&c, BATCH_BYTES);
     assert_in_range(wait_ms, WAIT_LEAST_MS, WAIT_MOST_MS);
@@ -240,7 +214,7 @@ static void a_producer_that_wants_no_answer_waits_as_well(void **state)
     (void)state;
     struct kafka_client c;
     open_client(&c);
-    need_topic(&c);
+    kafka_client_need_topic(&c, topic_name);
     uint64_t start_ns = env_clock_ns(fleet.env);
     send_produce(&c, 0, BATCH_BYTES);
     ask_versions(&c);
@@ -254,7 +228,7 @@ static void a_fetch_has_a_seconds_worth_at_a_time(void **state)
     struct kafka_client c;
     struct kafka_fetch_response response;
     open_client(&c);
-    need_topic(&c);
+    kafka_client_need_topic(&c, topic_name);
     produce_bytes(&c, BATCH_BYTES);
     produce_bytes(&c, 100);
     uint64_t start_ns = env_clock_ns(fleet.env);
@@ -276,7 +250,7 @@ static void a_client_that_does_not_heed_gets_its_rate(void **state)
     struct kafka_client c;
     struct kafka_produce_response response;
     open_client(&c);
-    need_topic(&c);
+    kafka_client_need_topic(&c, topic_name);
     uint64_t start_ns = env_clock_ns(fleet.env);
     int32_t next = send_produce(&c, -1, BATCH_BYTES);
     for (unsigned i = 1; i < BATCHES; i++) {
@@ -296,7 +270,7 @@ static void only_the_client_over_its_quota_is_kept_quiet(void **state)
     struct kafka_client over, other;
     open_client(&over);
     open_client(&other);
-    need_topic(&over);
+    kafka_client_need_topic(&over, topic_name);
     assert_in_range(produce_bytes(&over, BATCH_BYTES), WAIT_LEAST_MS, WAIT_MOST_MS);
     uint64_t start_ns = env_clock_ns(fleet.env);
     ask_versions(&other); /* the same client id, but it has moved nothing on this connection */
@@ -313,7 +287,7 @@ static void set_small_quota(struct node_config *config)
 
 static int setup_small(void **state)
 {
-    (void)state;
+    *state = &fleet;
     fleet_open_simulated(&fleet, SEED, 1, set_small_quota);
     return 0;
 }
@@ -324,7 +298,7 @@ static void a_node_stops_although_it_keeps_a_client_quiet(void **state)
     struct kafka_client c;
     struct kafka_produce_response response;
     open_client(&c);
-    need_topic(&c);
+    kafka_client_need_topic(&c, topic_name);
     int32_t first = send_produce(&c, -1, BATCH_BYTES);
     send_produce(&c, 0, 100); /* is there, and waits */
     kafka_client_wait(&c, first, KAFKA_API_PRODUCE, 9, &response);
@@ -346,12 +320,14 @@ int main(void)
         cmocka_unit_test(clients_do_not_pay_for_each_other),
         cmocka_unit_test(what_is_remembered_is_bounded),
         cmocka_unit_test_setup_teardown(a_produce_over_the_quota_is_answered_and_the_next_request_waits,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(a_producer_that_wants_no_answer_waits_as_well, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_fetch_has_a_seconds_worth_at_a_time, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_client_that_does_not_heed_gets_its_rate, setup, teardown),
-        cmocka_unit_test_setup_teardown(only_the_client_over_its_quota_is_kept_quiet, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_node_stops_although_it_keeps_a_client_quiet, setup_small, teardown),
+                                        setup, fleet_tear_down),
+        cmocka_unit_test_setup_teardown(a_producer_that_wants_no_answer_waits_as_well, setup,
+                                        fleet_tear_down),
+        cmocka_unit_test_setup_teardown(a_fetch_has_a_seconds_worth_at_a_time, setup, fleet_tear_down),
+        cmocka_unit_test_setup_teardown(a_client_that_does_not_heed_gets_its_rate, setup, fleet_tear_down),
+        cmocka_unit_test_setup_teardown(only_the_client_over_its_quota_is_kept_quiet, setup, fleet_tear_down),
+        cmocka_unit_test_setup_teardown(a_node_stops_although_it_keeps_a_client_quiet, setup_small,
+                                        fleet_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

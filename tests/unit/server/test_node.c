@@ -17,15 +17,8 @@ static uint64_t seed;
 
 static int setup(void **state)
 {
-    (void)state;
+    *state = &fleet;
     fleet_open(&fleet, 1, NULL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fleet_close(&fleet);
     return 0;
 }
 
@@ -659,7 +652,7 @@ static void send_part(struct client *c, size_t frame_size, size_t part)
 
 static bool all_sent(void *data)
 {
-    return env_stream_pending(((struct client *)data)->stream) == 0;
+    return env_stream_pending(((struct client *)data)->wire.stream) == 0;
 }
 
 /* Half-sent large frames share the node's bound: the one that goes over it is refused, the first may finish.
@@ -699,14 +692,14 @@ static void test_back_pressure(void **state)
     start(&c);
     create_topic(&c, "pressure", 1, 1, id);
     assert_int_equal(produce(&c, id, 0, "b", 5000, -1, NULL), 0);
-    env_stream_read_stop(c.stream);
+    env_stream_read_stop(c.wire.stream);
     Flotilla__FetchRequest request = FLOTILLA__FETCH_REQUEST__INIT;
     request.topic_id = TOPIC_ID(id);
     for (int i = 0; i < FETCHES; i++) {
         uint64_t correlation = client_send(&c, FRAME_FETCH, &request.base, NULL, 0);
         first = first == 0 ? correlation : first;
     }
-    env_stream_read_resume(c.stream);
+    env_stream_read_resume(c.wire.stream);
     for (uint64_t i = 0; i < FETCHES; i++) {
         struct received *r = client_wait(&c, first + i);
         assert_true(r->payload.size > 50000);
@@ -717,7 +710,7 @@ static void test_back_pressure(void **state)
 
 static int setup_limited(void **state)
 {
-    (void)state;
+    *state = &fleet;
     fleet_open(&fleet, 1, limit_connections);
     return 0;
 }
@@ -750,6 +743,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_half_frames_are_bounded),
         cmocka_unit_test(test_back_pressure),
     };
-    int failed = cmocka_run_group_tests_name("one node", tests, setup, teardown);
-    return failed + cmocka_run_group_tests_name("limits", limited, setup_limited, teardown);
+    int failed = cmocka_run_group_tests_name("one node", tests, setup, fleet_tear_down);
+    return failed + cmocka_run_group_tests_name("limits", limited, setup_limited, fleet_tear_down);
 }
