@@ -74,13 +74,6 @@ void bytes_put_u64(struct bytes *b, uint64_t value)
     store_be64(bytes_extend(b, sizeof(value)), value);
 }
 
-void bytes_put_varint(struct bytes *b, int64_t value)
-{
-    bytes_reserve(b, VARINT_MAX_SIZE);
-    unsigned char *end = varint_store(b->data + b->size, value);
-    b->size = (size_t)(end - b->data);
-}
-
 int64_t reader_varint_long(struct reader *r)
 {
     uint64_t value = 0;

@@ -29,8 +29,6 @@ void bytes_put_u8(struct bytes *b, uint8_t value);
 void bytes_put_u16(struct bytes *b, uint16_t value);
 void bytes_put_u32(struct bytes *b, uint32_t value);
 void bytes_put_u64(struct bytes *b, uint64_t value);
-/* Zig-zag base-128 varints (Protocol Buffers' sint32 / sint64, used by Kafka records). */
-void bytes_put_varint(struct bytes *b, int64_t value);
 static inline uint64_t zigzag_encode(int64_t value)
 {
     return ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);

@@ -76,12 +76,6 @@ int log_level_parse(const char *name)
     return -1;
 }
 
-const char *log_level_name(enum log_level level)
-{
-    ASSERT((unsigned)level < LEVELS);
-    return level_names[level];
-}
-
 /* The escaped form of one byte in `out`; returns its length. Bytes of UTF-8 sequences pass. */
 static unsigned long escape(unsigned char c, char out[5])
 {

@@ -1,4 +1,5 @@
-/* key=value log lines to a file descriptor, with a ring of the most recent ones (all levels) for post-mortems:
+/* key=value log lines to a file descriptor, with a ring of the most recent ones (all levels) for
+ * post-mortems:
  *
  *   time=2026-03-01T10:00:00.123Z level=info node=2 group=orders/3 term=7 msg="became leader"
  *
@@ -20,14 +21,13 @@ void logger_set_level(struct logger *l, enum log_level level);
 enum log_level logger_level(const struct logger *l);
 /* "info" -> LOG_INFO; -1 when unknown. */
 int log_level_parse(const char *name);
-const char *log_level_name(enum log_level level);
 
 /* Lines without fields are common: LOG(l, LOG_INFO, "stopped", ""). */
 #pragma GCC diagnostic ignored "-Wformat-zero-length"
 
 /* `fields` is a printf format of `key=value` pairs without the message, or "" - e.g.
- * LOG(l, LOG_INFO, "became leader", "group=%s term=%llu", name, term). Values with spaces must be quoted by the caller
- * with logger_quote. A NULL logger swallows the line. */
+ * LOG(l, LOG_INFO, "became leader", "group=%s term=%llu", name, term). Values with spaces must be quoted by
+ * the caller with logger_quote. A NULL logger swallows the line. */
 void logger_write(struct logger *l, enum log_level level, const char *message, const char *fields, ...)
     __attribute__((format(printf, 4, 5)));
 #define LOG(logger, level, message, ...) logger_write((logger), (level), (message), __VA_ARGS__)

@@ -23,27 +23,6 @@ static size_t escape(char c, char out[2])
     return 2;
 }
 
-void metric_label(char *labels, const char *name, const char *value)
-{
-    size_t at = strlen(labels);
-    int n = snprintf(labels + at, METRIC_LABELS_SIZE - at, "%s%s=\"", at > 0 ? "," : "", name);
-    if (n < 0 || (size_t)n + 2 > METRIC_LABELS_SIZE - at) {
-        labels[at] = '\0'; /* not even an empty value fits */
-        return;
-    }
-    at += (size_t)n;
-    for (; *value != '\0'; value++) {
-        char piece[2];
-        size_t size = escape(*value, piece);
-        if (at + size + 2 > METRIC_LABELS_SIZE)
-            break;
-        memcpy(labels + at, piece, size);
-        at += size;
-    }
-    labels[at++] = '"';
-    labels[at] = '\0';
-}
-
 void metrics_init(struct metrics *m)
 {
     queue_init(&m->all);

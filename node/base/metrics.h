@@ -26,7 +26,6 @@ void histogram_record(struct histogram *h, uint64_t ns);
 uint64_t histogram_quantile(const struct histogram *h, double quantile);
 /* The index in `counts` of the bucket that `ns` falls in. */
 unsigned histogram_bucket_of(uint64_t ns);
-void histogram_merge(struct histogram *into, const struct histogram *from);
 
 /* Room for a topic name of 249 bytes and what stands beside it. */
 enum { METRIC_LABELS_SIZE = 384 };
@@ -50,10 +49,6 @@ struct metric {
 struct metrics {
     struct queue all;
 };
-
-/* Appends name="value", escaped, to `labels` (of METRIC_LABELS_SIZE bytes, begun as an empty string), with a
- * comma where there are labels before it. A value that does not fit is cut. */
-void metric_label(char *labels, const char *name, const char *value);
 
 void metrics_init(struct metrics *m);
 void metrics_close(struct metrics *m); /* every metric must have been removed */

@@ -53,16 +53,6 @@ struct partition *broker_partition(struct broker *b, uint64_t group_id)
     return if_running(find(b, group_id));
 }
 
-struct partition *broker_partition_by_topic(struct broker *b, const uint8_t topic_id[TOPIC_ID_SIZE],
-                                            uint32_t index)
-{
-    struct partition_key key = {.index = index};
-    memcpy(key.topic_id, topic_id, TOPIC_ID_SIZE);
-    struct partition *p;
-    HASH_FIND(by_topic, b->by_topic, &key, sizeof key, p);
-    return if_running(p);
-}
-
 void broker_each_partition(struct broker *b, void (*each)(void *data, struct partition *p), void *data)
 {
     struct partition *p, *next;
@@ -75,13 +65,11 @@ void broker_each_partition(struct broker *b, void (*each)(void *data, struct par
 static void add(struct broker *b, struct partition *p)
 {
     HASH_ADD(by_group, b->by_group, group_id, sizeof p->group_id, p);
-    HASH_ADD(by_topic, b->by_topic, key, sizeof p->key, p);
 }
 
 static void drop(struct broker *b, struct partition *p)
 {
     HASH_DELETE(by_group, b->by_group, p);
-    HASH_DELETE(by_topic, b->by_topic, p);
     partition_destroy(p);
 }
 

@@ -124,10 +124,10 @@ void fetch_wake(struct partition *p)
     }
 }
 
-void fetch_fail_all(struct partition *p, int status)
+void fetch_fail_all(struct partition *p)
 {
     while (!queue_empty(&p->fetches))
-        finish(QUEUE_ENTRY(queue_first(&p->fetches), struct fetch_req, node), status);
+        finish(QUEUE_ENTRY(queue_first(&p->fetches), struct fetch_req, node), ERR_NOT_LEADER);
 }
 
 /* ---- reading ---- */

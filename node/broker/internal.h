@@ -13,7 +13,6 @@ struct broker {
     struct env *env; /* of the options */
     struct cluster *cluster;
     struct partition *by_group;
-    struct partition *by_topic;
     size_t in_flight_bytes; /* proposed by produce requests and not yet committed */
     size_t reading_bytes;   /* of fetches */
     struct queue completed; /* produce requests whose callback is due */
@@ -27,11 +26,6 @@ struct broker {
  *      \--------------------^                    */
 enum partition_phase { PARTITION_OPENING, PARTITION_RUNNING, PARTITION_CLOSING };
 
-struct partition_key {
-    uint8_t topic_id[TOPIC_ID_SIZE];
-    uint32_t index;
-};
-
 struct partition {
     struct broker *broker;
     struct group *group; /* NULL once it is closed */
@@ -39,7 +33,7 @@ struct partition {
     /* The open group holds one; so does each request that the group or the log still has. */
     unsigned references;
     uint64_t group_id;
-    struct partition_key key;
+    uint32_t index;
     char topic[TOPIC_NAME_MAX + 1];
     char name[TOPIC_NAME_MAX + 16]; /* "orders/3" */
     struct topic_config config;
@@ -66,7 +60,6 @@ struct partition {
     void (*opened)(struct partition *p, int status);
     void (*closed)(struct partition *p);
     UT_hash_handle by_group;
-    UT_hash_handle by_topic;
 };
 
 /* ---- partition.c ---- */
@@ -105,10 +98,10 @@ int partition_state_decode(struct partition *p, const void *data, size_t size);
 
 /* ---- waiting ---- */
 
-void fetch_wake(struct partition *p);                 /* fetch.c: applied bytes have grown */
-void fetch_fail_all(struct partition *p, int status); /* no longer served here */
-void watch_wake(struct partition *p);                 /* watch.c */
-void watch_fail_all(struct partition *p, int status);
+void fetch_wake(struct partition *p);     /* fetch.c: applied bytes have grown */
+void fetch_fail_all(struct partition *p); /* with ERR_NOT_LEADER: no longer served here */
+void watch_wake(struct partition *p);     /* watch.c */
+void watch_fail_all(struct partition *p); /* likewise */
 
 /* ---- produce.c ---- */
 
@@ -121,8 +114,6 @@ void retention_start(struct broker *b);
 void retention_stop(struct broker *b);
 /* Deletes what is before the start; a leader puts into the log what it tells its readers to be the start. */
 void retention_follow(struct partition *p);
-/* And a leader decides how far the start moves by the topic's limits. */
-void partition_retain(struct partition *p);
 
 /* ---- erase.c ---- */
 

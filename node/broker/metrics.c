@@ -5,8 +5,8 @@
 
 /* ---- errors ---- */
 
-void error_counters_init(struct error_counters *e, struct metrics *registry, const char *name,
-                         const char *help)
+static void error_counters_init(struct error_counters *e, struct metrics *registry, const char *name,
+                                const char *help)
 {
     memset(e, 0, sizeof *e);
     e->registry = registry;
@@ -14,7 +14,7 @@ void error_counters_init(struct error_counters *e, struct metrics *registry, con
     e->help = help;
 }
 
-void error_counters_close(struct error_counters *e)
+static void error_counters_close(struct error_counters *e)
 {
     for (unsigned i = 0; i < ERROR_KINDS; i++)
         if (e->counts[i] > 0)
@@ -123,17 +123,6 @@ static double partition_in_flight_bytes(void *data)
     return (double)group_inflight_bytes(partition_group(data));
 }
 
-/* A metric's labels are bounded; a very long topic name is cut and told apart by its group. */
-static void partition_labels(const struct partition *p, char *out, size_t size)
-{
-    enum { WHOLE_NAME_MAX = 150, CUT_NAME_MAX = 120 };
-    if (strlen(p->topic) <= WHOLE_NAME_MAX)
-        snprintf(out, size, "topic=\"%s\",partition=\"%u\"", p->topic, p->key.index);
-    else
-        snprintf(out, size, "topic=\"%.*s...%llx\",partition=\"%u\"", CUT_NAME_MAX, p->topic,
-                 (unsigned long long)p->group_id, p->key.index);
-}
-
 void partition_metrics_init(struct partition_metrics *m, struct partition *p, struct metrics *registry)
 {
     const struct {
@@ -162,7 +151,7 @@ void partition_metrics_init(struct partition_metrics *m, struct partition *p, st
     _Static_assert(COUNTERS + GAUGES == PARTITION_METRICS, "one metric for each row");
 
     char labels[sizeof m->metrics[0].labels];
-    partition_labels(p, labels, sizeof labels);
+    snprintf(labels, sizeof labels, "topic=\"%s\",partition=\"%u\"", p->topic, p->index);
     struct metric *next = m->metrics;
     for (unsigned i = 0; i < COUNTERS; i++)
         metrics_add_counter(registry, next++, counters[i].name, counters[i].help, labels, counters[i].value);

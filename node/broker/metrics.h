@@ -28,9 +28,6 @@ struct error_counters {
     uint64_t counts[ERROR_KINDS];
     struct metric metrics[ERROR_KINDS];
 };
-void error_counters_init(struct error_counters *e, struct metrics *registry, const char *name,
-                         const char *help);
-void error_counters_close(struct error_counters *e);
 void error_counters_add(struct error_counters *e, int code);
 
 enum { BROKER_METRICS = PRODUCE_STAGES + PRODUCE_DURABILITIES + 6 };

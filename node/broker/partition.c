@@ -23,8 +23,8 @@ static void on_wake(struct env_task *task)
         compaction_run(p->group);
     }
     if (!leads) {
-        fetch_fail_all(p, ERR_NOT_LEADER);
-        watch_fail_all(p, ERR_NOT_LEADER);
+        fetch_fail_all(p);
+        watch_fail_all(p);
         return;
     }
     if (p->high_watermark == p->announced_high_watermark)
@@ -121,8 +121,7 @@ struct partition *partition_create(struct broker *b, const struct topic_meta *to
     struct partition *p = memory_zalloc(sizeof *p);
     p->broker = b;
     p->group_id = meta->group_id;
-    memcpy(p->key.topic_id, topic->id, TOPIC_ID_SIZE);
-    p->key.index = meta->index;
+    p->index = meta->index;
     snprintf(p->topic, sizeof p->topic, "%s", topic->name);
     snprintf(p->name, sizeof p->name, "%s/%u", topic->name, meta->index);
     p->config = topic->config;
@@ -242,8 +241,8 @@ void partition_close(struct partition *p, void (*closed)(struct partition *p))
         p->machine->leading(p->state, false, 0);
     if (was_running)
         partition_metrics_close(&p->metrics);
-    fetch_fail_all(p, ERR_NOT_LEADER);
-    watch_fail_all(p, ERR_NOT_LEADER);
+    fetch_fail_all(p);
+    watch_fail_all(p);
     group_close(p->group, !p->erase, on_closed, p);
 }
 
@@ -261,7 +260,7 @@ const char *partition_topic(const struct partition *p)
 
 uint32_t partition_index(const struct partition *p)
 {
-    return p->key.index;
+    return p->index;
 }
 
 struct group *partition_group(const struct partition *p)

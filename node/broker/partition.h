@@ -55,8 +55,6 @@ void broker_set_cluster(struct broker *b, struct cluster *cluster);
 extern const struct cluster_replica_callbacks broker_replica_callbacks; /* data = the broker */
 /* NULL when this node runs no such replica. */
 struct partition *broker_partition(struct broker *b, uint64_t group_id);
-struct partition *broker_partition_by_topic(struct broker *b, const uint8_t topic_id[TOPIC_ID_SIZE],
-                                            uint32_t index);
 void broker_each_partition(struct broker *b, void (*each)(void *data, struct partition *p), void *data);
 /* One round of retention now, besides the regular ones. */
 void broker_retain(struct broker *b);

@@ -67,7 +67,8 @@ void retention_follow(struct partition *p)
         propose_start(p, start);
 }
 
-void partition_retain(struct partition *p)
+/* A leader decides how far the start moves by the topic's limits. */
+static void partition_retain(struct partition *p)
 {
     retention_follow(p);
     if (p->machine != NULL) {

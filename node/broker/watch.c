@@ -33,11 +33,11 @@ void watch_wake(struct partition *p)
     }
 }
 
-void watch_fail_all(struct partition *p, int status)
+void watch_fail_all(struct partition *p)
 {
     while (!queue_empty(&p->watchers)) {
         struct partition_watcher *w = QUEUE_ENTRY(queue_first(&p->watchers), struct partition_watcher, node);
         queue_remove(&w->node);
-        w->cb(w, status);
+        w->cb(w, ERR_NOT_LEADER);
     }
 }

@@ -175,7 +175,6 @@ void reconciler_init(struct reconciler *r);
 void reconciler_run(struct cluster *c);
 /* This node's disk was replaced, and the tables show what it had. */
 void reconciler_distrust_all(struct cluster *c);
-bool reconciler_is_empty(const struct reconciler *r);
 
 /* ---- leadership.c, hand_over.c ---- */
 

@@ -19,7 +19,7 @@ void reconciler_init(struct reconciler *r)
     queue_init(&r->leaving);
 }
 
-bool reconciler_is_empty(const struct reconciler *r)
+static bool reconciler_is_empty(const struct reconciler *r)
 {
     return r->replicas == NULL;
 }

@@ -174,13 +174,6 @@ void consensus_set_peer(struct consensus *c, uint32_t node_id, const char *host,
         peer_create(c, node_id, host, port);
 }
 
-void consensus_remove_peer(struct consensus *c, uint32_t node_id)
-{
-    struct peer *p = peer_find(c, node_id);
-    if (p)
-        peer_remove(p);
-}
-
 bool consensus_peer_up(const struct consensus *c, uint32_t node_id)
 {
     return peer_is_up(peer_find(c, node_id));

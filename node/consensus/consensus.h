@@ -80,7 +80,6 @@ void consensus_journal_durable(struct consensus *c, uint64_t sequence);
 
 /* Adds a peer, or changes its address; links are kept connected from then on. Never for the own id. */
 void consensus_set_peer(struct consensus *c, uint32_t node_id, const char *host, uint16_t port);
-void consensus_remove_peer(struct consensus *c, uint32_t node_id);
 bool consensus_peer_up(const struct consensus *c, uint32_t node_id);
 
 /* A client that has lost its connection to a node may ask this one before the node's links have told it.

@@ -59,7 +59,8 @@ static const char *address_of(uint64_t node_id, char buffer[ADDRESS_SIZE])
     return at;
 }
 
-void group_deliver(struct group *g, struct message *message)
+/* Hands it to the core, past the G3 queue. */
+static void group_deliver(struct group *g, struct message *message)
 {
     guard_log_start(g, message);
     uint64_t rollback = guard_configuration_rollback(g, message);
@@ -157,8 +158,8 @@ static void lose_leadership(struct group *g)
     g->lead_term = 0;
     g->barrier_index = 0;
     g->ready = false;
-    proposals_fail(g, ERR_OUTCOME_UNKNOWN);
-    read_index_fail(g, ERR_NOT_LEADER);
+    proposals_fail(g);
+    read_index_fail(g);
     if (was_ready)
         leaders_announce(g->consensus, g->id, 0, term);
 }

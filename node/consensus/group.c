@@ -110,8 +110,8 @@ void group_stop_core(struct group *g)
         return;
     g->running = false; /* nothing re-enters while the core completes what is outstanding */
     transfer_cancel(g, ERR_CANCELED);
-    proposals_fail(g, ERR_OUTCOME_UNKNOWN);
-    read_index_fail(g, ERR_NOT_LEADER);
+    proposals_fail(g);
+    read_index_fail(g);
     entry_memory_set(g, 0);
     raft_close(&g->raft, on_core_closed); /* synchronous: io_close completes everything at once */
     if (g->lead_term != 0 && g->ready)

@@ -94,7 +94,6 @@ struct proposal {
     void (*cb)(struct proposal *p, int status);
     struct queue node;
     size_t size;
-    uint64_t submitted_ns;
     void *private_[8];
 };
 

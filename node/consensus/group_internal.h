@@ -236,8 +236,6 @@ struct raft_progress *group_progress(struct group *g, uint64_t node_id);
 void group_tick(struct group *g);
 /* Takes the message over. */
 void group_receive(struct group *g, struct message *message);
-/* Hands it to the core, past the G3 queue; for drive.c and catchup.c. */
-void group_deliver(struct group *g, struct message *message);
 /* Must run after every entry into the core from outside group_after. */
 void group_after(struct group *g);
 void group_journal_durable(struct group *g, uint64_t sequence);
@@ -269,7 +267,6 @@ int raft_io_send(struct raft_io *io, struct raft_io_send *req, const struct raft
 bool load_finds_nothing(const struct group *g);
 /* The snapshot in the journal, as the core wants it, or NULL. */
 struct raft_snapshot *snapshot_from_journal(struct group *g);
-struct slice snapshot_pack(const struct raft_snapshot *snapshot);
 void outbox_send(struct group *g, const struct message *message);
 void outbox_flush(struct group *g);
 void outbox_clear(struct group *g);
@@ -278,7 +275,6 @@ void fsm_init(struct group *g);
 
 /* ---- guards.c ---- */
 
-void guard_match_reset(struct group *g);
 void guard_match_accept(struct group *g);
 void guard_match_truncate(struct group *g, uint64_t index);
 bool guard_ack_cap(struct group *g, struct raft_append_entries_result *result);
@@ -302,12 +298,12 @@ bool guard_hold_until_durable(struct group *g);
 
 /* Completes proposals: stored ones, committed ones, and all of them once leadership is lost. */
 void proposals_settle(struct group *g);
-void proposals_fail(struct group *g, int status);
+void proposals_fail(struct group *g);
 
 /* ---- read_index.c ---- */
 
 void read_index_receive(struct group *g, const struct message *message);
-void read_index_fail(struct group *g, int status);
+void read_index_fail(struct group *g);
 
 /* ---- transfer.c ---- */
 

@@ -19,7 +19,7 @@ static void count(struct group *g, enum consensus_guard guard)
  * the log's very beginning, where `rejected` is 0. It must get out as what it is, or an old leader never
  * hears of the newer term, and goes on without the replica that is ahead of it. */
 
-void guard_match_reset(struct group *g)
+static void guard_match_reset(struct group *g)
 {
     if (g->match_term != g->raft.current_term) {
         g->match = 0;

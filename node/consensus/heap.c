@@ -133,11 +133,6 @@ void heap_entry_adopt(struct entry_ref *copy)
     copy->bytes = slice_ref(copy->bytes);
 }
 
-bool heap_is_entry(const void *block)
-{
-    return prefix_of(block)->kind == HEAP_ENTRY;
-}
-
 size_t heap_live_blocks(void)
 {
     return __atomic_load_n(&live_blocks, __ATOMIC_RELAXED);

@@ -25,7 +25,6 @@ struct entry_ref *heap_batch_create(unsigned n, size_t extra);
 /* The core copies the payload of received entries bytewise; this makes such a copy own a reference of its
  * own. The slice that it was copied from must still be alive. Harmless on a block that already owns one. */
 void heap_entry_adopt(struct entry_ref *copy);
-bool heap_is_entry(const void *block);
 /* Live blocks of the process, for leak checks in tests. */
 size_t heap_live_blocks(void);
 

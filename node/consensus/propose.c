@@ -104,7 +104,6 @@ static void place(struct group *g, struct proposal *p, void (*cb)(struct proposa
     if (g->gathered_count == 0)
         g->gathered_offset = log_end_offset(g->log);
     p->cb = cb;
-    p->submitted_ns = env_now_ns(group_env(g));
     p->index = raft_last_index(&g->raft) + g->gathered_count + 1;
     p->base_offset = g->gathered_offset;
 }
@@ -182,7 +181,7 @@ void proposals_settle(struct group *g)
         env_defer(group_env(g), &g->propose_task, on_turn_end);
 }
 
-void proposals_fail(struct group *g, int status)
+void proposals_fail(struct group *g)
 {
     /* What was applied before leadership went is committed, whatever comes after. */
     if (g->running) {
@@ -190,8 +189,8 @@ void proposals_fail(struct group *g, int status)
         settle_committed(g);
     }
     while (!queue_empty(&g->stored))
-        finish(g, first_of(&g->stored), status);
+        finish(g, first_of(&g->stored), ERR_OUTCOME_UNKNOWN);
     while (!queue_empty(&g->unstored))
-        finish(g, first_of(&g->unstored), status);
+        finish(g, first_of(&g->unstored), ERR_OUTCOME_UNKNOWN);
     fail_gathered(g);
 }

@@ -168,7 +168,7 @@ static int io_set_vote(struct raft_io *io, raft_id server_id)
 /* ---- snapshots ---- */
 
 /* The fsm's part of the record was packed by fsm.c; index, term and configuration are the core's. */
-struct slice snapshot_pack(const struct raft_snapshot *snapshot)
+static struct slice snapshot_pack(const struct raft_snapshot *snapshot)
 {
     ASSERT(snapshot->n_bufs == 1);
     Flotilla__SnapshotRecord *record =

@@ -20,10 +20,10 @@ static void fail_queue(struct group *g, struct queue *queue, int status)
         finish(g, QUEUE_ENTRY(queue_first(&failed), struct read_index_req, node), status);
 }
 
-void read_index_fail(struct group *g, int status)
+void read_index_fail(struct group *g)
 {
-    fail_queue(g, &g->reads, status);
-    fail_queue(g, &g->reads_next, status);
+    fail_queue(g, &g->reads, ERR_NOT_LEADER);
+    fail_queue(g, &g->reads_next, ERR_NOT_LEADER);
 }
 
 static void send_round(struct group *g, uint32_t to, unsigned short type, uint64_t term, uint64_t round)

@@ -174,11 +174,6 @@ int env_file_lock(struct env_file *file)
     return file->ops->lock(file);
 }
 
-int env_file_descriptor(struct env_file *file)
-{
-    return file->ops->descriptor(file);
-}
-
 int env_dir_create(struct env *env, const char *path)
 {
     return env->ops->dir_create(env, path);

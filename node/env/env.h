@@ -1,12 +1,14 @@
-/* The environment: clock, randomness, timers, deferred work, worker threads, files and streams, as one vtable. All of
- * the node above this room compiles against it, so that a whole cluster can run in one process on a simulated clock,
- * disk and network. env_uv.c is the real one (libuv, pread/pwritev, fdatasync).
+/* The environment: clock, randomness, timers, deferred work, worker threads, files and streams, as one
+ * vtable. All of the node above this room compiles against it, so that a whole cluster can run in one process
+ * on a simulated clock, disk and network. env_uv.c is the real one (libuv, pread/pwritev, fdatasync).
  *
- * Thread rule: an env belongs to one loop thread; every function is called there and every callback fires there. The
- * only exceptions are the functions marked [worker]: they may also be called from inside an env_work function; and env_post.
+ * Thread rule: an env belongs to one loop thread; every function is called there and every callback fires
+ * there. The only exceptions are the functions marked [worker]: they may also be called from inside an
+ * env_work function; and env_post.
  *
- * Callback rule: the caller owns request and handle structs, which must stay in place until the callback. A nonzero
- * return means that the callback will never fire; 0 means exactly once, never from inside the submitting call. */
+ * Callback rule: the caller owns request and handle structs, which must stay in place until the callback. A
+ * nonzero return means that the callback will never fire; 0 means exactly once, never from inside the
+ * submitting call. */
 #ifndef ENV_ENV_H
 #define ENV_ENV_H
 
@@ -46,15 +48,16 @@ struct env_timer {
 };
 
 /* A zeroed timer is stopped. Needs no closing; stop it before its memory goes. */
-void env_timer_start(struct env *env, struct env_timer *timer, uint64_t delay_ns, void (*cb)(struct env_timer *timer));
+void env_timer_start(struct env *env, struct env_timer *timer, uint64_t delay_ns,
+                     void (*cb)(struct env_timer *timer));
 void env_timer_stop(struct env *env, struct env_timer *timer); /* stopped already: no effect */
 static inline bool env_timer_running(const struct env_timer *timer)
 {
     return timer->position != 0;
 }
 
-/* Runs `cb` once, after the callbacks of this loop turn and before the loop waits for I/O: the place to send what a turn
- * has gathered in one system call. Deferring a task that is already waiting has no effect. */
+/* Runs `cb` once, after the callbacks of this loop turn and before the loop waits for I/O: the place to send
+ * what a turn has gathered in one system call. Deferring a task that is already waiting has no effect. */
 struct env_task {
     struct queue node; /* private; a zeroed task is idle */
     void (*cb)(struct env_task *task);
@@ -62,8 +65,8 @@ struct env_task {
 void env_defer(struct env *env, struct env_task *task, void (*cb)(struct env_task *task));
 void env_task_cancel(struct env *env, struct env_task *task);
 
-/* Runs `work` on a worker thread, then `done` on the loop. `work` touches only what the job owns and the functions marked
- * [worker]. No order is promised between jobs. */
+/* Runs `work` on a worker thread, then `done` on the loop. `work` touches only what the job owns and the
+ * functions marked [worker]. No order is promised between jobs. */
 struct env_work {
     void (*work)(struct env_work *job);
     void (*done)(struct env_work *job);
@@ -73,13 +76,15 @@ struct env_work {
 };
 void env_work(struct env *env, struct env_work *job, void (*work)(struct env_work *job),
               void (*done)(struct env_work *job));
-/* The same for a small write and its sync, which may be over sooner than a worker would begin with it: the loop itself
- * runs it at the end of its turn while it is the only work there is and such jobs have been fast of late. */
+/* The same for a small write and its sync, which may be over sooner than a worker would begin with it: the
+ * loop itself runs it at the end of its turn while it is the only work there is and such jobs have been fast
+ * of late. */
 void env_work_brief(struct env *env, struct env_work *job, void (*work)(struct env_work *job),
                     void (*done)(struct env_work *job));
 
-/* Runs `cb` on the loop: the one way in for a thread that is neither the loop nor a worker of ours, such as a library's
- * own. May be called on any thread. The post stays in place until `cb`; posts of one thread arrive in their order. */
+/* Runs `cb` on the loop: the one way in for a thread that is neither the loop nor a worker of ours, such as a
+ * library's own. May be called on any thread. The post stays in place until `cb`; posts of one thread arrive
+ * in their order. */
 struct env_post {
     void (*cb)(struct env_post *post); /* private from here */
     struct env_post *next;
@@ -103,21 +108,22 @@ struct env_iovec {
     size_t size;
 };
 
-/* All return 0 (or a count) or an error code. Short reads happen at the end of the file only; short writes never. [worker] */
+/* All return 0 (or a count) or an error code. Short reads happen at the end of the file only; short writes
+ * never. [worker] */
 int env_file_open(struct env *env, const char *path, int flags, struct env_file **file);
 void env_file_close(struct env *env, struct env_file *file); /* does not sync */
 ssize_t env_file_read(struct env_file *file, void *data, size_t size, uint64_t position);
 int env_file_write(struct env_file *file, const struct env_iovec *iov, unsigned n, uint64_t position);
-/* fdatasync. After an error the file's un-synced state is unknown: it must never be retried as if it had worked. */
+/* fdatasync. After an error the file's un-synced state is unknown: it must never be retried as if it had
+ * worked. */
 int env_file_sync(struct env_file *file);
-/* Gives the range space, extending the size, zero-filled (fallocate). ERR_NO_SPACE leaves the file as it was. */
+/* Gives the range space, extending the size, zero-filled (fallocate). ERR_NO_SPACE leaves the file as it was.
+ */
 int env_file_allocate(struct env_file *file, uint64_t position, uint64_t size);
 int env_file_truncate(struct env_file *file, uint64_t size);
 int env_file_size(struct env_file *file, uint64_t *size);
 /* Exclusive advisory lock for the process's life: ERR_LOCKED when another has it. */
 int env_file_lock(struct env_file *file);
-/* The descriptor for sendfile, or -1 where there is none (simulation). */
-int env_file_descriptor(struct env_file *file);
 
 int env_dir_create(struct env *env, const char *path); /* one level; 0 when it is there already */
 /* Makes entries created, renamed or removed in the directory durable. */
@@ -125,8 +131,8 @@ int env_dir_sync(struct env *env, const char *path);
 /* Calls `each` per entry ("." and ".." left out), in name order. */
 int env_dir_list(struct env *env, const char *path, void (*each)(void *data, const char *name), void *data);
 int env_rename(struct env *env, const char *from, const char *to);
-int env_remove(struct env *env, const char *path);      /* a file; ERR_NOT_FOUND */
-int env_dir_remove(struct env *env, const char *path);  /* a directory with its files, recursively */
+int env_remove(struct env *env, const char *path);     /* a file; ERR_NOT_FOUND */
+int env_dir_remove(struct env *env, const char *path); /* a directory with its files, recursively */
 /* Free bytes of the file system that holds `path`. */
 int env_free_space(struct env *env, const char *path, uint64_t *bytes);
 
@@ -137,15 +143,16 @@ struct env_stream;
 struct env_stream_callbacks {
     /* Where the next bytes go: at least one byte of space. May be asked again without a read in between. */
     void (*alloc)(void *data, unsigned char **into, size_t *size);
-    /* n > 0: bytes arrived in the last alloc's space. n < 0: an error code (ERR_CLOSED: the peer closed its side); no
-     * further read callbacks. The owner must close the stream. */
+    /* n > 0: bytes arrived in the last alloc's space. n < 0: an error code (ERR_CLOSED: the peer closed its
+     * side); no further read callbacks. The owner must close the stream. */
     void (*read)(void *data, ssize_t n);
 };
 
-/* Connects a TCP stream (TCP_NODELAY). Name look-up is done off the loop. `cb` gets 0, ERR_CONNECTION_REFUSED,
- * ERR_UNREACHABLE, ERR_TIMED_OUT, ...; on failure the stream must still be closed. */
-int env_connect(struct env *env, const char *host, uint16_t port, uint64_t timeout_ns, struct env_stream **stream,
-                void (*cb)(void *data, struct env_stream *stream, int status), void *data);
+/* Connects a TCP stream (TCP_NODELAY). Name look-up is done off the loop. `cb` gets 0,
+ * ERR_CONNECTION_REFUSED, ERR_UNREACHABLE, ERR_TIMED_OUT, ...; on failure the stream must still be closed. */
+int env_connect(struct env *env, const char *host, uint16_t port, uint64_t timeout_ns,
+                struct env_stream **stream, void (*cb)(void *data, struct env_stream *stream, int status),
+                void *data);
 
 struct env_listener;
 /* `cb` gets a connected stream that the callee owns. Port 0: any free one, see env_listener_port. */
@@ -155,16 +162,18 @@ uint16_t env_listener_port(const struct env_listener *listener);
 void env_listener_close(struct env_listener *listener);
 
 /* Reading is off until started; stopping is how back-pressure reaches the peer. */
-void env_stream_read_start(struct env_stream *stream, const struct env_stream_callbacks *callbacks, void *data);
+void env_stream_read_start(struct env_stream *stream, const struct env_stream_callbacks *callbacks,
+                           void *data);
 void env_stream_read_stop(struct env_stream *stream);
 void env_stream_read_resume(struct env_stream *stream);
 
-/* Writes all slices in order with one system call where the socket takes them, without copying. The request takes over
- * the references of `slices` (not the array) and drops them before `cb`; after a nonzero return they stay the caller's.
- * Callbacks fire in the order of the writes. `cb` gets 0 or an error; after an error the stream is broken. */
+/* Writes all slices in order with one system call where the socket takes them, without copying. The request
+ * takes over the references of `slices` (not the array) and drops them before `cb`; after a nonzero return
+ * they stay the caller's. Callbacks fire in the order of the writes. `cb` gets 0 or an error; after an error
+ * the stream is broken. */
 struct env_write {
-    void *data;                                     /* public */
-    void (*cb)(struct env_write *req, int status);  /* private from here */
+    void *data;                                    /* public */
+    void (*cb)(struct env_write *req, int status); /* private from here */
     struct slice *slices;
     unsigned n;
     int status;
@@ -177,11 +186,12 @@ int env_stream_write(struct env_stream *stream, struct env_write *req, const str
 size_t env_stream_pending(const struct env_stream *stream);
 /* "127.0.0.1:4711" of the other end, for log lines; and whether it is on this machine. */
 const char *env_stream_peer(const struct env_stream *stream);
-/* This end's address without its port, "10.0.0.2": the one that the other end has connected to. "": not known. */
+/* This end's address without its port, "10.0.0.2": the one that the other end has connected to. "": not
+ * known. */
 const char *env_stream_local_host(const struct env_stream *stream);
 bool env_stream_is_loopback(const struct env_stream *stream);
-/* Outstanding writes complete with ERR_CANCELED, no read callback fires any more, then `cb` (may be NULL) does: the
- * stream is gone after it. */
+/* Outstanding writes complete with ERR_CANCELED, no read callback fires any more, then `cb` (may be NULL)
+ * does: the stream is gone after it. */
 void env_stream_close(struct env_stream *stream, void (*cb)(void *data), void *data);
 
 /* ---- the loop ---- */

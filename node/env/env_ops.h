@@ -66,7 +66,6 @@ struct env_file_ops {
     int (*truncate)(struct env_file *file, uint64_t size);
     int (*size)(struct env_file *file, uint64_t *size);
     int (*lock)(struct env_file *file);
-    int (*descriptor)(struct env_file *file);
 };
 
 struct env_file {

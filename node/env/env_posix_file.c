@@ -147,11 +147,6 @@ static int file_lock(struct env_file *file)
     return errno == EWOULDBLOCK ? ERR_LOCKED : error_from_errno(errno);
 }
 
-static int file_descriptor(struct env_file *file)
-{
-    return fd_of(file);
-}
-
 static const struct env_file_ops file_ops = {
     .close = file_close,
     .read = file_read,
@@ -161,7 +156,6 @@ static const struct env_file_ops file_ops = {
     .truncate = file_truncate,
     .size = file_size,
     .lock = file_lock,
-    .descriptor = file_descriptor,
 };
 
 static int open_flags(int flags)

@@ -61,12 +61,6 @@ const Flotilla__ClassicValue *classic_table_find(const struct classic_table *t, 
     return e != NULL ? e->value : NULL;
 }
 
-bool classic_table_has_members(const struct classic_table *t, const char *group)
-{
-    const Flotilla__ClassicValue *value = classic_table_find(t, group);
-    return value != NULL && value->n_members > 0;
-}
-
 Flotilla__ClassicEntry **classic_table_pack(const struct classic_table *t, size_t *count)
 {
     size_t n = HASH_COUNT(t->entries);

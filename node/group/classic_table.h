@@ -24,7 +24,6 @@ void classic_table_clear(struct classic_table *t);
 int classic_table_apply(struct classic_table *t, const char *group, const void *value, size_t size);
 /* NULL: no such group. */
 const Flotilla__ClassicValue *classic_table_find(const struct classic_table *t, const char *group);
-bool classic_table_has_members(const struct classic_table *t, const char *group);
 
 /* The snapshot: entries that reference the table, in no particular order. The array is the caller's to free.
  */

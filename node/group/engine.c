@@ -9,7 +9,7 @@
 
 /* ---- groups ---- */
 
-struct engine_group *engine_group_find(const struct engine *e, const char *name)
+static struct engine_group *engine_group_find(const struct engine *e, const char *name)
 {
     struct engine_group *g;
     HASH_FIND_STR(e->groups, name, g);
@@ -44,7 +44,8 @@ static bool group_is_idle(const struct engine_group *g)
     return g->step == NULL && queue_empty(&g->events) && queue_empty(&g->due_node);
 }
 
-void engine_group_due(struct engine_group *g, uint64_t at_ms)
+/* The group's next step is due at `at_ms`, or earlier if it was already. */
+static void engine_group_due(struct engine_group *g, uint64_t at_ms)
 {
     if (!queue_empty(&g->due_node)) {
         if (at_ms < g->due_ms)

@@ -91,9 +91,6 @@ struct engine_step {
 
 /* ---- engine.c ---- */
 
-struct engine_group *engine_group_find(const struct engine *e, const char *name);
-/* The group's next step is due at `at_ms`, or earlier if it was already. */
-void engine_group_due(struct engine_group *g, uint64_t at_ms);
 void engine_watch_deadline(struct engine *e, uint64_t at_ms);
 
 /* ---- engine_session.c ---- */

@@ -12,7 +12,8 @@ void member_share_close(struct member_share *s)
     partition_set_close(&s->target);
 }
 
-bool member_share_is_settled(const struct member_share *s)
+/* Everything it is to have it has, and nothing else. */
+static bool member_share_is_settled(const struct member_share *s)
 {
     return s->revoking.count == 0 && partition_set_equal(&s->assigned, &s->target);
 }

@@ -31,8 +31,6 @@ struct member_share {
     struct partition_set target;
 };
 void member_share_close(struct member_share *s);
-/* Everything it is to have it has, and nothing else. */
-bool member_share_is_settled(const struct member_share *s);
 
 struct consumer_member {
     char *id;

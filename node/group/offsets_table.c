@@ -67,11 +67,6 @@ void offsets_table_destroy(struct offsets_table *t)
     free(t);
 }
 
-size_t offsets_table_count(const struct offsets_table *t)
-{
-    return t->count;
-}
-
 static struct group_offsets *group_find(const struct offsets_table *t, const char *name)
 {
     struct group_offsets *group;

@@ -14,7 +14,6 @@ struct offsets_table;
 struct offsets_table *offsets_table_create(void);
 void offsets_table_destroy(struct offsets_table *t);
 void offsets_table_clear(struct offsets_table *t);
-size_t offsets_table_count(const struct offsets_table *t);
 
 /* Sets the key's offset, or with `value` NULL removes it. ERR_CORRUPT when key or value is out of its bounds
  * (they come from a log or a snapshot): the table stays as it was. */

@@ -23,7 +23,8 @@ struct start {
 
 /* ---- callbacks of the rooms below ---- */
 
-void node_fail(struct node *n, const char *message)
+/* Something that the node can't go on without has failed. */
+static void node_fail(struct node *n, const char *message)
 {
     char quoted[320];
     if (n->failed)
@@ -230,7 +231,8 @@ static int create_broker(struct start *s)
                                            .retention_check_ms = n->config.retention_check_ms,
                                            .scrub_interval_ms = n->config.scrub_interval_ms,
                                            .scrub_bytes_per_s = n->config.scrub_bytes_per_s,
-                                           .offsets = groups_state_machine(group_front_groups(n->server.groups))};
+                                           .offsets =
+                                               groups_state_machine(group_front_groups(n->server.groups))};
     n->broker = broker_create(&options);
     n->server.broker = n->broker;
     return 0;

@@ -41,9 +41,6 @@ struct node {
     void *stopped_data;
 };
 
-/* Something that the node can't go on without has failed. */
-void node_fail(struct node *n, const char *message);
-
 /* node_metrics.c: what no room below registers by itself. */
 void node_metrics_add(struct node *n);
 void node_metrics_remove(struct node *n);

@@ -146,20 +146,13 @@ const struct setting *settings_find(const char *name)
     return NULL;
 }
 
-const char *settings_nearest(const char *name)
+/* The nearest known name, or NULL. */
+static const char *settings_nearest(const char *name)
 {
     const char *names[SETTING_COUNT];
     for (size_t i = 0; i < SETTING_COUNT; i++)
         names[i] = table[i].name;
     return nearest_name(name, names, SETTING_COUNT);
-}
-
-void setting_variable(const struct setting *s, char *out, size_t out_size)
-{
-    int n = snprintf(out, out_size, "FLOTILLA_%s", s->name);
-    ASSERT(n > 0 && (size_t)n < out_size);
-    for (char *c = out; *c != '\0'; c++)
-        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
 }
 
 static int unknown_setting(const char *name, const char *place, char *message, size_t message_size)

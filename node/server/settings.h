@@ -30,8 +30,6 @@ struct setting {
 const struct setting *settings_table(size_t *count);
 /* NULL when unknown. */
 const struct setting *settings_find(const char *name);
-/* The nearest known name, or NULL. */
-const char *settings_nearest(const char *name);
 
 /* Parses `text` into its field. On error a message that names the value and the allowed range (not the
  * setting). */
@@ -39,8 +37,6 @@ int setting_set(const struct setting *s, struct node_config *config, const char 
                 size_t message_size);
 /* "64KiB to 1GiB", "0 to 65535", "trace, debug, info, warn, error". */
 void setting_range(const struct setting *s, char *out, size_t out_size);
-/* "FLOTILLA_NODE_ID". */
-void setting_variable(const struct setting *s, char *out, size_t out_size);
 
 /* Remembers where each setting got its value, so that the same source can't name it twice and a later source
  * can overrule an earlier one. */

@@ -250,11 +250,6 @@ void data_dir_group_path(const struct data_dir *dir, uint64_t group_id, char *ou
     snprintf(out, out_size, "%s/%016" PRIx64, dir->groups_path, group_id);
 }
 
-const char *data_dir_path(const struct data_dir *dir)
-{
-    return dir->path;
-}
-
 const char *data_dir_journal_path(const struct data_dir *dir)
 {
     return dir->journal_path;

@@ -20,7 +20,6 @@ int data_dir_open(struct env *env, const char *path, uint32_t node_id, const cha
 void data_dir_close(struct data_dir *dir);
 /* "<data>/groups/<hex>" into `out`. */
 void data_dir_group_path(const struct data_dir *dir, uint64_t group_id, char *out, size_t out_size);
-const char *data_dir_path(const struct data_dir *dir);
 const char *data_dir_journal_path(const struct data_dir *dir);
 /* The directories under groups/, for finding replicas that no longer belong here. */
 int data_dir_each_group(struct data_dir *dir, void (*each)(void *data, uint64_t group_id), void *data);

@@ -31,7 +31,6 @@ int inspect_failed(struct inspect *in, int status, const char *path);
 
 /* inspect_journal.c */
 int inspect_journal(struct inspect *in, const char *path);
-void inspect_note_floor(struct inspect *in, uint64_t group_id, uint64_t index);
 uint64_t inspect_floor_of(const struct inspect *in, uint64_t group_id);
 
 /* inspect_segment.c */

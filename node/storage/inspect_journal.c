@@ -33,7 +33,7 @@ static struct inspect_floor *find_floor(const struct inspect *in, uint64_t group
     return NULL;
 }
 
-void inspect_note_floor(struct inspect *in, uint64_t group_id, uint64_t index)
+static void inspect_note_floor(struct inspect *in, uint64_t group_id, uint64_t index)
 {
     struct inspect_floor *floor = find_floor(in, group_id);
 

@@ -65,7 +65,7 @@ static void journal_work(struct env_work *job)
 static void journal_round_done(struct env_work *job);
 static void journal_flush(struct env_task *task);
 
-void journal_plan_compaction(struct journal *j)
+static void journal_plan_compaction(struct journal *j)
 {
     uint64_t size = j->live_bytes * COMPACT_FACTOR;
 

@@ -55,7 +55,6 @@ struct journal {
 };
 
 /* journal_state.c: the table of groups. */
-struct journal_entry *journal_entry(struct journal *j, uint64_t group_id); /* made when missing */
 void journal_apply(struct journal *j, const struct journal_record *record);
 void journal_encode_state(const struct journal *j, struct bytes *out);
 void journal_free_state(struct journal *j);
@@ -63,8 +62,5 @@ void journal_free_state(struct journal *j);
 /* journal_open.c */
 int journal_recover(struct journal *j, char *message, size_t message_size);
 int journal_write_new(struct journal *j, const struct bytes *image, struct env_file **file); /* [worker] */
-
-/* journal.c */
-void journal_plan_compaction(struct journal *j);
 
 #endif

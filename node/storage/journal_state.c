@@ -14,7 +14,8 @@ static struct journal_entry *journal_find(const struct journal *j, uint64_t grou
     return e;
 }
 
-struct journal_entry *journal_entry(struct journal *j, uint64_t group_id)
+/* Made when missing. */
+static struct journal_entry *journal_entry(struct journal *j, uint64_t group_id)
 {
     struct journal_entry *e = journal_find(j, group_id);
 

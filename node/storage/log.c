@@ -21,11 +21,6 @@ struct segment *log_oldest(const struct log *log)
     return segment_of(log, log->segments.next);
 }
 
-struct segment *log_segment_after(const struct log *log, const struct segment *s)
-{
-    return segment_of(log, s->node.next);
-}
-
 struct segment *log_segment_of_index(const struct log *log, uint64_t index)
 {
     for (struct queue *node = log->segments.prev; node != &log->segments; node = node->prev) {

@@ -118,7 +118,6 @@ struct log_append_req {
     struct queue node;
     uint64_t first_index;
     uint64_t last_index;
-    uint64_t submitted_ns;
 };
 
 /* How many of these entries, from the first on, continue the log: in index, in offset (each data batch's base

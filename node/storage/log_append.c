@@ -162,7 +162,6 @@ void log_append(struct log *log, struct log_append_req *req, const struct log_en
     req->cb = cb;
     req->first_index = entries[0].index;
     req->last_index = entries[n - 1].index;
-    req->submitted_ns = env_clock_ns(log->options.env);
     queue_init(&req->node);
     if (log->status != 0) {
         log_reject(log, req);

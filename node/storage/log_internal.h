@@ -78,7 +78,6 @@ struct log_wait {
 /* log.c */
 struct segment *log_active(const struct log *log); /* the last, or NULL */
 struct segment *log_oldest(const struct log *log);
-struct segment *log_segment_after(const struct log *log, const struct segment *s); /* or NULL */
 struct segment *log_segment_of_index(const struct log *log, uint64_t index);
 struct segment *log_segment_of_offset(const struct log *log, int64_t offset);
 void log_add_segment(struct log *log, struct segment *s); /* takes over the reference */

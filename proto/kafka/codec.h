@@ -37,11 +37,6 @@ int kafka_encode_with_gaps(enum kafka_direction direction, int16_t key, int16_t 
 /* Size of the struct that kafka_decode fills; 0 for an unknown key. */
 size_t kafka_message_size(enum kafka_direction direction, int16_t key);
 
-/* A bounded line for logs, zero-terminated: `topics=[{topic="a" partitions=[..3]}] max_wait_ms=500`. Long
- * texts and arrays are cut, bytes and records only measured. Returns `out`. */
-const char *kafka_print(enum kafka_direction direction, int16_t key, int16_t version, const void *message,
-                        char *out, size_t size);
-
 struct kafka_request_header {
     int16_t api_key;
     int16_t api_version;

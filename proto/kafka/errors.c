@@ -69,20 +69,3 @@ int16_t kafka_error_from(int error)
         return KAFKA_ERR_UNKNOWN_SERVER_ERROR;
     }
 }
-
-const char *kafka_error_name(int16_t code)
-{
-    static const struct {
-        int16_t code;
-        const char *name;
-    } names[] = {
-#define X(name, code) {code, #name},
-        KAFKA_ERROR_TABLE(X)
-#undef X
-    };
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (names[i].code == code)
-            return names[i].name;
-    return "UNKNOWN";
-}

@@ -118,7 +118,5 @@ enum kafka_error {
  * has none. What may have taken effect becomes REQUEST_TIMED_OUT, which clients repeat without taking the
  * first try for undone. */
 int16_t kafka_error_from(int error);
-/* "NOT_LEADER_OR_FOLLOWER", for logs; never NULL. */
-const char *kafka_error_name(int16_t code);
 
 #endif

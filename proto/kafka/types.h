@@ -60,11 +60,6 @@ static inline bool kafka_string_is(struct kafka_string s, const char *text)
     return s.size >= 0 && kafka_string_equal(s, kafka_string_of(text));
 }
 
-static inline struct kafka_bytes kafka_bytes_null(void)
-{
-    return (struct kafka_bytes){NULL, KAFKA_NULL};
-}
-
 static inline bool kafka_uuid_is_zero(struct kafka_uuid id)
 {
     static const struct kafka_uuid zero;

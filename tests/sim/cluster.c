@@ -205,15 +205,6 @@ void cluster_step(struct sim_cluster *c)
     }
 }
 
-bool cluster_start_all(struct sim_cluster *c)
-{
-    bool all = true;
-    for (unsigned i = 0; i < c->count; i++)
-        if (c->nodes[i].node == NULL)
-            all = start(&c->nodes[i]) && all;
-    return all;
-}
-
 /* ---- looking into nodes ---- */
 
 bool cluster_node_works(const struct sim_node *n)

@@ -53,8 +53,6 @@ void cluster_init(struct sim_cluster *c, struct sim *sim, const struct sim_clust
 /* What is due between events: ends of processes, restarts. Call it every now and then, outside of callbacks.
  */
 void cluster_step(struct sim_cluster *c);
-/* Starts all that are down, now; false when one does not start. */
-bool cluster_start_all(struct sim_cluster *c);
 
 /* Each needs a running node and starts it again after `down_ns`. */
 void cluster_kill(struct sim_node *n, uint64_t down_ns);

@@ -91,8 +91,6 @@ void sim_disk_latency(struct sim_host *host, uint64_t min_ns, uint64_t max_ns);
 /* Of a million syncs of files or directories, so many fail with ERR_IO. What a failed sync should have
  * written is, as on Linux, gone from the dirty state: a later sync reports success without it. */
 void sim_disk_fail_syncs(struct sim_host *host, unsigned per_million);
-/* A disk that lies: syncs report success, and nothing is written until the system feels like it. */
-void sim_disk_ignore_syncs(struct sim_host *host, bool ignore);
 /* Writes and reads fail likewise; a failed write leaves the file as it was. */
 void sim_disk_fail_writes(struct sim_host *host, unsigned per_million);
 void sim_disk_fail_reads(struct sim_host *host, unsigned per_million);

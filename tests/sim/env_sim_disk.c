@@ -217,8 +217,6 @@ static void dirty_apply_torn(struct sim_inode *inode, const struct dirty *d)
 
 void sim_inode_sync(struct sim_inode *inode, uint64_t change)
 {
-    if (inode->disk->ignores_syncs)
-        return;
     while (!queue_empty(&inode->dirty)) {
         struct dirty *d = QUEUE_ENTRY(queue_first(&inode->dirty), struct dirty, node);
         if (d->number > change)
@@ -400,11 +398,6 @@ void sim_disk_latency(struct sim_host *host, uint64_t min_ns, uint64_t max_ns)
     ASSERT(min_ns <= max_ns);
     host->disk->sync_min_ns = min_ns;
     host->disk->sync_max_ns = max_ns;
-}
-
-void sim_disk_ignore_syncs(struct sim_host *host, bool ignore)
-{
-    host->disk->ignores_syncs = ignore;
 }
 
 void sim_disk_fail_syncs(struct sim_host *host, unsigned per_million)

@@ -53,7 +53,6 @@ struct sim_disk {
     uint64_t sync_min_ns;
     uint64_t sync_max_ns;
     unsigned failing_syncs; /* per million */
-    bool ignores_syncs;
     unsigned failing_writes;
     unsigned failing_reads;
     unsigned rotting_reads;

@@ -238,12 +238,6 @@ static int file_lock(struct env_file *file)
     return 0;
 }
 
-static int file_descriptor(struct env_file *file)
-{
-    (void)file;
-    return -1;
-}
-
 static const struct env_file_ops file_ops = {
     .close = file_close,
     .read = file_read,
@@ -253,7 +247,6 @@ static const struct env_file_ops file_ops = {
     .truncate = file_truncate,
     .size = file_size,
     .lock = file_lock,
-    .descriptor = file_descriptor,
 };
 
 /* Checks the flags against what is at `place`, and creates the file where that is asked for. */

@@ -26,11 +26,6 @@ static int measure(const struct frame_input *in, const unsigned char *head, size
 
 static const struct frame_format format = {LENGTH_SIZE, measure};
 
-static void on_advance(struct env_task *task)
-{
-    kafka_connection_advance(container_of(task, struct kafka_connection, advance));
-}
-
 static void open(struct connection *base)
 {
     struct kafka_connection *c = kafka_of(base);
@@ -92,11 +87,6 @@ void kafka_connection_advance(struct kafka_connection *c)
     c->advancing = false;
 }
 
-void kafka_connection_advance_later(struct kafka_connection *c)
-{
-    env_defer(c->base.server->env, &c->advance, on_advance);
-}
-
 /* ---- quiet ---- */
 
 static void unmute(struct kafka_connection *c)
@@ -149,7 +139,6 @@ static void end_streams(struct connection *base, int error)
 static void detach(struct connection *base)
 {
     struct kafka_connection *c = kafka_of(base);
-    env_task_cancel(base->server->env, &c->advance);
     env_timer_stop(base->server->env, &c->muted);
     kafka_request_detach_all(c);
 }

@@ -22,7 +22,6 @@ struct kafka_connection {
     bool advancing;
     struct env_timer muted; /* while it runs */
     uint64_t muted_until_ns;
-    struct env_task advance;
 };
 
 extern const struct connection_protocol kafka_protocol;
@@ -31,7 +30,5 @@ extern const struct connection_protocol kafka_protocol;
 void kafka_connection_mute(struct kafka_connection *c, uint32_t ms);
 /* Answers at the head of the line go out, and requests begin that may. */
 void kafka_connection_advance(struct kafka_connection *c);
-/* The same at the end of the turn: for callers that are in the middle of something. */
-void kafka_connection_advance_later(struct kafka_connection *c);
 
 #endif

@@ -65,29 +65,12 @@ static void quantiles_are_within_an_eighth(void **state)
     assert_int_equal(histogram_quantile(&h, 1), h.max_ns);
 }
 
-static void merging_adds(void **state)
-{
-    (void)state;
-    struct histogram a = {0};
-    struct histogram b = {0};
-    histogram_record(&a, 5000);
-    histogram_record(&b, 900000);
-    histogram_record(&b, 7000);
-    histogram_merge(&a, &b);
-    assert_int_equal(a.count, 3);
-    assert_int_equal(a.sum_ns, 912000);
-    assert_int_equal(a.max_ns, 900000);
-    assert_int_equal(histogram_quantile(&a, 1), 900000);
-    assert_true(histogram_quantile(&a, 0.6) < 8000);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty_is_zero),
         cmocka_unit_test(every_value_is_below_the_end_of_its_bucket),
         cmocka_unit_test(quantiles_are_within_an_eighth),
-        cmocka_unit_test(merging_adds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,6 @@ struct peer {
 struct server {
     struct broker broker;
     pthread_t thread;
-    pthread_mutex_t lock; /* the thread holds it except while it polls */
     int listeners[BROKER_NODES];
     int wake[2];
     struct peer peers[MAX_PEERS];
@@ -124,7 +123,6 @@ static void *server_main(void *data)
     int peer_of[MAX_PEERS];
     char byte;
 
-    pthread_mutex_lock(&s->lock);
     while (!atomic_load(&s->stopping)) {
         int count = 0;
         for (int i = 0; i < BROKER_NODES; i++)
@@ -138,9 +136,7 @@ static void *server_main(void *data)
             peer_of[count - first] = i;
             fds[count++] = (struct pollfd){.fd = s->peers[i].fd, .events = events};
         }
-        pthread_mutex_unlock(&s->lock);
         poll(fds, (nfds_t)count, -1);
-        pthread_mutex_lock(&s->lock);
         for (uint32_t i = 0; i < BROKER_NODES; i++)
             if ((fds[i].revents & POLLIN) != 0)
                 accept_peer(s, i + 1);
@@ -148,7 +144,6 @@ static void *server_main(void *data)
             ;
         serve_peers(s, fds + first, peer_of, count - first);
     }
-    pthread_mutex_unlock(&s->lock);
     return NULL;
 }
 
@@ -164,7 +159,6 @@ struct server *server_start(uint32_t partitions)
     size_t at = 0;
 
     broker_init(&s->broker, partitions);
-    pthread_mutex_init(&s->lock, NULL);
     for (int i = 0; i < MAX_PEERS; i++)
         s->peers[i].fd = -1;
     for (int i = 0; i < BROKER_NODES; i++) {
@@ -190,7 +184,6 @@ void server_stop(struct server *s)
     close(s->wake[0]);
     close(s->wake[1]);
     broker_close(&s->broker);
-    pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
@@ -202,14 +195,5 @@ const char *server_bootstrap(const struct server *s)
 void server_cut(struct server *s)
 {
     atomic_store(&s->cutting, true);
-    server_wake(s);
-}
-
-void server_with_broker(struct server *s, void (*run)(struct broker *b, void *data), void *data)
-{
-    server_wake(s);
-    pthread_mutex_lock(&s->lock);
-    run(&s->broker, data);
-    pthread_mutex_unlock(&s->lock);
     server_wake(s);
 }

@@ -14,7 +14,5 @@ void server_stop(struct server *s);
 const char *server_bootstrap(const struct server *s);
 /* Closes all connections, once. */
 void server_cut(struct server *s);
-/* Runs while the server thread does not. */
-void server_with_broker(struct server *s, void (*run)(struct broker *b, void *data), void *data);
 
 #endif

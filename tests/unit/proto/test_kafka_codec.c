@@ -385,30 +385,6 @@ static void test_response_headers(void **state)
     bytes_close(&out);
 }
 
-/* ---- log lines ---- */
-
-static void test_printed_messages_are_bounded_and_plain(void **state)
-{
-    struct kafka_metadata_request request = kafka_metadata_request_default;
-    struct kafka_metadata_request_topic topics[6];
-    char line[512], cut[24];
-
-    (void)state;
-    for (size_t i = 0; i < 6; i++)
-        topics[i] = (struct kafka_metadata_request_topic){.name = kafka_string_of("or\n\"ders")};
-    request.topics.items = topics;
-    request.topics.count = 6;
-    kafka_print(KAFKA_REQUEST, KAFKA_API_METADATA, 4, &request, line, sizeof(line));
-    assert_string_equal(
-        line, "topics=[{name=\"or??ders\"} {name=\"or??ders\"} {name=\"or??ders\"} {name=\"or??ders\"} "
-              "..6] allow_auto_topic_creation=true");
-    kafka_print(KAFKA_REQUEST, KAFKA_API_METADATA, 4, &request, cut, sizeof(cut));
-    assert_string_equal(cut, "topics=[{name=\"or??ders"); /* as much as fits */
-    request.topics.count = KAFKA_NULL;
-    kafka_print(KAFKA_REQUEST, KAFKA_API_METADATA, 1, &request, line, sizeof(line));
-    assert_string_equal(line, "topics=null");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,7 +403,6 @@ int main(void)
         cmocka_unit_test(test_request_headers_come_back),
         cmocka_unit_test(test_header_of_an_unknown_version),
         cmocka_unit_test(test_response_headers),
-        cmocka_unit_test(test_printed_messages_are_bounded_and_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

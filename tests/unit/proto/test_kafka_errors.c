@@ -20,20 +20,10 @@ static void test_codes_that_clients_act_on(void **state)
     assert_int_equal(kafka_error_from(-9999), KAFKA_ERR_UNKNOWN_SERVER_ERROR);
 }
 
-static void test_names(void **state)
-{
-    (void)state;
-    assert_string_equal(kafka_error_name(0), "NONE");
-    assert_string_equal(kafka_error_name(-1), "UNKNOWN_SERVER_ERROR");
-    assert_string_equal(kafka_error_name(79), "MEMBER_ID_REQUIRED");
-    assert_string_equal(kafka_error_name(12345), "UNKNOWN");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_codes_that_clients_act_on),
-        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
