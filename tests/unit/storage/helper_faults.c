@@ -86,13 +86,6 @@ static int fault_lock(struct env_file *file)
     return f->real->ops->lock(f->real);
 }
 
-static int fault_descriptor(struct env_file *file)
-{
-    struct fault_file *f = fault_file(file);
-
-    return f->real->ops->descriptor(f->real);
-}
-
 static const struct env_file_ops fault_ops = {
     .close = fault_close,
     .read = fault_read,
@@ -102,7 +95,6 @@ static const struct env_file_ops fault_ops = {
     .truncate = fault_truncate,
     .size = fault_size,
     .lock = fault_lock,
-    .descriptor = fault_descriptor,
 };
 
 static int fault_open(struct env *env, const char *path, int flags, struct env_file **file)
