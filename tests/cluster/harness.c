@@ -319,19 +319,18 @@ unsigned scene_leader(struct scene *s, uint32_t partition)
 
 struct wanted_leader {
     struct scene *scene;
-    uint32_t partition;
     unsigned node;
 };
 
 static bool leads(void *data)
 {
     const struct wanted_leader *w = data;
-    return scene_leader(w->scene, w->partition) == w->node;
+    return scene_leader(w->scene, 0) == w->node;
 }
 
-void scene_wait_leader(struct scene *s, uint32_t partition, unsigned node)
+void scene_wait_leader(struct scene *s, unsigned node)
 {
-    struct wanted_leader w = {s, partition, node};
+    struct wanted_leader w = {s, node};
     wait_until(leads, &w, TIMEOUT_MS, "leadership comes to the wanted node");
 }
 
@@ -349,6 +348,12 @@ void scene_start_node(struct scene *s, unsigned node)
     if (!local_start_node(&s->cluster, node)) {
         fail_msg("%s", s->cluster.error);
     }
+}
+
+void scene_bring_back(struct scene *s, unsigned node)
+{
+    scene_start_node(s, node);
+    scene_wait_settled(s);
 }
 
 void scene_stop_node(struct scene *s, unsigned node)

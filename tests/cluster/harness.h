@@ -59,10 +59,12 @@ unsigned scene_leader(struct scene *s, uint32_t partition);
 unsigned scene_random(struct scene *s, unsigned below);
 void scene_kill(struct scene *s, unsigned node);
 void scene_start_node(struct scene *s, unsigned node);
+/* Starts it, and waits until all is settled. */
+void scene_bring_back(struct scene *s, unsigned node);
 /* SIGTERM, and waits. */
 void scene_stop_node(struct scene *s, unsigned node);
-/* Waits until this node leads the partition. */
-void scene_wait_leader(struct scene *s, uint32_t partition, unsigned node);
+/* Waits until this node leads the first partition. */
+void scene_wait_leader(struct scene *s, unsigned node);
 
 /* scrape_metric of one node, or the sum over all that are up (node 0). */
 double scene_metric(struct scene *s, unsigned node, const char *series);

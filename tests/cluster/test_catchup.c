@@ -82,13 +82,12 @@ static void away(const char *topic, bool with_retention)
         assert_true(start_offset(s) > 3000);
     }
     long from = scene_log_size(s, node);
-    scene_start_node(s, node);
-    scene_wait_settled(s);
+    scene_bring_back(s, node);
     assert_true(scene_log_has(s, node, from, "catch-up done"));
     assert_true(scene_metric(s, node, "flotilla_raft_catchups_total") >= 1); /* since it started */
     /* Retention leaves about 1 MiB to fetch. */
     assert_true(scene_metric(s, node, "flotilla_raft_catchup_bytes_total") > 1 << 19);
-    scene_wait_leader(s, 0, node);
+    scene_wait_leader(s, node);
     scene_judge(s);
     if (with_retention) {
         read_what_is_left(s, 2000);
@@ -142,11 +141,10 @@ static void interrupted(void **state)
             scene_kill(s, node);
         }
     }
-    scene_start_node(s, node);
-    scene_wait_settled(s);
+    scene_bring_back(s, node);
     scene_end_load(s);
     scene_judge(s);
-    scene_wait_leader(s, 0, node);
+    scene_wait_leader(s, node);
     scene_audit(s);
     scene_end(s);
 }

@@ -24,9 +24,8 @@ static void harm_node(struct scene *s, unsigned node, const struct harm *harm)
     }
     scene_find_files(s, node, &files);
     assert_true(harm->apply(&files));
-    scene_start_node(s, node);
-    scene_wait_settled(s);
-    scene_wait_leader(s, 0, node);
+    scene_bring_back(s, node);
+    scene_wait_leader(s, node);
     scene_audit(s);
     scene_wait_settled(s);
     print_message("%s: %.1f s\n", harm->name, (double)(cli_now_ns() - began) / 1e9);
@@ -38,8 +37,7 @@ static void harm_node(struct scene *s, unsigned node, const struct harm *harm)
     }
     scene_stop_node(s, node);
     scene_verify(s, node);
-    scene_start_node(s, node);
-    scene_wait_settled(s);
+    scene_bring_back(s, node);
 }
 
 static void stopped_node(void **state)
@@ -116,7 +114,7 @@ static void running_leader(void **state)
         scene_wait_log(s, node, from, "damaged segment");
         scene_wait_log(s, node, from, "replica is repaired");
         scene_wait_settled(s);
-        scene_wait_leader(s, 0, node);
+        scene_wait_leader(s, node);
         scene_audit(s);
     }
     scene_end(s);
@@ -156,8 +154,7 @@ static void harm_under_load(void **state)
         scene_kill(s, node);
         scene_find_files(s, node, &files);
         assert_true(harm->apply(&files));
-        scene_start_node(s, node);
-        scene_wait_settled(s);
+        scene_bring_back(s, node);
     }
     scene_end_load(s);
     scene_judge(s);

@@ -223,7 +223,7 @@ static void restart_on_failing_disk(struct scene *s, unsigned node)
     unsetenv("LD_PRELOAD");
     unsetenv("ASAN_OPTIONS");
     scene_wait_settled(s);
-    scene_wait_leader(s, 0, node);
+    scene_wait_leader(s, node);
 }
 
 static void break_disk(const char *call, const char *path_part)
@@ -268,12 +268,11 @@ static void failing_disk(void **state)
         assert_true(scene_leader(s, 0) != node);
         assert_true(scene_log_has(s, node, from, "repair its disk and restart the node"));
         scene_stop_node(s, node);
-        scene_start_node(s, node);
-        scene_wait_settled(s);
+        scene_bring_back(s, node);
     }
     scene_end_load(s);
     scene_judge(s);
-    scene_wait_leader(s, 0, node);
+    scene_wait_leader(s, node);
     scene_audit(s);
     scene_end(s);
 }
@@ -295,8 +294,7 @@ static void failing_journal(void **state)
     assert_true(scene_log_has(s, node, from, "check the disk, then start the node again"));
     assert_int_equal(unlink(trigger), 0);
     scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 4000);
-    scene_start_node(s, node);
-    scene_wait_settled(s);
+    scene_bring_back(s, node);
     scene_end_load(s);
     scene_judge(s);
     scene_audit(s);
@@ -323,8 +321,7 @@ static void failing_metadata(void **state)
     if (local_node_state(&s->cluster, node, NULL) != LOCAL_DOWN) {
         scene_stop_node(s, node);
     }
-    scene_start_node(s, node);
-    scene_wait_settled(s);
+    scene_bring_back(s, node);
     scene_end_load(s);
     scene_judge(s);
     scene_audit(s);

@@ -29,8 +29,7 @@ static void metadata_log(void **state)
         scene_data_path(s, node, "", data);
         assert_true(damage_find_group(data, 0, &files));
         assert_true(ways[i](&files));
-        scene_start_node(s, node);
-        scene_wait_settled(s);
+        scene_bring_back(s, node);
         if (ways[i] != harm_delete_indexes) {
             scene_wait_log(s, node, from, "damaged");
             scene_wait_log(s, node, from, "group=metadata/0 ");
@@ -94,8 +93,7 @@ static void majority(void **state)
     scene_stop_node(s, 1);
     assert_true(damage_kept(&files) + 8 >= left); /* a batch that now ends its file may end with zeros */
     run("rm -rf %s && mv %s.saved %s", data, data, data);
-    scene_start_node(s, 1);
-    scene_wait_settled(s);
+    scene_bring_back(s, 1);
     scene_audit(s);
     scene_end(s);
 }
@@ -165,8 +163,7 @@ static void refuse(struct scene *s, unsigned node, const struct refusal *r)
                  node);
     }
     assert_true(damage_copy(saved, path));
-    scene_start_node(s, node);
-    scene_wait_settled(s);
+    scene_bring_back(s, node);
 }
 
 static void refused(void **state)
@@ -194,18 +191,15 @@ static void old_journal(void **state)
     scene_data_path(s, node, "journal", path);
     scene_data_path(s, node, "../saved", saved);
     assert_true(damage_copy(path, saved));
-    scene_start_node(s, node);
-    scene_wait_settled(s);
+    scene_bring_back(s, node);
     unsigned leader = scene_leader(s, 0); /* the next one has a newer term */
     scene_kill(s, leader);
     scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 3000);
-    scene_start_node(s, leader);
-    scene_wait_settled(s);
+    scene_bring_back(s, leader);
     scene_kill(s, node);
     long from = scene_log_size(s, node);
     assert_true(damage_copy(saved, path));
-    scene_start_node(s, node);
-    scene_wait_settled(s);
+    scene_bring_back(s, node);
     scene_wait_log(s, node, from, "the journal is older than the replica's log");
     scene_wait_log(s, node, from, "replica is repaired");
     scene_end_load(s);
@@ -228,9 +222,8 @@ static void swapped_partitions(void **state)
     scene_data_path(s, node, "groups/0000000000000011", a);
     scene_data_path(s, node, "groups/0000000000000012", b);
     assert_true(damage_swap(a, b));
-    scene_start_node(s, node);
-    scene_wait_settled(s);
-    scene_wait_leader(s, 0, node);
+    scene_bring_back(s, node);
+    scene_wait_leader(s, node);
     scene_audit(s);
     scene_end(s);
 }
@@ -250,7 +243,7 @@ static void lost_disk(void **state)
     scene_start_node(s, node);
     scene_judge(s);
     scene_wait_settled(s);
-    scene_wait_leader(s, 0, node);
+    scene_wait_leader(s, node);
     scene_audit(s);
     scene_end(s);
 }

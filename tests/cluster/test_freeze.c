@@ -150,8 +150,7 @@ static void rolling_restart(void **state)
         if (!local_wait_down(&s->cluster, node, 30000)) {
             fail_msg("%s", s->cluster.error);
         }
-        scene_start_node(s, node);
-        scene_wait_settled(s);
+        scene_bring_back(s, node);
         probe.restarting = 0;
     }
     scene_wait_settled(s);

@@ -39,8 +39,7 @@ static void follower(void **state)
     unsigned victim = scene_leader(s, 0) % 3 + 1;
     scene_kill(s, victim);
     scene_wait_acknowledged(s, 15000);
-    scene_start_node(s, victim);
-    scene_wait_settled(s);
+    scene_bring_back(s, victim);
     scene_end(s);
 }
 
@@ -73,8 +72,7 @@ static void while_it_starts(void **state)
         cli_sleep_ms((int64_t)scene_random(s, 120)); /* the moment of death is the point, not a wait */
         scene_kill(s, victim);
     }
-    scene_start_node(s, victim);
-    scene_wait_settled(s);
+    scene_bring_back(s, victim);
     scene_end_load(s);
     scene_end(s);
 }
@@ -89,8 +87,7 @@ static void loop(void **state)
         unsigned victim = scene_random(s, 2) == 0 ? scene_leader(s, 0) : scene_random(s, 3) + 1;
         scene_kill(s, victim);
         scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 1000);
-        scene_start_node(s, victim);
-        scene_wait_settled(s);
+        scene_bring_back(s, victim);
     }
     scene_end_load(s);
     scene_end(s);

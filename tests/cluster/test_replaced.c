@@ -64,12 +64,10 @@ static void emptied_disk_is_filled(void **state)
     scene_wait_acknowledged(s, 4000);
     scene_kill(s, 2);
     empty_disk(s, 2);
-    scene_start_node(s, 2);
-    scene_wait_settled(s);
+    scene_bring_back(s, 2);
     scene_kill(s, 1);
     scene_wait_acknowledged(s, s->fleet.ledger.acknowledged + 3000);
-    scene_start_node(s, 1);
-    scene_wait_settled(s);
+    scene_bring_back(s, 1);
     scene_end_load(s);
     scene_end(s);
 }
