@@ -447,7 +447,8 @@ int main(void)
 #define TEST(name)           cmocka_unit_test_setup_teardown(name, set_up, simulated_tear_down), WITH_SNAPSHOTS(name)
     const struct CMUnitTest tests[] = {
         TEST(test_is_repaired_from_the_leader),
-        cmocka_unit_test_setup_teardown(test_is_repaired_when_a_read_has_found_the_damage, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_is_repaired_when_a_read_has_found_the_damage, set_up,
+                                        simulated_tear_down),
         WITH_SNAPSHOTS(test_an_older_snapshot_takes_the_place_of_its_own),
         TEST(test_does_not_elect_a_laggard),
         TEST(test_does_not_vote_without_a_known_end),
