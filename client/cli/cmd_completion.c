@@ -67,10 +67,10 @@ static void print_table(bool quoted)
     }
 }
 
-static void print_names(const char *separator)
+static void print_names(void)
 {
     for (size_t i = 0; cli_commands[i] != NULL; i++) {
-        printf("%s'%s'", i > 0 ? separator : "", cli_commands[i]->name);
+        printf("%s'%s'", i > 0 ? " " : "", cli_commands[i]->name);
     }
 }
 
@@ -86,7 +86,7 @@ static void print_zsh(void)
            "  local typed=\"${(j: :)words[2,CURRENT-1]}\" name line\n"
            "  local -a names offered fields\n"
            "  names=(");
-    print_names(" ");
+    print_names();
     printf(")\n"
            "  if [[ $words[CURRENT] == -* ]]; then\n"
            "    for name in $names; do\n"
@@ -117,7 +117,7 @@ static void print_fish(void)
            "  set -l typed \"$words[2..-1]\"\n"
            "  if string match -q -- '-*' (commandline -ct)\n"
            "    for name in ");
-    print_names(" ");
+    print_names();
     printf("\n"
            "      string match -q -- \"$name *\" \"$typed \"; or continue\n"
            "      $words[1] (string split ' ' $name) --help | " OPTIONS_OF_HELP "\n"

@@ -189,21 +189,6 @@ uint64_t core_deadline(const struct core *core)
     return core_timers_next(&core->timers);
 }
 
-size_t core_node_ids(const struct core *core, uint32_t *ids, size_t max)
-{
-    size_t count = 0;
-
-    for (uint32_t i = 0; i < core->endpoint_count; i++) {
-        const struct core_endpoint *e = core->endpoints[i];
-        if (e->node_id == 0 || !e->listed || !e->alive)
-            continue;
-        if (count < max)
-            ids[count] = e->node_id;
-        count++;
-    }
-    return count;
-}
-
 /* ---- errors ---- */
 
 bool core_error_is_retriable(int error)

@@ -103,9 +103,6 @@ void core_call(struct core *core, const struct core_call_options *options);
 
 void *core_alloc(size_t size); /* zeroed; aborts when there is no memory */
 
-/* Copies what is known about nodes: ids into `ids`, returns how many there are (may exceed `max`). */
-size_t core_node_ids(const struct core *core, uint32_t *ids, size_t max);
-
 /* Calls back every so often when the settings say so. */
 void core_statistics(const struct core *core, struct flotilla_statistics *out);
 

@@ -1,8 +1,7 @@
 #include "client/driver/uv.h"
 #include "client/driver/connection.h"
-#include "proto/thread_turns.h"
+#include "proto/thread.h"
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -85,20 +84,6 @@ static void *driver_main(void *data)
     thread_turns_short();
     uv_run(&driver->loop, UV_RUN_DEFAULT);
     return NULL;
-}
-
-/* The thread handles no signals of the application; a write to a closed socket must not raise SIGPIPE in it.
- */
-static int driver_start_thread(struct driver *driver)
-{
-    sigset_t all;
-    sigset_t before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&driver->thread, NULL, driver_main, driver);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error_from_errno(rc);
 }
 
 static int driver_init_loop(struct driver *driver)
@@ -187,7 +172,7 @@ int driver_create(struct driver **out, const struct client_settings *settings)
     if (uv_random(NULL, NULL, &seed, sizeof(seed), 0, NULL) != 0)
         seed = uv_hrtime() ^ (uint64_t)uv_os_getpid() << 32;
     driver->core = core_create(settings, &io, seed, uv_hrtime());
-    rc = driver_start_thread(driver);
+    rc = error_from_errno(thread_start(&driver->thread, driver_main, driver));
     if (rc != 0)
         goto close_loop;
     *out = driver;

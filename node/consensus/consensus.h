@@ -1,5 +1,5 @@
 /* Consensus: every partition replica is one libraft instance over our own raft_io, with the guards that make
- * libraft 0.15 safe and live (guards.h; Ongaro's thesis, "Consensus: Bridging Theory and Practice", chapters
+ * libraft 0.15 safe and live (guards.c; Ongaro's thesis, "Consensus: Bridging Theory and Practice", chapters
  * 3, 4 and 9).
  *
  * This object owns what the groups of a node share: peer links (one TCP connection per node pair and

@@ -3,7 +3,7 @@
 #include "node/base/assert.h"
 #include "node/base/memory.h"
 #include "node/env/env_posix.h"
-#include "proto/thread_turns.h"
+#include "proto/thread.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
 #include "node/base/assert.h"
 #include "node/base/memory.h"
 #include "node/env/env_uv.h"
+#include "proto/thread.h"
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -149,16 +149,9 @@ struct work_pool *work_pool_create(uv_loop_t *loop)
     return pool;
 }
 
-/* Signals are the loop's business; workers start with all of them blocked. */
-static bool start_thread(struct work_pool *pool)
+static bool start_worker(struct work_pool *pool)
 {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rv = pthread_create(&pool->ids[pool->threads], NULL, worker_main, pool);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rv != 0)
+    if (thread_start(&pool->ids[pool->threads], worker_main, pool) != 0)
         return false;
     pthread_setname_np(pool->ids[pool->threads], "worker");
     pool->threads++;
@@ -176,7 +169,7 @@ static void give_to_worker(struct work_pool *pool, struct env_work *job)
     pthread_mutex_unlock(&pool->lock);
     pthread_cond_signal(&pool->work_or_end); /* a worker that wakes finds the lock free */
 
-    if (grow && !start_thread(pool)) {
+    if (grow && !start_worker(pool)) {
         ASSERT(pool->threads > 0); /* with fewer threads it is slower, with none it would hang */
         pthread_mutex_lock(&pool->lock);
         pool->idle--;

@@ -220,9 +220,9 @@ int segment_file_open(struct segment *s, const char *directory)
     return status != 0 ? status : env_file_size(s->writer.file, &s->writer.allocated);
 }
 
-static uint64_t round_up(uint64_t value, uint64_t unit)
+static uint64_t whole_pages(uint64_t size)
 {
-    return (value + unit - 1) / unit * unit;
+    return (size + ALLOCATE_PAGE - 1) / ALLOCATE_PAGE * ALLOCATE_PAGE;
 }
 
 static void segment_adapt_step(struct segment_writer *w, uint64_t now_ns)
@@ -243,10 +243,10 @@ int segment_file_reserve(struct segment *s, uint64_t end, uint64_t limit)
     if (end <= w->allocated)
         return 0;
     segment_adapt_step(w, env_clock_ns(s->env));
-    uint64_t least = round_up(end, ALLOCATE_PAGE);
-    uint64_t wanted = round_up(end, ALLOCATE_PAGE) + w->step;
+    uint64_t least = whole_pages(end);
+    uint64_t wanted = whole_pages(end) + w->step;
     if (wanted > limit)
-        wanted = least > limit ? least : round_up(limit, ALLOCATE_PAGE);
+        wanted = least > limit ? least : whole_pages(limit);
     int status = env_file_allocate(w->file, w->allocated, wanted - w->allocated);
     if (status == ERR_NO_SPACE && wanted > least) {
         wanted = least;

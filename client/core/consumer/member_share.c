@@ -123,11 +123,11 @@ static void share_take(struct core_member *m)
     change_tell(m, &assigned, FLOTILLA_ASSIGNED);
 }
 
-static void share_release(struct core_member *m, enum core_hold hold)
+static void share_release(struct core_member *m)
 {
     for (uint64_t i = 0; i < m->consumer->partition_count; i++) {
         struct core_consumer_partition *p = m->consumer->partitions[i];
-        if (p->hold != hold)
+        if (p->hold != HOLD_COMMITTING)
             continue;
         p->hold = HOLD_NONE;
         core_consumer_partition_end(p);
@@ -148,7 +148,7 @@ static void on_last_commit(void *data, int status, const char *message)
                  "msg=\"revoked partitions were not committed: their next owner repeats what was finished\" "
                  "group=%s error=%s reason=\"%s\"",
                  m->consumer->settings.group, error_name(status), message);
-    share_release(m, HOLD_COMMITTING);
+    share_release(m);
 }
 
 static void share_let_go(struct core_member *m)
@@ -170,7 +170,7 @@ static void share_let_go(struct core_member *m)
     if (!any)
         return;
     if (!client_settings_commit_by_themselves(&m->consumer->settings)) {
-        share_release(m, HOLD_COMMITTING);
+        share_release(m);
         return;
     }
     m->is_committing = true;

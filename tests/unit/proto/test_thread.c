@@ -1,7 +1,8 @@
-#include "proto/thread_turns.h"
+#include "proto/thread.h"
 #include <linux/sched.h>
 #include <linux/sched/types.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -56,11 +57,31 @@ static void another_policy_is_left_alone(void **state)
     assert_int_equal(attributes_now().sched_runtime, before.sched_runtime);
 }
 
+static void *look_at_mask(void *data)
+{
+    pthread_sigmask(SIG_BLOCK, NULL, data);
+    return NULL;
+}
+
+static void a_thread_takes_no_signals_and_its_starter_still_does(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    sigset_t inside, outside;
+    assert_int_equal(thread_start(&thread, look_at_mask, &inside), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(sigismember(&inside, SIGTERM), 1);
+    assert_int_equal(sigismember(&inside, SIGPIPE), 1);
+    pthread_sigmask(SIG_BLOCK, NULL, &outside);
+    assert_int_equal(sigismember(&outside, SIGTERM), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(turns_are_short_and_nothing_else_changes),
         cmocka_unit_test(another_policy_is_left_alone),
+        cmocka_unit_test(a_thread_takes_no_signals_and_its_starter_still_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,21 @@
-#include "proto/thread_turns.h"
+#include "proto/thread.h"
 #include <linux/sched.h>
 #include <linux/sched/types.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum { SHORT_TURN_NS = 100 * 1000 };
+
+int thread_start(pthread_t *thread, void *(*run)(void *data), void *data)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(thread, NULL, run, data);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
 
 void thread_turns_short(void)
 {
