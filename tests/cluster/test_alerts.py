@@ -191,7 +191,11 @@ def write_metrics_page(text):
             "page anew). What to watch and what to do: [operations.md](operations.md); rules: [alerts.yml](alerts.yml).", "",
             "| Metric | Type | Meaning |", "|---|---|---|"]
     kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
-    page += [f"| `{name}` | {kinds[name]} | {meaning.rstrip('.')} |" for name, meaning in re.findall(r"^# HELP (\S+) (.*)$", text, re.M)]
+    meanings = dict(re.findall(r"^# HELP (\S+) (.*)$", text, re.M))
+    for request in ("fetch", "produce"):  # there once one has failed
+        kinds[f"flotilla_{request}_errors_total"] = "counter"
+        meanings[f"flotilla_{request}_errors_total"] = f"Failed {request} requests"
+    page += [f"| `{name}` | {kinds[name]} | {meanings[name].rstrip('.')} |" for name in sorted(meanings)]
     return "\n".join(page) + "\n"
 
 
