@@ -1,9 +1,12 @@
 #include "proto/thread.h"
 #include <linux/sched.h>
-#include <linux/sched/types.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#define sched_param kernel_sched_param /* the C library has its own */
+#include <linux/sched/types.h>
+#undef sched_param
 
 enum { SHORT_TURN_NS = 100 * 1000 };
 

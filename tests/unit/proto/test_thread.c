@@ -1,6 +1,5 @@
 #include "proto/thread.h"
 #include <linux/sched.h>
-#include <linux/sched/types.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -11,6 +10,10 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+
+#define sched_param kernel_sched_param /* the C library has its own */
+#include <linux/sched/types.h>
+#undef sched_param
 
 #include <cmocka.h>
 
