@@ -30,23 +30,32 @@ static uint32_t other_than(uint32_t node)
     return node % NODES + 1;
 }
 
+/* A node that has not heard of a controller yet knows of nobody. */
+static bool knows_all_nodes(void *data)
+{
+    struct client *c = data;
+    Flotilla__MetadataRequest request = FLOTILLA__METADATA_REQUEST__INIT;
+    request.all_topics = true;
+    Flotilla__MetadataResponse *m =
+        client_call(c, FRAME_METADATA, &request.base, NULL, 0, &flotilla__metadata_response__descriptor);
+    bool knows = m->n_nodes == NODES;
+    for (size_t i = 0; i < m->n_nodes && knows; i++)
+        assert_int_equal(m->nodes[i]->id, i + 1);
+    if (knows)
+        assert_string_equal(m->cluster_id, fleet.configs[0].cluster_id[0] != '\0'
+                                               ? fleet.configs[0].cluster_id
+                                               : m->cluster_id);
+    flotilla__metadata_response__free_unpacked(m, NULL);
+    return knows;
+}
+
 static void test_nodes_know_each_other(void **state)
 {
     (void)state;
     for (uint32_t node = 1; node <= NODES; node++) {
         struct client c;
         connect_to(&c, node);
-        Flotilla__MetadataRequest request = FLOTILLA__METADATA_REQUEST__INIT;
-        request.all_topics = true;
-        Flotilla__MetadataResponse *m =
-            client_call(&c, FRAME_METADATA, &request.base, NULL, 0, &flotilla__metadata_response__descriptor);
-        assert_int_equal(m->n_nodes, NODES);
-        for (size_t i = 0; i < NODES; i++)
-            assert_int_equal(m->nodes[i]->id, i + 1);
-        assert_string_equal(m->cluster_id, fleet.configs[0].cluster_id[0] != '\0'
-                                               ? fleet.configs[0].cluster_id
-                                               : m->cluster_id);
-        flotilla__metadata_response__free_unpacked(m, NULL);
+        run_until(fleet.env, knows_all_nodes, &c, 10000);
         client_close(&c);
     }
 }
