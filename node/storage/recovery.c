@@ -174,7 +174,7 @@ static void candidate_read_index(struct recovery *r, struct candidate *c, uint64
 }
 
 /* Without a usable index file, the segment before tells where this one begins; for the first, its first
- * batch. */
+ * batch, unless it is the first of all, which begins at 0 whatever has become of that batch. */
 static void candidate_derive_header(struct candidate *c, const struct place *at)
 {
     struct segment_header *h = &c->segment->header;
@@ -184,7 +184,8 @@ static void candidate_derive_header(struct candidate *c, const struct place *at)
     if (at != NULL) {
         h->base_offset = at->offset;
         h->previous_term = at->term;
-    } else if (env_file_read(c->file, first, sizeof(first), 0) == (ssize_t)sizeof(first) &&
+    } else if (h->base_index > 1 &&
+               env_file_read(c->file, first, sizeof(first), 0) == (ssize_t)sizeof(first) &&
                batch_header_decode(first, sizeof(first), INT32_MAX, &header) == 0 &&
                header.base_offset >= 0) {
         h->base_offset = header.base_offset;
