@@ -46,10 +46,13 @@ static bool read_some(struct broker *b, struct partition *p)
     struct log *log = group_log(p->group);
     uint64_t first = log_first_index(log);
     uint64_t from = s->next_index > first ? s->next_index : first;
-    uint64_t to = log_durable_index(log);
+    uint64_t durable = log_durable_index(log);
 
+    if (s->next_index == 0 || s->last_index > durable)
+        s->last_index = durable;
     s->read.data = b;
-    if (from > to || log_read_range(log, &s->read, from, to, SCRUB_READ_BYTES, on_read) != 0)
+    if (from > s->last_index ||
+        log_read_range(log, &s->read, from, s->last_index, SCRUB_READ_BYTES, on_read) != 0)
         return false;
     partition_ref(p);
     s->partition = p;

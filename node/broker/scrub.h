@@ -20,7 +20,8 @@ struct scrub {
     struct env_timer timer; /* private from here */
     struct log_range_req read;
     struct partition *partition; /* whose read is in flight; referenced */
-    uint64_t next_index;         /* in the partition that is being read */
+    uint64_t next_index;         /* in the partition that is being read; 0: not begun */
+    uint64_t last_index;         /* what comes behind it meanwhile is the next pass's */
     uint64_t *groups;            /* of this pass, in their order */
     size_t group_count;
     size_t group_at;

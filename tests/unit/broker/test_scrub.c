@@ -88,6 +88,21 @@ static void test_passes_begin_an_interval_apart_and_see_what_is_new(void **state
     assert_int_equal(scrub(f)->bytes, first + stored_bytes(f));
 }
 
+/* Who writes faster than this reads must not keep it from the other partitions. */
+static void test_a_pass_does_not_chase_what_is_written_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    add(f, 3);
+    size_t stored = stored_bytes(f);
+    advance(f, INTERVAL_MS / 10);
+    for (unsigned i = 0; i < 100 && scrub(f)->passes == 0; i++) {
+        add(f, 2);
+        advance(f, 1000);
+    }
+    assert_int_equal(scrub(f)->passes, 1);
+    assert_int_equal(scrub(f)->bytes, stored);
+}
+
 static void test_damage_does_not_stop_the_pass(void **state)
 {
     struct fixture *f = *state;
@@ -133,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_pass_reads_everything_once_at_its_pace),
         TEST(test_passes_begin_an_interval_apart_and_see_what_is_new),
+        TEST(test_a_pass_does_not_chase_what_is_written_meanwhile),
         TEST(test_damage_does_not_stop_the_pass),
         TEST(test_where_retention_was_faster_reading_goes_on_at_the_start),
         TEST(test_a_partition_that_closes_under_a_read),
