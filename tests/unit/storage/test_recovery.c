@@ -470,6 +470,33 @@ static void index_files_are_rebuilt(void **state)
     }
 }
 
+/* A batch's checksum leaves out its base offset: nothing but its place tells that it is wrong. The very first
+ * one has none before it, and offset 0 is where every log has begun. */
+static void the_first_of_all_segments_begins_at_0(void **state)
+{
+    struct fixture *f = *state;
+    char path[HELPER_PATH_MAX];
+
+    for (int barrier_first = 0; barrier_first < 2; barrier_first++) {
+        fixture_open(f);
+        if (barrier_first)
+            fixture_barrier(f, 1);
+        fixture_data(f, 2, 100);
+        fixture_sync(f);
+        fixture_crash(f);
+        fixture_segment_path(f, 1, ".idx", path);
+        remove(path);
+        fixture_segment_path(f, 1, ".log", path);
+        helper_flip(path, prng_below(&f->prng, 8), (unsigned char)(1 << prng_below(&f->prng, 7)));
+        fixture_open(f);
+        assert_int_equal(log_last_index(f->log), 0);
+        assert_int_equal(log_end_offset(f->log), 0);
+        model_truncate(&f->model, 1);
+        fixture_check(f);
+        fixture_close(f, true);
+    }
+}
+
 static void leftovers_of_a_died_creation_are_removed(void **state)
 {
     struct fixture *f = *state;
@@ -680,6 +707,7 @@ int main(void)
         TEST(swapped_segments_are_damage),
         TEST(an_empty_segment_in_the_middle_is_damage),
         TEST(index_files_are_rebuilt),
+        TEST(the_first_of_all_segments_begins_at_0),
         TEST(leftovers_of_a_died_creation_are_removed),
         TEST(a_stale_or_broken_marker_is_not_believed),
         TEST(a_read_that_finds_damage_stops_the_replica),
