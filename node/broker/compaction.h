@@ -12,8 +12,8 @@
 
 /* The topic's configuration as a compacted partition needs it: small segments, so that what is not needed
  * goes soon; room for a large change of state in one batch; no time limit, which would say nothing. */
-void compaction_configure(struct topic_config *config);
+void compaction_configure(const struct env *env, struct topic_config *config);
 /* Drops what the durable snapshot covers, once that is worth it. */
-void compaction_run(struct group *group);
+void compaction_run(struct env *env, struct group *group);
 
 #endif

@@ -20,7 +20,7 @@ static void on_wake(struct env_task *task)
     retention_follow(p);
     if (p->machine != NULL) {
         p->machine->leading(p->state, leads, group_term(p->group));
-        compaction_run(p->group);
+        compaction_run(p->broker->env, p->group);
     }
     if (!leads) {
         fetch_fail_all(p);
@@ -132,7 +132,7 @@ struct partition *partition_create(struct broker *b, const struct topic_meta *to
     if (strcmp(topic->name, OFFSETS_TOPIC) == 0)
         p->machine = b->options.offsets;
     if (p->machine != NULL) {
-        compaction_configure(&p->config);
+        compaction_configure(p->broker->env, &p->config);
         p->state = p->machine->create(p->machine->data, p);
     }
     return p;
@@ -196,7 +196,7 @@ void partition_configure(struct partition *p, const struct topic_config *config)
 {
     p->config = *config;
     if (p->machine != NULL)
-        compaction_configure(&p->config);
+        compaction_configure(p->broker->env, &p->config);
     if (partition_is_running(p))
         log_configure(group_log(p->group), p->config.segment_bytes, p->config.segment_ms);
 }

@@ -72,7 +72,7 @@ static void partition_retain(struct partition *p)
 {
     retention_follow(p);
     if (p->machine != NULL) {
-        compaction_run(p->group);
+        compaction_run(p->broker->env, p->group);
     } else if (log_writable(group_log(p->group)) == ERR_NO_SPACE) {
         trim(p, wanted_start(p));
     } else if (group_is_ready_leader(p->group)) {

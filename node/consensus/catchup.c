@@ -1,9 +1,10 @@
 #include "node/consensus/catchup.h"
+#include "node/env/bounds.h"
 #include <stdlib.h>
 #include <string.h>
 
 /* A chunk is synced as a whole, and whoever shares the disk waits for it: small ones, one at a time. */
-enum { CHUNK_BYTES = 1 << 20, TURNS_MAX = 1, ANSWER_TIMEOUT_MS = 5000 };
+enum { CHUNK_BYTES = 1 << 20, SMALL_CHUNK_BYTES = 1 << 12, TURNS_MAX = 1, ANSWER_TIMEOUT_MS = 5000 };
 
 /* Outlives an abort: the log calls back in any case. */
 struct catchup_append {
@@ -15,6 +16,11 @@ struct catchup_append {
 /* ---- turns: one budget for all catch-ups of a node ---- */
 
 static void request(struct catchup *u);
+
+static size_t chunk_bytes(const struct consensus *c)
+{
+    return env_bound(c->options.env, BOUND_CATCHUP_CHUNK, CHUNK_BYTES, SMALL_CHUNK_BYTES);
+}
 
 static uint64_t cost_ns(const struct consensus *c, size_t bytes)
 {
@@ -39,7 +45,7 @@ static void on_turn(struct env_timer *timer)
     queue_remove(&u->node);
     u->has_turn = true;
     c->catchup_turns++;
-    c->catchup_next_ns = (c->catchup_next_ns > now ? c->catchup_next_ns : now) + cost_ns(c, CHUNK_BYTES);
+    c->catchup_next_ns = (c->catchup_next_ns > now ? c->catchup_next_ns : now) + cost_ns(c, chunk_bytes(c));
     request(u);
     schedule_turns(c);
 }
@@ -59,7 +65,7 @@ static void end_turn(struct catchup *u, size_t bytes)
         return;
     u->has_turn = false;
     c->catchup_turns--;
-    c->catchup_next_ns = c->catchup_next_ns - cost_ns(c, CHUNK_BYTES) + cost_ns(c, bytes);
+    c->catchup_next_ns = c->catchup_next_ns - cost_ns(c, chunk_bytes(c)) + cost_ns(c, bytes);
     schedule_turns(c);
 }
 
@@ -171,7 +177,7 @@ static void request(struct catchup *u)
     message.group_id = g->id;
     message.from_index = u->next;
     message.to_index = target_index(u);
-    message.max_bytes = CHUNK_BYTES;
+    message.max_bytes = (uint32_t)chunk_bytes(c);
     u->correlation = ++c->next_correlation;
     if (!p || peer_send(p, FRAME_PEER_CATCHUP, 0, u->correlation, &message.base, NULL, 0) != 0) {
         catchup_abort(g, "leader not reachable");
@@ -206,6 +212,8 @@ static void append_range(struct catchup *u, const struct log_entry *entries, uns
     u->append = append;
     u->next += n;
     u->bytes += bytes;
+    if (u->next <= target_index(u))
+        env_bound_passed(group_env(u->group), BOUND_CATCHUP_CHUNK);
     u->group->consensus->counts.catchup_bytes += bytes;
     append->req.journal_sequence = u->group->hard_sequence;
     log_append(u->group->log, &append->req, entries, n, on_append_durable);

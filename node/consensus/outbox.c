@@ -2,11 +2,13 @@
  * references, so that the core hears of completion as soon as its call is over. */
 #include "node/consensus/beat.h"
 #include "node/consensus/group_internal.h"
+#include "node/env/bounds.h"
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     PIECE_BYTES = 1 << 20, /* of entries in one AppendEntries */
+    SMALL_PIECE_BYTES = 1 << 10,
     PIECE_ENTRIES = 4096,
     MAX_HELD_FRAMES = 1024,
 };
@@ -99,13 +101,13 @@ void outbox_send(struct group *g, const struct message *message)
 /* ---- AppendEntries ---- */
 
 /* How many of the entries from `from` on go into one piece: at least one. */
-static unsigned piece_size(const struct raft_append_entries *a, unsigned from)
+static unsigned piece_size(struct group *g, const struct raft_append_entries *a, unsigned from)
 {
-    size_t bytes = 0;
+    size_t bytes = 0, most = env_bound(group_env(g), BOUND_APPEND_PIECE, PIECE_BYTES, SMALL_PIECE_BYTES);
     unsigned n = 0;
     while (from + n < a->n_entries && n < PIECE_ENTRIES) {
         bytes += entry_size(&a->entries[from + n]);
-        if (n > 0 && bytes > PIECE_BYTES)
+        if (n > 0 && bytes > most)
             break;
         n++;
     }
@@ -118,6 +120,8 @@ static int send_piece(struct group *g, const struct message *whole, unsigned fro
 {
     struct message piece = *whole;
     struct raft_append_entries *a = &piece.m.append_entries;
+    if (from + n < a->n_entries)
+        env_bound_passed(group_env(g), BOUND_APPEND_PIECE);
     if (from > 0) {
         a->prev_log_term = a->entries[from - 1].term;
         a->prev_log_index += from;
@@ -144,7 +148,7 @@ static int send_append(struct group *g, const struct message *message)
     unsigned from = 0;
     int rv;
     do {
-        unsigned n = piece_size(a, from);
+        unsigned n = piece_size(g, a, from);
         rv = send_piece(g, message, from, n);
         from += n;
     } while (rv == 0 && from < a->n_entries && !is_probing(g, message->m.server_id));

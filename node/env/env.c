@@ -1,6 +1,7 @@
 #include "node/base/assert.h"
 #include "node/env/env_ops.h"
 #include "node/env/sabotage.h"
+#include <string.h>
 
 void env_init(struct env *env, const struct env_ops *ops)
 {
@@ -8,6 +9,8 @@ void env_init(struct env *env, const struct env_ops *ops)
     timer_heap_init(&env->timers);
     queue_init(&env->deferred);
     env->sabotage = 0;
+    env->small_bounds = 0;
+    memset(env->bounds_passed, 0, sizeof(env->bounds_passed));
 }
 
 void env_close(struct env *env)
@@ -18,6 +21,16 @@ void env_close(struct env *env)
 bool env_sabotaged(const struct env *env, enum sabotage sabotage)
 {
     return (env->sabotage >> sabotage & 1) != 0;
+}
+
+size_t env_bound(const struct env *env, enum bound bound, size_t usual, size_t small)
+{
+    return (env->small_bounds >> bound & 1) != 0 ? small : usual;
+}
+
+void env_bound_passed(struct env *env, enum bound bound)
+{
+    env->bounds_passed[bound]++;
 }
 
 /* ---- clock and randomness ---- */

@@ -3,6 +3,7 @@
 #ifndef ENV_ENV_OPS_H
 #define ENV_ENV_OPS_H
 
+#include "node/env/bounds.h"
 #include "node/env/env.h"
 #include "node/env/timer_heap.h"
 
@@ -46,6 +47,8 @@ struct env {
     struct timer_heap timers;
     struct queue deferred; /* struct env_task */
     unsigned sabotage;     /* a mask of 1 << enum sabotage; 0 but in the simulator */
+    unsigned small_bounds; /* a mask of 1 << enum bound; likewise */
+    uint64_t bounds_passed[BOUNDS];
 };
 
 void env_init(struct env *env, const struct env_ops *ops);

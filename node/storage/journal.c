@@ -1,6 +1,7 @@
 #include "node/storage/journal.h"
 #include "node/base/assert.h"
 #include "node/base/memory.h"
+#include "node/env/bounds.h"
 #include "node/storage/journal_internal.h"
 #include "node/storage/transient.h"
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 
 enum {
     COMPACT_LEAST = 1024 * 1024,
+    SMALL_COMPACT_LEAST = 4096,
     COMPACT_FACTOR = 4,
     ALLOCATE_STEP = 256 * 1024,
 };
@@ -69,7 +71,8 @@ static void journal_plan_compaction(struct journal *j)
 {
     uint64_t size = j->live_bytes * COMPACT_FACTOR;
 
-    j->compact_at = size > COMPACT_LEAST ? size : COMPACT_LEAST;
+    size_t least = env_bound(j->options.env, BOUND_JOURNAL, COMPACT_LEAST, SMALL_COMPACT_LEAST);
+    j->compact_at = size > least ? size : least;
 }
 
 static void journal_encode_round(struct journal *j)
@@ -173,6 +176,7 @@ static void journal_round_succeeded(struct journal *j)
     if (j->round.compacts) {
         j->outdated = false;
         j->position = j->round.image.size;
+        env_bound_passed(j->options.env, BOUND_JOURNAL);
         journal_plan_compaction(j);
     } else {
         j->position += j->round.image.size;

@@ -1,9 +1,10 @@
 #include "node/base/assert.h"
 #include "node/base/memory.h"
+#include "node/env/bounds.h"
 #include "node/storage/log_internal.h"
 #include "node/storage/walker.h"
 
-enum { LOAD_CHUNK = 1024 * 1024 };
+enum { LOAD_CHUNK = 1024 * 1024, SMALL_LOAD_CHUNK = 4096 };
 
 struct load {
     struct log *log;
@@ -77,7 +78,8 @@ static int load_chunk(struct load *l, struct place *at, struct buf *chunk, size_
 
 static int load_from_file(struct load *l, struct env_file *file, struct place *at, uint64_t end)
 {
-    size_t need = LOAD_CHUNK;
+    const size_t usual = env_bound(l->log->options.env, BOUND_LOAD_CHUNK, LOAD_CHUNK, SMALL_LOAD_CHUNK);
+    size_t need = usual;
     int result = 1;
 
     while (result == 1 && at->position < end) {
@@ -93,8 +95,10 @@ static int load_from_file(struct load *l, struct env_file *file, struct place *a
         buf_unref(chunk);
         if (result == 1 && at->position == before && (need > left || need <= size))
             result = ERR_CORRUPT; /* a batch that does not fit before the end */
-        if (need < LOAD_CHUNK)
-            need = LOAD_CHUNK;
+        if (need < usual)
+            need = usual;
+        if (result == 1 && at->position < end)
+            env_bound_passed(l->log->options.env, BOUND_LOAD_CHUNK);
     }
     return result < 0 ? result : 0;
 }

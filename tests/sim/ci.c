@@ -65,7 +65,12 @@ static const char *const must_occur[] = {"elections",
                                          "writes_lost",
                                          "writes_misdirected",
                                          "logs_shortened",
-                                         "log replica is repaired"};
+                                         "log replica is repaired",
+                                         "append_pieces",
+                                         "catchup_chunks",
+                                         "load_chunks",
+                                         "journal_compactions",
+                                         "log_compactions"};
 
 /* Each has failed once; what that was, docs/testing.md says under "Figures". What a seed means changes with
  * the code, and each defect has a test of its own where it was, so that this costs little and proves little.

@@ -68,6 +68,7 @@ static bool start(struct sim_node *n)
     if (env == NULL)
         env = sim_host_restart(n->host);
     env->sabotage = n->cluster->sabotage;
+    env->small_bounds = n->cluster->small_bounds;
     n->life++;
     sim_disk_rot_reads(n->host, 0); /* at the end of a log nobody could tell it from a torn write */
     int rv = node_start(env, &n->config, &n->node, message, sizeof(message));
@@ -89,6 +90,7 @@ void cluster_init(struct sim_cluster *c, struct sim *sim, const struct sim_clust
     c->count = options->count;
     c->counters = counters;
     c->sabotage = options->sabotage;
+    c->small_bounds = options->small_bounds;
     for (unsigned i = 0; i < c->count; i++) {
         struct sim_node *n = &c->nodes[i];
         char name[16];
@@ -103,6 +105,12 @@ void cluster_init(struct sim_cluster *c, struct sim *sim, const struct sim_clust
 }
 
 /* ---- ending ---- */
+
+static const char *const bound_names[BOUNDS] = {
+#define X(name, text) text,
+    BOUND_TABLE(X)
+#undef X
+};
 
 static void count_metric(struct counters *counters, const struct metric *m)
 {
@@ -124,6 +132,8 @@ static void count(struct sim_node *n)
         return;
     QUEUE_FOREACH (q, &n->node->metrics.all)
         count_metric(n->cluster->counters, QUEUE_ENTRY(q, struct metric, node));
+    for (unsigned i = 0; i < BOUNDS; i++)
+        counters_add(n->cluster->counters, bound_names[i], n->node->env->bounds_passed[i]);
 }
 
 void cluster_count(struct sim_cluster *c)

@@ -33,6 +33,7 @@ struct sim_cluster {
     struct sim_node nodes[CLUSTER_MAX_NODES];
     struct counters *counters;
     unsigned sabotage;
+    unsigned small_bounds;
 };
 
 struct sim_cluster_options {
@@ -44,7 +45,8 @@ struct sim_cluster_options {
     uint64_t inflight_bytes;
     enum log_level log_level;
     unsigned guards_off;
-    unsigned sabotage; /* a mask of 1 << enum sabotage */
+    unsigned sabotage;     /* a mask of 1 << enum sabotage */
+    unsigned small_bounds; /* likewise of enum bound */
 };
 
 /* Creates the machines "n1", "n2", ... and starts their nodes. */

@@ -1,4 +1,5 @@
 #include "tests/sim/consensus/faults.h"
+#include "node/env/bounds.h"
 #include <string.h>
 
 enum { FAULTS_MS = 10000 };
@@ -271,6 +272,8 @@ void faults_prepare(struct one_group *r, unsigned profile)
         sim_network_latency(r->sim, 30000, p->network_ms * (uint64_t)MS);
     r->cluster.entry_memory_bytes = sim_random(r->sim, 2) ? 64 << 10 : 1 << 20;
     r->cluster.segment_bytes = sim_random(r->sim, 2) ? 64 << 10 : 1 << 20;
+    if (r->cluster.segment_bytes == 64 << 10)
+        r->small_bounds = 1u << BOUND_APPEND_PIECE | 1u << BOUND_CATCHUP_CHUNK | 1u << BOUND_LOAD_CHUNK;
     for (unsigned i = 0; i < r->cluster.n; i++)
         if (p->disk_ms && (!p->uneven || sim_random(r->sim, 2) == 0))
             sim_disk_latency(r->hosts[i], 200000, p->disk_ms * (uint64_t)MS);

@@ -1,4 +1,5 @@
 #include "tests/sim/consensus/one_group.h"
+#include "node/env/env_ops.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ void one_group_start(struct one_group *r, unsigned i)
     node->env = sim_host_env(r->hosts[i]);
     if (!node->env)
         node->env = sim_host_restart(r->hosts[i]);
+    node->env->small_bounds = r->small_bounds;
     node_start(node);
 }
 

@@ -16,6 +16,7 @@ struct one_group {
     uint64_t restart_at_ms[MAX_NODES]; /* of a node that is down; UINT64_MAX: not by itself */
     bool frozen[MAX_NODES];
     uint64_t acked_before;
+    unsigned small_bounds; /* a mask of 1 << enum bound */
     struct judge judge;
 };
 
