@@ -137,94 +137,98 @@ static uint64_t true_ns(const struct sim_process *p, uint64_t deadline_ns)
     return p->clock.since_ns + left;
 }
 
-/* When the process's soonest timer is due. A start changes the heap's sequence, a stop its size. */
-static uint64_t due_ns(struct sim_process *p)
+/* Looks again what the host's loop would do next. */
+static void look_at(struct sim *sim, const struct sim_host *host)
 {
-    const struct timer_heap *timers = &p->env.timers;
-    if (timers->size == 0)
-        return UINT64_MAX;
-    if (p->soonest.size != timers->size || p->soonest.sequence != timers->next_sequence) {
-        p->soonest.size = timers->size;
-        p->soonest.sequence = timers->next_sequence;
-        p->soonest.due_ns = true_ns(p, timer_heap_next(timers));
-    }
-    return p->soonest.due_ns;
+    struct sim_process *p = host->process;
+    bool runs = p != NULL && !p->frozen;
+    bool has_timer = runs && p->env.timers.size > 0;
+    sim->next.due_ns[host->index] = has_timer ? true_ns(p, timer_heap_next(&p->env.timers)) : UINT64_MAX;
+    sim->next.deferred |= runs && env_has_deferred(&p->env);
 }
 
-/* What each loop would do next. */
-struct look {
-    bool deferred;               /* somebody has tasks */
-    struct sim_process *soonest; /* whose timer is; NULL: there is none */
-    uint64_t timer_ns;           /* its moment */
-};
-
-static struct look look(const struct sim *sim)
+static void look_at_all(struct sim *sim)
 {
-    struct look l = {.timer_ns = UINT64_MAX};
-    for (unsigned i = 0; i < sim->host_count; i++) {
-        struct sim_process *p = sim->hosts[i]->process;
-        if (p == NULL || p->frozen)
-            continue;
-        l.deferred |= env_has_deferred(&p->env);
-        uint64_t at_ns = due_ns(p);
-        if (at_ns < l.timer_ns) {
-            l.timer_ns = at_ns;
-            l.soonest = p;
-        }
-    }
-    return l;
+    sim->next.deferred = sim->next.stale = false;
+    for (unsigned i = 0; i < sim->host_count; i++)
+        look_at(sim, sim->hosts[i]);
 }
 
-static void event_fire(struct sim *sim, struct sim_event *event)
+/* The host whose timer is the soonest; any one when there is no timer. */
+static unsigned soonest(const struct sim *sim)
+{
+    unsigned first = 0;
+    for (unsigned i = 1; i < sim->host_count; i++)
+        if (sim->next.due_ns[i] < sim->next.due_ns[first])
+            first = i;
+    return first;
+}
+
+/* The host whose loop it ran on; NULL: none. */
+static struct sim_host *event_fire(struct sim *sim, struct sim_event *event)
 {
     struct sim_process *p = event->process;
     if (p != NULL && p->dead) {
         event->drop(event);
-        return;
+        return NULL;
     }
     if (p != NULL && p->frozen) {
         queue_push(&p->held, &event->held);
-        return;
+        return NULL;
     }
     sim_note(sim, sim->now_ns);
     sim_note(sim, p == NULL ? SIM_MAX_HOSTS : p->host->index);
     event->fire(event);
-    if (p != NULL)
-        turn_end(p);
+    if (p == NULL)
+        return NULL;
+    turn_end(p);
+    return p->host;
+}
+
+static void timers_fire(struct sim_process *p)
+{
+    sim_note(p->host->sim, p->host->sim->now_ns);
+    sim_note(p->host->sim, p->host->index);
+    timer_heap_run(&p->env.timers, local_ns(p));
+    turn_end(p);
 }
 
 /* Lets the next thing happen, if it does by `limit_ns`. */
 static bool step(struct sim *sim, uint64_t limit_ns)
 {
-    const struct look next = look(sim);
-    if (next.deferred) {
+    if (sim->next.stale)
+        look_at_all(sim);
+    if (sim->next.deferred) {
         run_deferred(sim);
+        sim->next.stale = true;
         return true;
     }
+    unsigned soonest_host = soonest(sim);
+    uint64_t timer_ns = sim->next.due_ns[soonest_host];
     uint64_t event_ns = sim->event_count > 0 ? sim->events[0].at_ns : UINT64_MAX;
-    uint64_t at_ns = event_ns <= next.timer_ns ? event_ns : next.timer_ns;
+    uint64_t at_ns = event_ns <= timer_ns ? event_ns : timer_ns;
     if (at_ns > limit_ns || at_ns == UINT64_MAX)
         return false;
     if (at_ns > sim->now_ns)
         sim->now_ns = at_ns;
-    if (event_ns <= next.timer_ns) {
-        event_fire(sim, event_pop(sim));
-    } else {
-        struct sim_process *p = next.soonest;
-        sim_note(sim, sim->now_ns);
-        sim_note(sim, p->host->index);
-        timer_heap_run(&p->env.timers, local_ns(p));
-        turn_end(p);
-    }
+    struct sim_host *host = sim->hosts[soonest_host];
+    if (event_ns <= timer_ns)
+        host = event_fire(sim, event_pop(sim));
+    else
+        timers_fire(host->process);
+    if (host != NULL)
+        look_at(sim, host);
     return true;
 }
 
 bool sim_run_until(struct sim *sim, uint64_t duration_ns, bool (*done)(void *data), void *data)
 {
     uint64_t end_ns = sim->now_ns + duration_ns;
+    sim->next.stale = true;
     do {
         if (done != NULL && done(data))
             return true;
+        sim->next.stale |= done != NULL;
     } while (sim->now_ns <= end_ns && step(sim, end_ns));
     if (sim->now_ns < end_ns)
         sim->now_ns = end_ns;
@@ -388,6 +392,7 @@ static struct sim_process *process_create(struct sim_host *host)
     queue_init(&p->listeners);
     queue_push(&host->processes, &p->node);
     host->process = p;
+    sim->next.stale = true;
     return p;
 }
 
@@ -407,6 +412,7 @@ static void process_end(struct sim_process *p, bool silent)
 {
     p->dead = true;
     p->host->process = NULL;
+    p->host->sim->next.stale = true;
     syncs_end(p, silent);
     timer_heap_close(&p->env.timers);
     while (!queue_empty(&p->env.deferred))
@@ -433,6 +439,7 @@ static void process_run(struct env *env)
 {
     struct sim_process *p = sim_process_of(env);
     p->stopping = false;
+    p->host->sim->next.stale = true;
     while (!p->dead && !p->stopping && step(p->host->sim, UINT64_MAX - 1))
         ;
 }
@@ -440,6 +447,7 @@ static void process_run(struct env *env)
 static void process_run_once(struct env *env, bool wait)
 {
     struct sim *sim = sim_of(env);
+    sim->next.stale = true;
     step(sim, wait ? UINT64_MAX - 1 : sim->now_ns);
 }
 
@@ -465,6 +473,7 @@ static void process_destroy(struct env *env)
         return;
     ASSERT(queue_empty(&p->listeners));
     uint64_t end_ns = sim->now_ns + UINT64_C(60000000000);
+    sim->next.stale = true;
     while (p->open_streams > 0 || p->works_pending > 0 || env_has_deferred(env)) {
         bool more = step(sim, end_ns);
         ASSERT(more); /* else a stream was left open */
@@ -553,6 +562,7 @@ struct env *sim_host_restart(struct sim_host *host)
 
 void sim_host_freeze(struct sim_host *host)
 {
+    host->sim->next.stale = true;
     if (host->process != NULL)
         host->process->frozen = true;
 }
@@ -563,6 +573,7 @@ void sim_host_thaw(struct sim_host *host)
     if (p == NULL || !p->frozen)
         return;
     p->frozen = false;
+    host->sim->next.stale = true;
     while (!queue_empty(&p->held)) {
         struct sim_event *event = QUEUE_ENTRY(queue_first(&p->held), struct sim_event, held);
         queue_remove(&event->held);
@@ -584,7 +595,7 @@ void sim_host_drift(struct sim_host *host, int32_t ppm)
     p->clock.local_ns = local_ns(p);
     p->clock.since_ns = host->sim->now_ns;
     p->clock.rate = (uint64_t)(RATE_ONE + ppm);
-    p->soonest.size = 0;
+    host->sim->next.stale = true;
 }
 
 struct sim_signal_event {
@@ -623,6 +634,7 @@ struct sim *sim_create(uint64_t seed)
 {
     struct sim *sim = memory_zalloc(sizeof(*sim));
     prng_init(&sim->prng, seed);
+    memset(sim->next.due_ns, 0xff, sizeof(sim->next.due_ns));
     sim->latency_min_ns = 30000;
     sim->latency_max_ns = 150000;
     queue_init(&sim->connections);

@@ -3,25 +3,63 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_SIZE = 4096 };
+/* With its count a page is as large as a block of the proving ground's heap. */
+enum { PAGE_SIZE = 2048 - sizeof(unsigned) };
+
+struct content_page {
+    unsigned references;
+    unsigned char bytes[PAGE_SIZE];
+};
 
 void content_init(struct content *c)
 {
     *c = (struct content){0};
 }
 
-void content_close(struct content *c)
+/* ---- pages ---- */
+
+static void page_unref(struct content_page *page)
 {
-    for (size_t i = 0; i < c->page_count; i++)
-        free(c->pages[i]);
-    free(c->pages);
-    content_init(c);
+    if (page != NULL && --page->references == 0)
+        free(page);
+}
+
+static struct content_page *page_ref(struct content_page *page)
+{
+    if (page != NULL)
+        page->references++;
+    return page;
+}
+
+/* The page, there and nobody else's, for a change that leaves alone what is not in [from, to). */
+static unsigned char *page_own(struct content_page **at, size_t from, size_t to)
+{
+    struct content_page *before = *at;
+    if (before != NULL && before->references == 1)
+        return before->bytes;
+    struct content_page *page = memory_alloc(sizeof(*page));
+    page->references = 1;
+    if (before == NULL) {
+        memset(page->bytes, 0, from);
+        memset(page->bytes + to, 0, PAGE_SIZE - to);
+    } else {
+        memcpy(page->bytes, before->bytes, from);
+        memcpy(page->bytes + to, before->bytes + to, PAGE_SIZE - to);
+        page_unref(before);
+    }
+    *at = page;
+    return page->bytes;
+}
+
+static size_t pages_of(uint64_t size)
+{
+    return (size_t)((size + PAGE_SIZE - 1) / PAGE_SIZE);
 }
 
 /* Room for the pages of `size` bytes; the size stays. */
 static void reserve(struct content *c, uint64_t size)
 {
-    size_t count = (size_t)((size + PAGE_SIZE - 1) / PAGE_SIZE);
+    size_t count = pages_of(size);
     if (count <= c->page_count)
         return;
     c->pages = memory_realloc(c->pages, count * sizeof(*c->pages));
@@ -35,6 +73,16 @@ static size_t part_of_page(uint64_t position, size_t left)
     return left < in_page ? left : in_page;
 }
 
+/* ---- the whole ---- */
+
+void content_close(struct content *c)
+{
+    for (size_t i = 0; i < c->page_count; i++)
+        page_unref(c->pages[i]);
+    free(c->pages);
+    content_init(c);
+}
+
 void content_write(struct content *c, const void *data, size_t size, uint64_t position)
 {
     const unsigned char *from = data;
@@ -42,10 +90,8 @@ void content_write(struct content *c, const void *data, size_t size, uint64_t po
     reserve(c, end);
     while (position < end) {
         size_t part = part_of_page(position, (size_t)(end - position));
-        unsigned char **page = &c->pages[position / PAGE_SIZE];
-        if (*page == NULL)
-            *page = memory_zalloc(PAGE_SIZE);
-        memcpy(*page + position % PAGE_SIZE, from, part);
+        size_t in_page = (size_t)(position % PAGE_SIZE);
+        memcpy(page_own(&c->pages[position / PAGE_SIZE], in_page, in_page + part) + in_page, from, part);
         from += part;
         position += part;
     }
@@ -62,11 +108,11 @@ size_t content_read(const struct content *c, void *data, size_t size, uint64_t p
     unsigned char *into = data;
     for (size_t left = size; left > 0;) {
         size_t part = part_of_page(position, left);
-        const unsigned char *page = c->pages[position / PAGE_SIZE];
+        const struct content_page *page = c->pages[position / PAGE_SIZE];
         if (page == NULL)
             memset(into, 0, part);
         else
-            memcpy(into, page + position % PAGE_SIZE, part);
+            memcpy(into, page->bytes + position % PAGE_SIZE, part);
         into += part;
         position += part;
         left -= part;
@@ -77,14 +123,35 @@ size_t content_read(const struct content *c, void *data, size_t size, uint64_t p
 void content_resize(struct content *c, uint64_t size)
 {
     reserve(c, size);
-    for (size_t i = (size_t)((size + PAGE_SIZE - 1) / PAGE_SIZE); i < c->page_count; i++) {
-        free(c->pages[i]);
+    for (size_t i = pages_of(size); i < pages_of(c->size); i++) {
+        page_unref(c->pages[i]);
         c->pages[i] = NULL;
     }
     size_t in_page = (size_t)(size % PAGE_SIZE);
-    if (size < c->size && in_page > 0 && c->pages[size / PAGE_SIZE] != NULL)
-        memset(c->pages[size / PAGE_SIZE] + in_page, 0, PAGE_SIZE - in_page);
+    if (size < c->size && in_page > 0 && c->pages[size / PAGE_SIZE] != NULL) {
+        unsigned char *bytes = page_own(&c->pages[size / PAGE_SIZE], in_page, PAGE_SIZE);
+        memset(bytes + in_page, 0, PAGE_SIZE - in_page);
+    }
     c->size = size;
+}
+
+static void share(struct content *to, const struct content *from, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++) {
+        if (to->pages[i] == from->pages[i])
+            continue;
+        page_unref(to->pages[i]);
+        to->pages[i] = page_ref(from->pages[i]);
+    }
+}
+
+void content_share(struct content *to, const struct content *from, size_t size, uint64_t position)
+{
+    uint64_t end = position + size;
+    reserve(to, end);
+    share(to, from, (size_t)(position / PAGE_SIZE), pages_of(end < from->size ? end : from->size));
+    if (end > to->size)
+        to->size = end;
 }
 
 void content_copy(struct content *to, const struct content *from)
@@ -92,8 +159,5 @@ void content_copy(struct content *to, const struct content *from)
     content_close(to);
     reserve(to, from->size);
     to->size = from->size;
-    for (size_t i = 0; i < to->page_count; i++) {
-        if (from->pages[i] != NULL)
-            to->pages[i] = memory_dup(from->pages[i], PAGE_SIZE);
-    }
+    share(to, from, 0, to->page_count);
 }

@@ -193,10 +193,13 @@ int sim_inode_truncate(struct sim_inode *inode, uint64_t size)
     return 0;
 }
 
-static void dirty_apply(struct sim_inode *inode, const struct dirty *d)
+/* `shared`: all of the file is about to be durable as it stands. */
+static void dirty_apply(struct sim_inode *inode, const struct dirty *d, bool shared)
 {
     if (d->resize)
         content_resize(&inode->durable, d->position);
+    else if (d->has_data && shared)
+        content_share(&inode->durable, &inode->live, (size_t)d->size, d->position);
     else if (d->has_data)
         content_write(&inode->durable, d->data, (size_t)d->size, d->position);
     else if (d->position > inode->durable.size)
@@ -217,11 +220,15 @@ static void dirty_apply_torn(struct sim_inode *inode, const struct dirty *d)
 
 void sim_inode_sync(struct sim_inode *inode, uint64_t change)
 {
+    if (queue_empty(&inode->dirty))
+        return;
+    const struct dirty *newest = QUEUE_ENTRY(queue_last(&inode->dirty), struct dirty, node);
+    bool shared = newest->number <= change && !inode->diverged;
     while (!queue_empty(&inode->dirty)) {
         struct dirty *d = QUEUE_ENTRY(queue_first(&inode->dirty), struct dirty, node);
         if (d->number > change)
             return;
-        dirty_apply(inode, d);
+        dirty_apply(inode, d, shared);
         queue_remove(&d->node);
         free(d);
     }
@@ -248,7 +255,7 @@ void sim_inode_sync_torn(struct sim_inode *inode)
         const struct dirty *d = QUEUE_ENTRY(node, struct dirty, node);
         uint64_t fate = is_undone(inode->disk, d->number) ? NOTHING : sim_random(inode->disk->sim, FATES);
         if (fate == WHOLE)
-            dirty_apply(inode, d);
+            dirty_apply(inode, d, false);
         else if (fate == TORN && d->has_data)
             dirty_apply_torn(inode, d);
     }

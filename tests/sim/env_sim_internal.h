@@ -40,6 +40,12 @@ struct sim {
     uint64_t next_sequence;
     struct sim_host *hosts[SIM_MAX_HOSTS];
     unsigned host_count;
+    struct { /* what the loops would do next, as it was when each of them ran last */
+        uint64_t due_ns[SIM_MAX_HOSTS]; /* the moment of its soonest timer; UINT64_MAX: there is none, or no
+                                           loop */
+        bool deferred;                  /* somebody has tasks */
+        bool stale;                     /* somebody was changed from outside */
+    } next;
     bool cut[SIM_MAX_HOSTS][SIM_MAX_HOSTS]; /* [from][to] */
     uint64_t latency_min_ns;
     uint64_t latency_max_ns;
@@ -75,12 +81,7 @@ struct sim_host {
 };
 
 struct sim_process {
-    struct env env; /* what each step of the simulation looks at stands together */
-    struct {        /* of the timer that is the soonest, when the heap looked like this */
-        size_t size;
-        uint64_t sequence;
-        uint64_t due_ns;
-    } soonest;
+    struct env env;
     bool dead;
     bool frozen;
     bool stopping;

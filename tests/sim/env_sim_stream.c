@@ -308,6 +308,7 @@ void sim_stream_connect_end(struct sim_stream *s, int status)
     s->connect_due = true;
     s->connect_status = status;
     env_timer_stop(&s->process->env, &s->timeout);
+    sim_of(s)->next.stale = true;
     sim_stream_wake(s);
 }
 
