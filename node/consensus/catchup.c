@@ -338,6 +338,14 @@ static bool snapshot_is_valid(const struct raft_install_snapshot *s)
     return valid;
 }
 
+/* Without G8: the log becomes what a core that takes the snapshot for everything believes it to be. */
+static void go_without_data(struct group *g, const struct raft_install_snapshot *s)
+{
+    Flotilla__SnapshotRecord *record = flotilla__snapshot_record__unpack(NULL, s->data.len, s->data.base);
+    log_reset(g->log, s->last_index + 1, s->last_term, record->next_offset);
+    flotilla__snapshot_record__free_unpacked(record, NULL);
+}
+
 /* Where to go on: behind what an earlier catch-up fetched, else behind what is committed here for sure. */
 static uint64_t start_index(struct group *g, uint64_t target)
 {
@@ -420,6 +428,10 @@ bool catchup_intercept(struct group *g, struct message *message)
         return false;
     if (g->inflight > 0 || g->raft.snapshot.put.data || g->raft.state == RAFT_LEADER || g->reload_from != 0)
         return true; /* the leader repeats it */
+    if (!g->catchup && !guard_install(g)) {
+        go_without_data(g, s);
+        return false;
+    }
     if (g->catchup && g->catchup->from == message->m.server_id)
         retarget(g->catchup, message);
     else if (!g->catchup)

@@ -72,7 +72,7 @@ static void group_deliver(struct group *g, struct message *message)
         hold_message(g, &g->held_results, message);
         return;
     }
-    if (guard_one_vote(g, message) || guard_install(g, message) || catchup_intercept(g, message)) {
+    if (guard_one_vote(g, message) || guard_during_install(g, message) || catchup_intercept(g, message)) {
         message_clear(message);
         return;
     }

@@ -192,18 +192,22 @@ bool guard_one_vote(struct group *g, const struct message *message)
 
 /* ---- G8: install ----
  *
- * Defect: a snapshot that arrives while one is being installed, or a TimeoutNow meanwhile, finds the core
- * with an empty log. True: drop the message. */
-bool guard_install(struct group *g, const struct message *message)
+ * Defect: to the core an installed snapshot is all that it covers, and it says so to the leader at once. Ours
+ * is metadata: what it covers is in the leader's files. True: fetch that before the core hears of it. */
+bool guard_install(struct group *g)
 {
     if (!guard_on(g, GUARD_INSTALL))
         return false;
-    bool installing = g->catchup || g->put.req;
-    bool drop = installing && (message->m.type == RAFT_IO_TIMEOUT_NOW ||
-                               (g->put.req && message->m.type == RAFT_IO_INSTALL_SNAPSHOT));
-    if (drop)
-        count(g, GUARD_INSTALL);
-    return drop;
+    count(g, GUARD_INSTALL);
+    return true;
+}
+
+/* A snapshot that arrives while one is being installed, or a TimeoutNow meanwhile, would find the core with
+ * an empty log. True: drop the message. */
+bool guard_during_install(const struct group *g, const struct message *message)
+{
+    return (message->m.type == RAFT_IO_TIMEOUT_NOW && (g->catchup || g->put.req)) ||
+           (message->m.type == RAFT_IO_INSTALL_SNAPSHOT && g->put.req);
 }
 
 /* ---- G9: configuration ----

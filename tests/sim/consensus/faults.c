@@ -213,8 +213,12 @@ static void trim(struct one_group *r)
 {
     unsigned i = (unsigned)sim_random(r->sim, r->cluster.n);
     struct test_node *node = &r->cluster.nodes[i];
-    if (node->up && !r->frozen[i] && node->groups[0].open && !node->groups[0].failed)
-        group_trim(node->groups[0].group, node->groups[0].next_offset);
+    if (!node->up || r->frozen[i] || !node->groups[0].open || node->groups[0].failed)
+        return;
+    int64_t offset = node->groups[0].next_offset;
+    if (offset > r->judge.dropped_before)
+        r->judge.dropped_before = offset;
+    group_trim(node->groups[0].group, offset);
 }
 
 static void betray_elected(struct one_group *r, unsigned leader)

@@ -146,6 +146,15 @@ static void judge_entries(struct judge *j, struct test_cluster *c, unsigned i)
     }
 }
 
+/* A snapshot says what its log has told, but does not contain it. */
+static void judge_start(const struct judge *j, struct test_cluster *c, unsigned i)
+{
+    int64_t start = log_start_offset(group_log(group_of(c, i)));
+    if (start > j->dropped_before)
+        violate(c, "the log of node %u begins at offset %lld, although only what is before %lld was to go",
+                i + 1, (long long)start, (long long)j->dropped_before);
+}
+
 void judge_step(struct judge *j, struct test_cluster *c)
 {
     for (unsigned i = 0; i < c->n; i++) {
@@ -156,6 +165,7 @@ void judge_step(struct judge *j, struct test_cluster *c)
             j->given[i][now.term] = (uint8_t)now.vote;
         judge_vote(j, c, i, &now);
         judge_entries(j, c, i);
+        judge_start(j, c, i);
         if (j->seen[i].there) {
             judge_claim(c, i, &j->seen[i].core, &now);
             judge_commit(c, i, &j->seen[i].core, &now);

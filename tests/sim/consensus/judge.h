@@ -5,6 +5,7 @@
  * disk
  *   - what a leader calls committed is on a majority of the disks, and the newest of it is of its own term
  *   - a leader makes one entry at an index in its term
+ *   - nobody's log begins behind what somebody was asked to drop
  *
  * That applied prefixes agree and that a term has one leader, the oracle of helper_cluster.h sees. */
 #ifndef SIM_CONSENSUS_JUDGE_H
@@ -14,6 +15,7 @@
 #include "tests/sim/probe.h"
 
 struct judge {
+    int64_t dropped_before;    /* the offset up to which anybody was asked to drop its log */
     uint64_t judged_term;      /* the newest whose votes were counted */
     uint8_t *given[MAX_NODES]; /* by term: whom it was seen to vote for; 0: nobody */
     struct {

@@ -77,7 +77,9 @@ static bool is_caught(uint64_t seed, unsigned kind, unsigned guards)
         alarm(60);
         if (freopen("/dev/null", "w", stderr) == NULL)
             abort();
-        _exit(!run_seed(seed, kind, guards, getenv("VERBOSE") == NULL));
+        bool ok = run_seed(seed, kind, guards, getenv("VERBOSE") == NULL);
+        fflush(stdout);
+        _exit(!ok);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         abort();
@@ -100,6 +102,7 @@ static const struct sabotage {
     {GUARD_RELEASE_STEP, "release_step (G5)", PLOT(STEADY_LOAD)},
     {GUARD_BACKOFF_HINT, "backoff_hint (G6)", PLOT(LONG_SUFFIX)},
     {GUARD_ONE_VOTE, "one_vote (G7)", PLOT(CROSSED_TRANSFERS)},
+    {GUARD_INSTALL, "install (G8)", 0},
     {GUARD_PREVOTE_TERM, "prevote_term (G11)", PLOT(OLD_TERM)},
     {GUARD_SINGLE_VOTER, "single_voter (G11)", PLOT(ONE_REPLICA)},
     {GUARD_RETRY_AT_ONCE, "retry_at_once (G12)", PLOT(FIRST_COMMIT)},
