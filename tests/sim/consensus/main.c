@@ -107,6 +107,7 @@ static const struct sabotage {
     {GUARD_SINGLE_VOTER, "single_voter (G11)", PLOT(ONE_REPLICA)},
     {GUARD_RETRY_AT_ONCE, "retry_at_once (G12)", PLOT(FIRST_COMMIT)},
     {GUARD_HOLD_UNTIL_DURABLE, "hold_until_durable", 1},
+    {GUARD_LOG_START, "log_start (G13)", PLOT(LOST_ANSWER)},
 };
 enum { SABOTAGES = sizeof sabotages / sizeof sabotages[0] };
 

@@ -399,6 +399,57 @@ static const char *late_vote(struct one_group *r)
     return NULL;
 }
 
+/* What the others get and the third one does not, before the second one leads. */
+static bool leave_far_behind(struct one_group *r, const struct cast *cast)
+{
+    enum { ENTRIES = 40 };
+    one_group_cut_both_ways(r, cast->third, cast->leader);
+    one_group_cut_both_ways(r, cast->third, cast->second);
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        one_group_propose_to(r, cast->leader, 1000);
+        one_group_step(r, 100000);
+    }
+    return await(r, 1000, is_stored, cast->second, last_index(r, cast->leader)) &&
+           transfer(r, cast->leader, cast->second) && await(r, 1000, leads_after, cast->second, cast->term) &&
+           await(r, 1000, is_ready, cast->second, 0);
+}
+
+static bool has_received(struct one_group *r, unsigned node, uint64_t after)
+{
+    return last_index(r, node) > after;
+}
+
+static bool has_snapshot(struct one_group *r, unsigned node, uint64_t after)
+{
+    const struct test_group *t = group_on(r, node);
+    return t && group_snapshot_index(t->group) > after;
+}
+
+/* A new leader knows of no match. Its first entries arrive, the answer gets lost, and until it sends them
+ * once more the follower has them in a snapshot. */
+static const char *lost_answer(struct one_group *r)
+{
+    struct cast cast;
+    if (!assign(r, &cast))
+        return NULL;
+    r->cluster.forgetful = cast.third + 1;
+    one_group_bring_down(r, cast.third, false, 0);
+    pass(r, 50);
+    uint64_t index = last_index(r, cast.third);
+    if (!await(r, SETTLE_MS, is_settled, 0, 0) || !leave_far_behind(r, &cast))
+        return NULL;
+    slow_disk(r, cast.third, 10);
+    sim_heal_all(r->sim);
+    if (!await(r, 1000, has_received, cast.third, index))
+        return NULL;
+    sim_link_cut(r->hosts[cast.third], r->hosts[cast.second]);
+    sim_link_reset(r->hosts[cast.third], r->hosts[cast.second]);
+    await(r, 200, has_snapshot, cast.third, index);
+    sim_heal_all(r->sim);
+    pass(r, 500);
+    return NULL;
+}
+
 /* ---- all ---- */
 
 static const struct {
@@ -409,7 +460,7 @@ static const struct {
     [PLOT_STEADY_LOAD] = {3, 2, steady_load}, [PLOT_FIRST_COMMIT] = {3, 1, first_commit},
     [PLOT_LONG_SUFFIX] = {3, 2, long_suffix}, [PLOT_CROSSED_TRANSFERS] = {3, 8, crossed_transfers},
     [PLOT_OLD_TERM] = {3, 3, old_term},       [PLOT_ONE_REPLICA] = {1, 10, one_replica},
-    [PLOT_LATE_VOTE] = {3, 24, late_vote},
+    [PLOT_LATE_VOTE] = {3, 24, late_vote},    [PLOT_LOST_ANSWER] = {3, 1, lost_answer},
 };
 
 unsigned plot_nodes(enum consensus_plot plot)

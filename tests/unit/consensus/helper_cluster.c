@@ -135,6 +135,8 @@ static const struct group_callbacks callbacks = {
 
 /* ---- nodes ---- */
 
+enum { FORGETFUL_BYTES = 4096 };
+
 static int64_t wall_ms(void *data)
 {
     return env_wall_ms(data);
@@ -292,7 +294,7 @@ void node_start(struct test_node *node)
         .node_id = node->id,
         .heartbeat_ms = c->heartbeat_ms,
         .election_timeout_ms = c->election_timeout_ms,
-        .entry_memory_bytes = c->entry_memory_bytes,
+        .entry_memory_bytes = node->id == c->forgetful ? FORGETFUL_BYTES : c->entry_memory_bytes,
         .entry_memory_total_bytes = c->entry_memory_total_bytes,
         .max_batch_bytes = 8 << 20,
         .guards = c->guards,

@@ -65,6 +65,8 @@ struct test_cluster {
     bool abstains_when_new;
     /* Node id: its replicas are marked as damaged before they start, as those of a replaced disk are. */
     uint32_t distrusted;
+    /* Node id: it keeps hardly any of its log in memory; 0: none. */
+    uint32_t forgetful;
     /* Oracle, of group 0 only. */
     uint64_t *hashes;   /* by index: the hash chain after it */
     uint64_t *ids;      /* by index: the record's id */
