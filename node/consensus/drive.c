@@ -2,6 +2,7 @@
  * after each call group_after asks what has changed, and completes what waited for the call to end (never
  * inside it: the core frees what it is working on). */
 #include "node/consensus/group_internal.h"
+#include "node/env/sabotage.h"
 #include <stdlib.h>
 
 enum { MAX_HELD = 64, ADDRESS_SIZE = 24 };
@@ -224,7 +225,9 @@ static bool release_append(struct group *g)
 {
     if (queue_empty(&g->appends))
         return false;
-    struct append_op *op = QUEUE_ENTRY(queue_first(&g->appends), struct append_op, node);
+    bool newest = env_sabotaged(group_env(g), SABOTAGE_COMPLETED_OUT_OF_ORDER);
+    struct append_op *op =
+        QUEUE_ENTRY(newest ? g->appends.prev : queue_first(&g->appends), struct append_op, node);
     if (!op->durable || guard_release_step(g, op))
         return false;
     raft_io_append_released(g, op);

@@ -3,6 +3,7 @@
 #include "node/consensus/beat.h"
 #include "node/consensus/group_internal.h"
 #include "node/env/bounds.h"
+#include "node/env/sabotage.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -207,7 +208,7 @@ int raft_io_send(struct raft_io *io, struct raft_io_send *req, const struct raft
                               .incarnation = newcomer_incarnation(g, m)};
     int status = send_message(g, &message);
     note_completion(g, req, cb, status == 0 ? 0 : RAFT_NOCONNECTION);
-    return 0;
+    return env_sabotaged(group_env(g), SABOTAGE_SEND_FAILS) ? status : 0;
 }
 
 bool outbox_complete_sends(struct group *g)

@@ -4,6 +4,7 @@
  * and set_vote never fail; a snapshot_put with trailing 0 is an install, which replaces everything. */
 #include "node/consensus/configuration.h"
 #include "node/consensus/group_internal.h"
+#include "node/env/sabotage.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,14 +28,22 @@ static void on_durable(struct log_append_req *req, int status)
     group_after(g);
 }
 
+/* One of some: the simulator's disks break this promise only now and then. */
+static bool is_failed(const struct group *g, enum sabotage sabotage)
+{
+    enum { ONE_OF = 16 };
+    return env_sabotaged(group_env(g), sabotage) && env_random(group_env(g)) % ONE_OF == 0;
+}
+
 void raft_io_append_released(struct group *g, struct append_op *op)
 {
     struct raft_io_append *core = op->core;
     raft_io_append_cb cb = op->cb;
+    ASSERT(&op->node == queue_first(&g->appends)); /* the core takes the last one for the newest */
     queue_remove(&op->node);
     free(op);
     g->inflight--;
-    cb(core, 0);
+    cb(core, is_failed(g, SABOTAGE_APPEND_FAILS) ? RAFT_IOERR : 0);
 }
 
 /* The core holds copies of what it received; each must own its reference. */
@@ -109,6 +118,15 @@ static void append_to_log(struct group *g, struct append_op *op, const struct ra
     free(converted);
 }
 
+static void complete_at_once(struct group *g, struct append_op *op)
+{
+    struct raft_io_append *core = op->core;
+    queue_remove(&op->node);
+    op->core = NULL; /* the log's own callback frees it */
+    g->inflight--;
+    op->cb(core, 0);
+}
+
 static int io_append(struct raft_io *io, struct raft_io_append *req, const struct raft_entry entries[],
                      unsigned n, raft_io_append_cb cb)
 {
@@ -127,6 +145,8 @@ static int io_append(struct raft_io *io, struct raft_io_append *req, const struc
     guard_match_accept(g);
     if (g->failed_status == 0)
         append_to_log(g, op, entries, n);
+    if (is_failed(g, SABOTAGE_COMPLETED_AT_ONCE))
+        complete_at_once(g, op);
     return 0;
 }
 
@@ -155,7 +175,7 @@ static void put_hard_state(struct group *g, uint64_t term, uint64_t vote)
 static int io_set_term(struct raft_io *io, raft_term term)
 {
     put_hard_state(io->impl, term, 0);
-    return 0;
+    return is_failed(io->impl, SABOTAGE_TERM_FAILS) ? RAFT_IOERR : 0;
 }
 
 static int io_set_vote(struct raft_io *io, raft_id server_id)
@@ -231,7 +251,7 @@ static bool complete_put(struct group *g)
     struct raft_io_snapshot_put *req = g->put.req;
     g->put.req = NULL;
     g->inflight--;
-    g->put.cb(req, 0);
+    g->put.cb(req, g->put.install && env_sabotaged(group_env(g), SABOTAGE_INSTALL_FAILS) ? RAFT_IOERR : 0);
     if (g->put.install)
         guard_configuration_installed(g, g->put.index);
     return true;

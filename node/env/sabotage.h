@@ -27,7 +27,13 @@
     X(OWNER_IGNORED, "a commit is taken from a member that owns nothing any more")                           \
     X(IDENTITY_IGNORED, "another node's disk is accepted")                                                   \
     X(NO_BACK_PRESSURE, "more is taken in than the bounds allow")                                            \
-    X(RETENTION_TOO_EARLY, "records deleted before their time")
+    X(RETENTION_TOO_EARLY, "records deleted before their time")                                              \
+    X(COMPLETED_AT_ONCE, "an append completed inside of the call that asks for it")                          \
+    X(COMPLETED_OUT_OF_ORDER, "appends completed to the core in another order")                              \
+    X(APPEND_FAILS, "an append reported to the core as failed")                                              \
+    X(TERM_FAILS, "a new term reported to the core as failed")                                               \
+    X(INSTALL_FAILS, "an installed snapshot reported to the core as failed")                                 \
+    X(SEND_FAILS, "a message that can't be sent reported by the call itself")
 
 enum sabotage {
 #define X(name, text) SABOTAGE_##name,

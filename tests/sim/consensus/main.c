@@ -4,9 +4,10 @@
  *
  * Sabotage: with a guard off, some seed must be caught, or the simulator proves nothing.
  *
- *     sim_consensus [runs] [first seed] [guards] [kind]      VERBOSE=1 shows the nodes' log lines
- *     sim_consensus sabotage | rates                         each guard off: until it is caught | in how many
- * of 50 seeds */
+ *     sim_consensus [runs] [first seed] [guards] [kind] [broken promises]      VERBOSE=1 shows the nodes' log
+ * lines sim_consensus sabotage | rates                         each guard off: until it is caught | in how
+ * many of 50 seeds */
+#include "node/env/sabotage.h"
 #include "tests/sim/consensus/faults.h"
 #include "tests/sim/consensus/plots.h"
 #include <stdio.h>
@@ -36,13 +37,21 @@ static void print_state(struct one_group *r)
     }
 }
 
+/* What is broken on purpose. */
+struct broken {
+    unsigned guards;   /* a mask of enum consensus_guard */
+    unsigned promises; /* a mask of 1 << enum sabotage */
+};
+
 /* True: nothing wrong. */
-static bool run_seed(uint64_t seed, unsigned kind, unsigned guards, bool expect_trouble)
+static bool run_seed(uint64_t seed, unsigned kind, struct broken broken, bool expect_trouble)
 {
     static struct one_group r;
+    const unsigned guards = GUARD_ALL & ~broken.guards;
     bool random = kind < FAULT_PROFILES;
     enum consensus_plot plot = random ? PLOTS : (enum consensus_plot)(kind - FAULT_PROFILES);
     one_group_init(&r, seed, !random ? plot_nodes(plot) : seed % 8 >= 6 ? 5 : 3, guards);
+    r.sabotage = broken.promises;
     if (random)
         faults_prepare(&r, kind);
     one_group_start_due(&r, true);
@@ -68,7 +77,7 @@ static bool run_seed(uint64_t seed, unsigned kind, unsigned guards, bool expect_
 
 /* In a process of its own: without its guards the core may die of an assertion, which is a way to be noticed
  * too. */
-static bool is_caught(uint64_t seed, unsigned kind, unsigned guards)
+static bool is_caught(uint64_t seed, unsigned kind, struct broken broken)
 {
     int status;
     fflush(NULL);
@@ -77,46 +86,55 @@ static bool is_caught(uint64_t seed, unsigned kind, unsigned guards)
         alarm(60);
         if (freopen("/dev/null", "w", stderr) == NULL)
             abort();
-        bool ok = run_seed(seed, kind, guards, getenv("VERBOSE") == NULL);
+        bool ok = run_seed(seed, kind, broken, getenv("VERBOSE") == NULL);
         fflush(stdout);
         _exit(!ok);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         abort();
+    if (WIFSIGNALED(status) && getenv("VERBOSE"))
+        printf("seed %llu kind %u: the process died of signal %d\n", (unsigned long long)seed, kind,
+               WTERMSIG(status));
     return status != 0;
 }
 
 #define PLOT(name) (FAULT_PROFILES + PLOT_##name)
 
-/* Each guard, and the kind of run that meets with what it prevents. docs/testing.md says why some are
- * missing. */
-static const struct sabotage {
-    enum consensus_guard guard;
+/* Each guard, each promise to the core, and the kind of run that meets with what it prevents. docs/testing.md
+ * says why some are missing. */
+static const struct omission {
+    struct broken broken;
     const char *name;
     unsigned kind;
-} sabotages[] = {
-    {GUARD_ACK_CAP, "ack_cap (G1)", 3},
-    {GUARD_OWN_TERM_COMMIT, "own_term_commit (G2)", 0},
-    {GUARD_TERM_HOLD, "term_hold (G3)", 4},
-    {GUARD_TICK_GATE, "tick_gate (G4)", 2},
-    {GUARD_RELEASE_STEP, "release_step (G5)", PLOT(STEADY_LOAD)},
-    {GUARD_BACKOFF_HINT, "backoff_hint (G6)", PLOT(LONG_SUFFIX)},
-    {GUARD_ONE_VOTE, "one_vote (G7)", PLOT(CROSSED_TRANSFERS)},
-    {GUARD_INSTALL, "install (G8)", 0},
-    {GUARD_PREVOTE_TERM, "prevote_term (G11)", PLOT(OLD_TERM)},
-    {GUARD_SINGLE_VOTER, "single_voter (G11)", PLOT(ONE_REPLICA)},
-    {GUARD_RETRY_AT_ONCE, "retry_at_once (G12)", PLOT(FIRST_COMMIT)},
-    {GUARD_HOLD_UNTIL_DURABLE, "hold_until_durable", 1},
-    {GUARD_LOG_START, "log_start (G13)", PLOT(LOST_ANSWER)},
+} omissions[] = {
+    {{GUARD_ACK_CAP, 0}, "ack_cap (G1)", 3},
+    {{GUARD_OWN_TERM_COMMIT, 0}, "own_term_commit (G2)", 0},
+    {{GUARD_TERM_HOLD, 0}, "term_hold (G3)", 4},
+    {{GUARD_TICK_GATE, 0}, "tick_gate (G4)", 2},
+    {{GUARD_RELEASE_STEP, 0}, "release_step (G5)", PLOT(STEADY_LOAD)},
+    {{GUARD_BACKOFF_HINT, 0}, "backoff_hint (G6)", PLOT(LONG_SUFFIX)},
+    {{GUARD_ONE_VOTE, 0}, "one_vote (G7)", PLOT(CROSSED_TRANSFERS)},
+    {{GUARD_INSTALL, 0}, "install (G8)", 0},
+    {{GUARD_PREVOTE_TERM, 0}, "prevote_term (G11)", PLOT(OLD_TERM)},
+    {{GUARD_SINGLE_VOTER, 0}, "single_voter (G11)", PLOT(ONE_REPLICA)},
+    {{GUARD_RETRY_AT_ONCE, 0}, "retry_at_once (G12)", PLOT(FIRST_COMMIT)},
+    {{GUARD_HOLD_UNTIL_DURABLE, 0}, "hold_until_durable", 1},
+    {{GUARD_LOG_START, 0}, "log_start (G13)", PLOT(LOST_ANSWER)},
+    {{0, 1u << SABOTAGE_COMPLETED_AT_ONCE}, "completion later (G10)", 0},
+    {{0, 1u << SABOTAGE_COMPLETED_OUT_OF_ORDER}, "completion in order (G10)", 0},
+    {{0, 1u << SABOTAGE_APPEND_FAILS}, "appends that succeed (G10)", 0},
+    {{0, 1u << SABOTAGE_TERM_FAILS}, "terms that succeed (G10)", 0},
+    {{0, 1u << SABOTAGE_INSTALL_FAILS}, "installs that succeed (G10)", 0},
+    {{0, 1u << SABOTAGE_SEND_FAILS}, "sends that return 0 (G10)", 0},
 };
-enum { SABOTAGES = sizeof sabotages / sizeof sabotages[0] };
+enum { OMISSIONS = sizeof omissions / sizeof omissions[0] };
 
 /* In how many of the seeds. `until_first`: at which one instead, 0 if at none. */
-static unsigned count_caught(unsigned guard, unsigned kind, unsigned runs, bool until_first)
+static unsigned count_caught(const struct omission *o, unsigned runs, bool until_first)
 {
     unsigned caught = 0;
     for (unsigned i = 0; i < runs; i++) {
-        bool noticed = is_caught(1 + i, kind, GUARD_ALL & ~guard);
+        bool noticed = is_caught(1 + i, o->kind, o->broken);
         caught += noticed;
         if (noticed && until_first)
             return i + 1;
@@ -128,15 +146,15 @@ static int sabotage_all(bool rates)
 {
     enum { RUNS = 50 };
     unsigned missed = 0;
-    for (unsigned i = 0; i < SABOTAGES; i++) {
-        const struct sabotage *s = &sabotages[i];
-        unsigned n = count_caught((unsigned)s->guard, s->kind, RUNS, !rates);
+    for (unsigned i = 0; i < OMISSIONS; i++) {
+        const struct omission *o = &omissions[i];
+        unsigned n = count_caught(o, RUNS, !rates);
         if (n == 0)
-            printf("without %-22s NOT caught in %d seeds\n", s->name, RUNS);
+            printf("without %-28s NOT caught in %d seeds\n", o->name, RUNS);
         else if (rates)
-            printf("without %-22s caught in %u of %d seeds\n", s->name, n, RUNS);
+            printf("without %-28s caught in %u of %d seeds\n", o->name, n, RUNS);
         else
-            printf("without %-22s caught in %u seeds\n", s->name, n);
+            printf("without %-28s caught in %u seeds\n", o->name, n);
         missed += n == 0;
         fflush(stdout);
     }
@@ -150,13 +168,14 @@ int main(int argc, char **argv)
     unsigned runs = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 20;
     uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
     unsigned guards = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 0) : GUARD_ALL;
+    struct broken broken = {GUARD_ALL & ~guards, argc > 5 ? (unsigned)strtoul(argv[5], NULL, 0) : 0};
+    bool whole = broken.guards == 0 && broken.promises == 0;
     unsigned bad = 0;
     printf("seeds %llu to %llu, guards 0x%x\n", (unsigned long long)first,
            (unsigned long long)(first + runs - 1), guards);
     for (unsigned i = 0; i < runs; i++) {
         unsigned kind = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 0) : (unsigned)((first + i) % KINDS);
-        bad += guards == GUARD_ALL ? !run_seed(first + i, kind, guards, false)
-                                   : is_caught(first + i, kind, guards);
+        bad += whole ? !run_seed(first + i, kind, broken, false) : is_caught(first + i, kind, broken);
     }
     printf("%u of %u runs failed\n", bad, runs);
     return bad != 0;

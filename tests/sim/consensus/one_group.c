@@ -19,6 +19,7 @@ void one_group_start(struct one_group *r, unsigned i)
     if (!node->env)
         node->env = sim_host_restart(r->hosts[i]);
     node->env->small_bounds = r->small_bounds;
+    node->env->sabotage = r->sabotage;
     node_start(node);
 }
 

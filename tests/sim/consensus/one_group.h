@@ -17,6 +17,7 @@ struct one_group {
     bool frozen[MAX_NODES];
     uint64_t acked_before;
     unsigned small_bounds; /* a mask of 1 << enum bound */
+    unsigned sabotage;     /* likewise of enum sabotage */
     struct judge judge;
 };
 
