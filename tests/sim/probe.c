@@ -1,6 +1,7 @@
 #include "tests/sim/probe.h"
 #include "node/consensus/group_internal.h"
 #include "proto/crc32c.h"
+#include <stdlib.h>
 
 static uint32_t crc_of(const struct raft_entry *entry)
 {
@@ -70,6 +71,22 @@ bool probe_core(const struct group *g, struct probed_core *core)
     };
     look_for_unstored(g, core);
     return true;
+}
+
+static void on_changed(struct raft_change *req, int status)
+{
+    (void)status;
+    free(req);
+}
+
+bool probe_change_configuration(struct group *g, uint64_t server_id)
+{
+    struct raft_change *req = memory_zalloc(sizeof *req);
+    bool done = g->running && raft_add(&g->raft, req, server_id, "spare", on_changed) == 0;
+    if (!done)
+        free(req);
+    group_after(g);
+    return done;
 }
 
 size_t probe_queued_bytes(const struct consensus *c, size_t *limit)

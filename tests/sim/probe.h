@@ -33,6 +33,9 @@ struct probed_core {
 bool probe_core(const struct group *g, struct probed_core *core);
 /* Of the entry at `index`, 0: not in memory any more. */
 uint64_t probe_term(const struct group *g, uint64_t index);
+/* Not a look, but a hand: nothing in a node changes who is in a group, as the core could. The leader appends
+ * a configuration with one more server, who gets nothing and has no vote. False when it can't. */
+bool probe_change_configuration(struct group *g, uint64_t server_id);
 /* Of the peer with the most. */
 size_t probe_queued_bytes(const struct consensus *c, size_t *limit);
 

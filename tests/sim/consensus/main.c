@@ -100,8 +100,7 @@ static bool is_caught(uint64_t seed, unsigned kind, struct broken broken)
 
 #define PLOT(name) (FAULT_PROFILES + PLOT_##name)
 
-/* Each guard, each promise to the core, and the kind of run that meets with what it prevents. docs/testing.md
- * says why some are missing. */
+/* Each guard, each promise to the core, and the kind of run that meets with what it prevents. */
 static const struct omission {
     struct broken broken;
     const char *name;
@@ -115,6 +114,7 @@ static const struct omission {
     {{GUARD_BACKOFF_HINT, 0}, "backoff_hint (G6)", PLOT(LONG_SUFFIX)},
     {{GUARD_ONE_VOTE, 0}, "one_vote (G7)", PLOT(CROSSED_TRANSFERS)},
     {{GUARD_INSTALL, 0}, "install (G8)", 0},
+    {{GUARD_CONFIGURATION, 0}, "configuration (G9)", PLOT(ROLLED_BACK)},
     {{GUARD_PREVOTE_TERM, 0}, "prevote_term (G11)", PLOT(OLD_TERM)},
     {{GUARD_SINGLE_VOTER, 0}, "single_voter (G11)", PLOT(ONE_REPLICA)},
     {{GUARD_RETRY_AT_ONCE, 0}, "retry_at_once (G12)", PLOT(FIRST_COMMIT)},

@@ -450,6 +450,41 @@ static const char *lost_answer(struct one_group *r)
     return NULL;
 }
 
+/* The configuration of the group's first entry is in snapshots only. */
+static bool compact_first_entry(struct one_group *r, struct cast *cast)
+{
+    enum { ENTRIES = 60, SMALL_BYTES = 16 << 10 };
+    r->cluster.entry_memory_bytes = SMALL_BYTES;
+    for (unsigned i = 0; i < r->cluster.n; i++)
+        one_group_bring_down(r, i, false, 0);
+    if (!assign(r, cast))
+        return false;
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        one_group_propose_to(r, cast->leader, 1000);
+        one_group_step(r, 100000);
+    }
+    return await(r, 1000, has_snapshot, cast->leader, ENTRIES / 4);
+}
+
+static const char *rolled_back(struct one_group *r)
+{
+    struct cast cast;
+    if (!compact_first_entry(r, &cast))
+        return NULL;
+    sim_host_isolate(r->hosts[cast.leader]);
+    if (!probe_change_configuration(group_on(r, cast.leader)->group, r->cluster.n + 1) ||
+        !await(r, 1000, is_stored, cast.leader, last_index(r, cast.leader)) ||
+        !await(r, 3000, somebody_leads_after, cast.leader, cast.term))
+        return NULL;
+    pass(r, 50);
+    one_group_propose(r);
+    pass(r, 50);
+    sim_heal_all(r->sim);
+    await(r, 500, has_term, cast.leader, cast.term + 1);
+    pass(r, 200);
+    return NULL;
+}
+
 /* ---- all ---- */
 
 static const struct {
@@ -460,7 +495,8 @@ static const struct {
     [PLOT_STEADY_LOAD] = {3, 2, steady_load}, [PLOT_FIRST_COMMIT] = {3, 1, first_commit},
     [PLOT_LONG_SUFFIX] = {3, 2, long_suffix}, [PLOT_CROSSED_TRANSFERS] = {3, 8, crossed_transfers},
     [PLOT_OLD_TERM] = {3, 3, old_term},       [PLOT_ONE_REPLICA] = {1, 10, one_replica},
-    [PLOT_LATE_VOTE] = {3, 24, late_vote},    [PLOT_LOST_ANSWER] = {3, 1, lost_answer},
+    [PLOT_ROLLED_BACK] = {3, 2, rolled_back}, [PLOT_LATE_VOTE] = {3, 24, late_vote},
+    [PLOT_LOST_ANSWER] = {3, 1, lost_answer},
 };
 
 unsigned plot_nodes(enum consensus_plot plot)

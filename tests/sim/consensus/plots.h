@@ -13,6 +13,7 @@ enum consensus_plot {
     PLOT_OLD_TERM,          /* who alone has everything has slept through some terms: it must be elected */
     PLOT_ONE_REPLICA,       /* a group of one loses power */
     PLOT_LATE_VOTE,         /* a voter that has heard of the term before, and loses power */
+    PLOT_ROLLED_BACK,       /* a configuration that is taken back, when the one before has been compacted */
     PLOT_LOST_ANSWER,       /* a leader does not hear what a follower has stored, and forgotten since */
     PLOTS
 };
