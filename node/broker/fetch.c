@@ -4,6 +4,7 @@
  *     |  ^
  *     v  |      the high watermark moved far enough, or the time is over
  *   WAITING, or, once, CONFIRMING: the offset is beyond the log's end; is this node still the leader?
+ *   or GIVING_WAY: the records are old ones, whose readers take turns (consensus/governor.h)
  *
  * How much is missing is counted in bytes applied to the partition, so that a waiter is looked at again only
  * when its min_bytes can be there, however many small batches arrive. */
@@ -71,6 +72,7 @@ static void finish(struct fetch_req *req, int status)
     req->status = status;
     env_timer_stop(env, &req->timer);
     queue_remove(&req->node);
+    governor_withdraw(broker_governor(p->broker), &req->turn);
     req->high_watermark = p->high_watermark;
     req->start_offset = partition_start_offset(p);
     count_result(p, req);
@@ -128,6 +130,8 @@ void fetch_fail_all(struct partition *p)
 {
     while (!queue_empty(&p->fetches))
         finish(QUEUE_ENTRY(queue_first(&p->fetches), struct fetch_req, node), ERR_NOT_LEADER);
+    while (!queue_empty(&p->turns))
+        finish(QUEUE_ENTRY(queue_first(&p->turns), struct fetch_req, node), ERR_NOT_LEADER);
 }
 
 /* ---- reading ---- */
@@ -149,6 +153,15 @@ static void look(struct fetch_req *req, int status)
         park(req);
 }
 
+static void has_read(struct fetch_req *req, int status)
+{
+    hold(req, req->read.size);
+    if (req->has_turn)
+        governor_spent(broker_governor(req->broker), req->read.size);
+    req->has_turn = false;
+    look(req, status);
+}
+
 static void on_read(struct log_read_req *read, int status)
 {
     struct fetch_req *req = container_of(read, struct fetch_req, read);
@@ -156,8 +169,7 @@ static void on_read(struct log_read_req *read, int status)
     /* The log cancels its reads when it closes. */
     if (!partition_is_running(p))
         status = ERR_NOT_LEADER;
-    hold(req, req->read.size);
-    look(req, partition_read_error(status));
+    has_read(req, partition_read_error(status));
     partition_unref(p);
 }
 
@@ -194,6 +206,44 @@ static void confirm(struct fetch_req *req)
         finish(req, status);
 }
 
+static void start_read(struct fetch_req *req, size_t most)
+{
+    struct partition *p = req->partition;
+    req->state = FETCH_READING;
+    int status = log_read(group_log(p->group), &req->read, req->offset, req->limit_offset, most, on_read);
+    if (status == 0) {
+        partition_ref(p);
+        hold(req, most);
+    } else {
+        has_read(req, status == 1 ? 0 : status);
+    }
+}
+
+static void read_old(struct fetch_req *req)
+{
+    req->has_turn = true;
+    start_read(req, governor_piece(broker_governor(req->broker), req->max_bytes));
+}
+
+static void on_turn(struct governor_turn *turn)
+{
+    struct fetch_req *req = container_of(turn, struct fetch_req, turn);
+    queue_remove(&req->node);
+    read_old(req);
+}
+
+/* What is not at the log's end any more nobody waits for within milliseconds. */
+static void give_way(struct fetch_req *req)
+{
+    struct partition *p = req->partition;
+    if (governor_take(broker_governor(p->broker), &req->turn, on_turn)) {
+        read_old(req);
+        return;
+    }
+    req->state = FETCH_GIVING_WAY;
+    queue_push(&p->turns, &req->node);
+}
+
 static void read_more(struct fetch_req *req)
 {
     struct partition *p = req->partition;
@@ -217,14 +267,10 @@ static void read_more(struct fetch_req *req)
         look(req, 0);
         return;
     }
-    int status = log_read(log, &req->read, req->offset, req->limit_offset, req->max_bytes, on_read);
-    if (status == 0) {
-        partition_ref(p);
-        hold(req, req->max_bytes);
-    } else {
-        hold(req, req->read.size);
-        look(req, status == 1 ? 0 : status);
-    }
+    if (log_is_cached(log, req->offset))
+        start_read(req, req->max_bytes);
+    else
+        give_way(req);
 }
 
 void partition_fetch(struct partition *p, struct fetch_req *req, int64_t offset, size_t max_bytes,
@@ -234,6 +280,7 @@ void partition_fetch(struct partition *p, struct fetch_req *req, int64_t offset,
     uint64_t now_ns = env_now_ns(env);
     req->cb = cb;
     queue_init(&req->node);
+    governor_turn_init(&req->turn);
     memset(&req->timer, 0, sizeof req->timer);
     memset(&req->task, 0, sizeof req->task);
     req->read.n = 0;
@@ -246,6 +293,7 @@ void partition_fetch(struct partition *p, struct fetch_req *req, int64_t offset,
     req->min_bytes = min_bytes;
     req->held_bytes = 0;
     req->deadline_ns = max_wait_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + max_wait_ns;
+    req->has_turn = false;
     req->confirmed = false;
     req->expired = false;
     req->canceled = false;
@@ -263,6 +311,6 @@ void partition_fetch(struct partition *p, struct fetch_req *req, int64_t offset,
 void partition_fetch_cancel(struct fetch_req *req)
 {
     req->canceled = true;
-    if (req->state == FETCH_WAITING)
+    if (req->state == FETCH_WAITING || req->state == FETCH_GIVING_WAY)
         finish(req, ERR_CANCELED);
 }

@@ -49,7 +49,8 @@ struct partition {
     const struct partition_state_machine *machine; /* NULL: none */
     void *state;
 
-    struct queue fetches; /* waiting */
+    struct queue fetches; /* waiting for records */
+    struct queue turns;   /* fetches that wait for a turn at old records */
     struct queue watchers;
     struct env_task wake;
     struct partition_metrics metrics;
@@ -82,6 +83,11 @@ void partition_unref(struct partition *p);
 static inline int partition_read_error(int status)
 {
     return status == ERR_CORRUPT || status == ERR_IO || status == ERR_NOT_FOUND ? ERR_REPLICA_FAILED : status;
+}
+
+static inline struct governor *broker_governor(const struct broker *b)
+{
+    return consensus_governor(b->options.consensus);
 }
 
 static inline bool partition_is_running(const struct partition *p)

@@ -128,6 +128,7 @@ struct partition *partition_create(struct broker *b, const struct topic_meta *to
     p->deleted_below = meta->start_offset;
     p->producers = producer_table_create(b->options.producer_expiry_ms);
     queue_init(&p->fetches);
+    queue_init(&p->turns);
     queue_init(&p->watchers);
     if (strcmp(topic->name, OFFSETS_TOPIC) == 0)
         p->machine = b->options.offsets;

@@ -12,6 +12,7 @@
 #define BROKER_PARTITION_H
 
 #include "node/cluster/cluster.h"
+#include "node/consensus/governor.h"
 
 struct partition;
 struct broker;
@@ -109,7 +110,7 @@ void partition_produce(struct partition *p, struct produce_req *req, const struc
 
 /* ---- fetch ---- */
 
-enum fetch_state { FETCH_READING = 1, FETCH_WAITING, FETCH_CONFIRMING, FETCH_DONE };
+enum fetch_state { FETCH_READING = 1, FETCH_WAITING, FETCH_CONFIRMING, FETCH_GIVING_WAY, FETCH_DONE };
 
 struct fetch_req {
     void *data;
@@ -121,6 +122,7 @@ struct fetch_req {
     struct env_timer timer;
     struct env_task task;
     struct read_index_req read_index;
+    struct governor_turn turn;
     struct partition *partition;
     struct broker *broker;
     int64_t offset;
@@ -133,6 +135,7 @@ struct fetch_req {
     uint64_t read_at_bytes; /* and what they were at the last look */
     enum fetch_state state;
     int status;
+    bool has_turn;  /* of the governor's, while reading */
     bool confirmed; /* a majority has said that this node leads */
     bool expired;
     bool canceled;

@@ -35,6 +35,7 @@ static void on_read(struct log_range_req *read, int status)
         next_partition(s);
     slice_unref(&read->bytes);
     s->bytes += size;
+    governor_spent(broker_governor(b), size);
     scrub_wait(b, (uint64_t)size * 1000 * NS_PER_MS / b->options.scrub_bytes_per_s);
     partition_unref(p);
 }
@@ -52,7 +53,8 @@ static bool read_some(struct broker *b, struct partition *p)
         s->last_index = durable;
     s->read.data = b;
     if (from > s->last_index ||
-        log_read_range(log, &s->read, from, s->last_index, SCRUB_READ_BYTES, on_read) != 0)
+        log_read_range(log, &s->read, from, s->last_index,
+                       governor_piece(broker_governor(b), SCRUB_READ_BYTES), on_read) != 0)
         return false;
     partition_ref(p);
     s->partition = p;
@@ -101,9 +103,9 @@ static void end_pass(struct broker *b)
     scrub_wait(b, took < interval ? interval - took : 0);
 }
 
-static void on_timer(struct env_timer *timer)
+/* Reads a piece, of the partition that is next. False: there is none. */
+static bool go_on(struct broker *b)
 {
-    struct broker *b = container_of(timer, struct broker, scrub.timer);
     struct scrub *s = &b->scrub;
 
     if (!s->is_under_way)
@@ -111,13 +113,32 @@ static void on_timer(struct env_timer *timer)
     for (; s->group_at < s->group_count; next_partition(s)) {
         struct partition *p = broker_partition(b, s->groups[s->group_at]);
         if (p != NULL && read_some(b, p))
-            return;
+            return true;
     }
+    return false;
+}
+
+static void on_turn(struct governor_turn *turn)
+{
+    struct broker *b = container_of(turn, struct broker, scrub.turn);
+
+    if (go_on(b))
+        return;
+    governor_spent(broker_governor(b), 0);
     end_pass(b);
+}
+
+static void on_timer(struct env_timer *timer)
+{
+    struct broker *b = container_of(timer, struct broker, scrub.timer);
+
+    if (governor_take(broker_governor(b), &b->scrub.turn, on_turn))
+        on_turn(&b->scrub.turn);
 }
 
 void scrub_start(struct broker *b)
 {
+    governor_turn_init(&b->scrub.turn);
     if (b->options.scrub_interval_ms > 0)
         scrub_wait(b, b->options.scrub_interval_ms * NS_PER_MS / START_FRACTION);
 }
@@ -126,5 +147,6 @@ void scrub_stop(struct broker *b)
 {
     ASSERT(b->scrub.partition == NULL);
     env_timer_stop(b->env, &b->scrub.timer);
+    governor_withdraw(broker_governor(b), &b->scrub.turn);
     free(b->scrub.groups);
 }

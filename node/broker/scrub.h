@@ -8,6 +8,7 @@
 #ifndef BROKER_SCRUB_H
 #define BROKER_SCRUB_H
 
+#include "node/consensus/governor.h"
 #include "node/env/env.h"
 #include "node/storage/log.h"
 
@@ -19,6 +20,7 @@ struct scrub {
     uint64_t bytes;         /* that were read and found whole */
     struct env_timer timer; /* private from here */
     struct log_range_req read;
+    struct governor_turn turn;
     struct partition *partition; /* whose read is in flight; referenced */
     uint64_t next_index;         /* in the partition that is being read; 0: not begun */
     uint64_t last_index;         /* what comes behind it meanwhile is the next pass's */

@@ -37,6 +37,13 @@ static void schedule_turns(struct consensus *c)
                         c->catchup_next_ns > now ? c->catchup_next_ns - now : 0, on_turn);
 }
 
+static void on_way_free(struct governor_turn *bulk)
+{
+    struct catchup *u = container_of(bulk, struct catchup, bulk);
+    u->gives_way = false;
+    request(u);
+}
+
 static void on_turn(struct env_timer *timer)
 {
     struct consensus *c = container_of(timer, struct consensus, catchup_timer);
@@ -46,7 +53,9 @@ static void on_turn(struct env_timer *timer)
     u->has_turn = true;
     c->catchup_turns++;
     c->catchup_next_ns = (c->catchup_next_ns > now ? c->catchup_next_ns : now) + cost_ns(c, chunk_bytes(c));
-    request(u);
+    u->gives_way = !governor_take_first(&c->governor, &u->bulk, on_way_free);
+    if (!u->gives_way)
+        request(u);
     schedule_turns(c);
 }
 
@@ -64,6 +73,11 @@ static void end_turn(struct catchup *u, size_t bytes)
     if (!u->has_turn)
         return;
     u->has_turn = false;
+    if (u->gives_way)
+        governor_withdraw(&c->governor, &u->bulk);
+    else
+        governor_spent(&c->governor, bytes);
+    u->gives_way = false;
     c->catchup_turns--;
     c->catchup_next_ns = c->catchup_next_ns - cost_ns(c, chunk_bytes(c)) + cost_ns(c, bytes);
     schedule_turns(c);
@@ -177,7 +191,7 @@ static void request(struct catchup *u)
     message.group_id = g->id;
     message.from_index = u->next;
     message.to_index = target_index(u);
-    message.max_bytes = (uint32_t)chunk_bytes(c);
+    message.max_bytes = (uint32_t)governor_piece(&c->governor, chunk_bytes(c));
     u->correlation = ++c->next_correlation;
     if (!p || peer_send(p, FRAME_PEER_CATCHUP, 0, u->correlation, &message.base, NULL, 0) != 0) {
         catchup_abort(g, "leader not reachable");
@@ -386,6 +400,7 @@ static void start(struct group *g, struct message *message)
 {
     struct catchup *u = memory_zalloc(sizeof *u);
     queue_init(&u->node);
+    governor_turn_init(&u->bulk);
     u->group = g;
     u->from = (uint32_t)message->m.server_id;
     u->install = *message;

@@ -9,6 +9,8 @@
 struct catchup {
     struct queue node; /* in consensus.catchups_waiting, or in consensus.catchups while a request is out */
     bool has_turn;     /* from its request until what came is durable */
+    struct governor_turn bulk; /* its request waits for the node's other work */
+    bool gives_way;            /* while it does */
     struct group *group;
     struct message install; /* the newest one; delivered at the end */
     uint32_t from;

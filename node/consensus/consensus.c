@@ -89,6 +89,7 @@ struct consensus *consensus_create(const struct consensus_options *options)
     queue_init(&c->catchups);
     queue_init(&c->catchups_waiting);
     queue_init(&c->tickets);
+    governor_init(&c->governor, c->options.env, c->options.metrics);
     roll_call_init(c);
     message_encoder_init(&c->encoder);
     arena_init(&c->arena, ARENA_LIMIT_BYTES);
@@ -134,6 +135,7 @@ void consensus_close(struct consensus *c, void (*closed)(void *data), void *data
     c->closed_data = data;
     env_timer_stop(c->options.env, &c->tick);
     election_stop(c);
+    governor_close(&c->governor);
     roll_call_close(c);
     forward_close(c);
     if (c->listener)
@@ -157,6 +159,11 @@ static void on_connection(void *data, struct env_stream *stream)
 int consensus_listen(struct consensus *c, const char *host, uint16_t port)
 {
     return env_listen(c->options.env, host, port, &c->listener, on_connection, c);
+}
+
+struct governor *consensus_governor(struct consensus *c)
+{
+    return &c->governor;
 }
 
 uint16_t consensus_port(const struct consensus *c)

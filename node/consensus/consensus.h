@@ -18,6 +18,7 @@
 #include "node/storage/log.h"
 
 struct consensus;
+struct governor;
 struct group;
 
 /* Switches for the simulator only: each guard can be turned off to prove that the simulator catches what it
@@ -74,6 +75,9 @@ int consensus_listen(struct consensus *c, const char *host, uint16_t port);
 uint16_t consensus_port(const struct consensus *c);
 /* All groups must be closed. */
 void consensus_close(struct consensus *c, void (*closed)(void *data), void *data);
+
+/* Who tells bulk work on this node when it may go on. */
+struct governor *consensus_governor(struct consensus *c);
 
 /* The owner of the journal passes its callback on. */
 void consensus_journal_durable(struct consensus *c, uint64_t sequence);

@@ -6,6 +6,7 @@
 #include "node/base/log_limit.h"
 #include "node/base/memory.h"
 #include "node/consensus/consensus.h"
+#include "node/consensus/governor.h"
 #include "node/consensus/group.h"
 #include "node/consensus/group_map.h"
 #include "node/consensus/message.h"
@@ -69,6 +70,7 @@ struct consensus {
     struct env_task announce;
     struct env_task close_task;
 
+    struct governor governor;
     struct roll_call roll_call;
     struct queue forwards;         /* struct forward_req: sent and not answered */
     struct queue catchups;         /* struct catchup with a request in flight */

@@ -26,6 +26,8 @@ struct append_op {
     raft_io_append_cb cb;
     uint64_t first;
     uint64_t last;
+    uint64_t began_ns; /* when it was handed to the log */
+    size_t bytes;
     bool submitted; /* to the log, which will call back */
     bool durable;
 };

@@ -24,6 +24,8 @@ static void on_durable(struct log_append_req *req, int status)
         return;
     }
     op->durable = true;
+    governor_note_append(&g->consensus->governor, env_clock_ns(g->consensus->options.env) - op->began_ns,
+                         op->bytes);
     g->stored_index = op->last;
     group_after(g);
 }
@@ -107,6 +109,9 @@ static void append_to_log(struct group *g, struct append_op *op, const struct ra
     struct log_entry *converted = log_entries(op->first, entries, n);
     if (drop_abandoned_suffix(g, op->first) && entries_continue(g, converted, n)) {
         op->submitted = true;
+        op->began_ns = env_clock_ns(g->consensus->options.env);
+        for (unsigned i = 0; i < n; i++)
+            op->bytes += converted[i].bytes.size;
         /* A term is in the journal before its entries are in the log. */
         op->req.journal_sequence = g->hard_sequence;
         log_append(g->log, &op->req, converted, n, on_durable);

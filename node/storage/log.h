@@ -177,6 +177,8 @@ struct log_read_req {
  * watermark). Returns 1 when the tail cache had it: the results are filled and cb will NOT fire; 0: cb fires
  * later; negative: ERR_OFFSET_OUT_OF_RANGE below the start or above the end offset. In cb, ERR_CORRUPT means
  * that the file's bytes failed their check: the log has been marked damaged. */
+/* Whether a read from there is answered from memory. */
+bool log_is_cached(const struct log *log, int64_t offset);
 int log_read(struct log *log, struct log_read_req *req, int64_t offset, int64_t limit_offset,
              size_t max_bytes, void (*cb)(struct log_read_req *req, int status));
 

@@ -280,6 +280,11 @@ static void file_read_start(struct log *log, struct log_read_req *req)
     env_work(log->options.env, &req->job, file_read_work, file_read_done);
 }
 
+bool log_is_cached(const struct log *log, int64_t offset)
+{
+    return tail_position_of_offset(&log->tail, offset) < log->tail.count;
+}
+
 int log_read(struct log *log, struct log_read_req *req, int64_t offset, int64_t limit_offset,
              size_t max_bytes, void (*cb)(struct log_read_req *req, int status))
 {

@@ -33,6 +33,7 @@ struct fetch_call {
     /* fetch_read.c */
     bool failed;           /* some partition has an error to tell */
     bool full;             /* there is more, for which this answer has no room */
+    uint64_t began_ms;     /* this pass */
     unsigned next;         /* item to be read next */
     unsigned reading;      /* reads under way */
     struct queue reads;    /* struct fetch_read */

@@ -12,6 +12,8 @@ enum {
     READS_AT_ONCE = 4,
     /* Of one answer: small batches must not make it too long a list. */
     ANSWER_MAX_PIECES = 2048,
+    /* Readers of old data take turns, many of them long ones: what is there by then is the answer. */
+    GATHER_MAX_MS = 500,
     OLDEST_WITH_IDS = 13,
 };
 
@@ -118,8 +120,15 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+static bool has_taken_long(const struct fetch_call *call)
+{
+    return call->size > 0 && env_now_ms(call->request->server->env) - call->began_ms > GATHER_MAX_MS;
+}
+
 static size_t answer_room(const struct fetch_call *call, size_t used)
 {
+    if (has_taken_long(call))
+        return 0;
     size_t limit = server_fetch_bytes(call->request->server, call->max_bytes);
     return used < limit && call->piece_count < ANSWER_MAX_PIECES ? limit - used : 0;
 }
@@ -209,6 +218,7 @@ void kafka_fetch_read(struct fetch_call *call)
     call->failed = false;
     call->full = false;
     call->next = 0;
+    call->began_ms = env_now_ms(call->request->server->env);
     for (unsigned i = 0; i < call->count; i++) {
         struct kafka_fetch_response_partition *p = call->items[i].answer;
         *p = kafka_fetch_response_partition_default;

@@ -25,6 +25,11 @@ static struct fake_group *of_log(const struct log *log)
 
 /* ---- the group ---- */
 
+struct governor *consensus_governor(struct consensus *c)
+{
+    return &((struct fixture *)c)->governor;
+}
+
 static void on_open(struct env_task *task)
 {
     struct fake_group *g = container_of(task, struct fake_group, open_task);
@@ -337,6 +342,13 @@ void fake_group_release_reads(struct fake_group *g)
     on_read(&g->read_task);
 }
 
+/* What answers at once comes from memory. */
+bool log_is_cached(const struct log *log, int64_t offset)
+{
+    const struct fake_group *g = of_log(log);
+    return !g->async_reads && offset >= g->start_offset;
+}
+
 int log_read(struct log *log, struct log_read_req *req, int64_t offset, int64_t limit_offset,
              size_t max_bytes, void (*cb)(struct log_read_req *req, int status))
 {
@@ -500,6 +512,7 @@ void fixture_init(struct fixture *f)
     memset(f, 0, sizeof *f);
     fake_env_init(&f->env);
     metrics_init(&f->metrics);
+    governor_init(&f->governor, &f->env.env, NULL);
     f->options = (struct broker_options){
         .env = &f->env.env,
         .metrics = &f->metrics,
@@ -542,6 +555,7 @@ void fixture_stop(struct fixture *f)
         broker_replica_callbacks.stop(f->broker, f->meta.group_id, false);
     fixture_turn(f);
     broker_destroy(f->broker);
+    governor_close(&f->governor);
     metrics_close(&f->metrics);
     fake_env_close(&f->env);
 }

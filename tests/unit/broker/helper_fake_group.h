@@ -77,6 +77,7 @@ struct fake_cluster {
 struct fixture {
     struct fake_env env;
     struct metrics metrics;
+    struct governor governor; /* of the fake consensus */
     struct fake_cluster cluster;
     struct broker_options options; /* change before fixture_start */
     struct broker *broker;

@@ -209,7 +209,7 @@ static void test_full_answer_does_not_wait_for_min_bytes(void **state)
     for (int i = 0; i < LOG_READ_MAX_SLICES + 1; i++)
         append_committed(f, 1);
     struct fetch t;
-    fetch(f, &t, 0, MAX_BYTES, MAX_BYTES, FOREVER_MS);
+    fetch(f, &t, 0, MAX_BYTES, 1, FOREVER_MS);
     assert_got(&t, LOG_READ_MAX_SLICES, LOG_READ_MAX_SLICES);
     fetch(f, &t, 0, 1, MAX_BYTES, FOREVER_MS);
     assert_got(&t, 1, 1);
@@ -374,6 +374,78 @@ static void test_stop_ends_waits_and_reads(void **state)
     assert_int_equal(f->cluster.stopped, 1);
 }
 
+/* ---- old records ---- */
+
+/* Appends that take ever longer: old data is read at the floor's rate, and a turn has just been had. */
+static void make_busy(struct fixture *f)
+{
+    for (unsigned i = 0; i < 100; i++) {
+        fake_env_advance(&f->env, 1);
+        governor_note_append(&f->governor, (i + 1) * 1000000ull, 1024);
+    }
+    struct governor_turn turn;
+    governor_turn_init(&turn);
+    assert_true(governor_take(&f->governor, &turn, NULL));
+    governor_spent(&f->governor, 2 * GOVERNOR_PIECE_BYTES);
+}
+
+static void test_old_records_give_way(void **state)
+{
+    struct fixture *f = *state;
+    struct fetch old, newest;
+    append_committed(f, 1);
+    make_busy(f);
+    fetch(f, &newest, 0, MAX_BYTES, 1, 0); /* from memory */
+    assert_got(&newest, 1, 1);
+    f->group->async_reads = true;
+    fetch(f, &old, 0, MAX_BYTES, 1, FOREVER_MS);
+    assert_int_equal(old.answers, 0);
+    fake_env_advance(&f->env, 1);
+    assert_int_equal(old.answers, 0);
+    fake_env_advance(&f->env, 10);
+    assert_got(&old, 1, 1);
+    assert_int_equal(f->governor.wait_ns.count, 1);
+}
+
+static void test_old_records_are_read_in_small_pieces(void **state)
+{
+    struct fixture *f = *state;
+    struct fetch t;
+    size_t bytes = 0;
+    while (bytes < 2 * GOVERNOR_PIECE_BYTES) {
+        append_committed(f, 1000);
+        bytes += f->group->batches[f->group->count - 1].bytes.size;
+    }
+    f->group->async_reads = true;
+    fetch(f, &t, 0, MAX_BYTES, 1, FOREVER_MS);
+    assert_true(t.req.read.size > GOVERNOR_PIECE_BYTES);
+    assert_got(&t, t.req.read.n, t.req.read.next_offset);
+    make_busy(f);
+    fetch(f, &t, 0, MAX_BYTES, 1, FOREVER_MS);
+    fake_env_advance(&f->env, 10);
+    assert_true(t.req.read.size <= GOVERNOR_PIECE_BYTES);
+    assert_got(&t, t.req.read.n, t.req.read.next_offset);
+}
+
+static void test_cancel_and_stop_while_giving_way(void **state)
+{
+    struct fixture *f = *state;
+    struct fetch canceled, stopped;
+    append_committed(f, 1);
+    make_busy(f);
+    f->group->async_reads = true;
+    fetch(f, &canceled, 0, MAX_BYTES, 1, FOREVER_MS);
+    fetch(f, &stopped, 0, MAX_BYTES, 1, FOREVER_MS);
+    partition_fetch_cancel(&canceled.req);
+    fixture_turn(f);
+    assert_failed_with(&canceled, ERR_CANCELED);
+    assert_int_equal(stopped.answers, 0);
+    broker_replica_callbacks.stop(f->broker, f->meta.group_id, false);
+    fixture_turn(f);
+    assert_failed_with(&stopped, ERR_NOT_LEADER);
+    assert_int_equal(f->cluster.stopped, 1);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -399,6 +471,9 @@ int main(void)
         TEST(test_follower_does_not_serve),
         TEST(test_lost_leadership_ends_the_wait),
         TEST(test_stop_ends_waits_and_reads),
+        TEST(test_old_records_give_way),
+        TEST(test_old_records_are_read_in_small_pieces),
+        TEST(test_cancel_and_stop_while_giving_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
