@@ -222,7 +222,7 @@ static void start_read(struct fetch_req *req, size_t most)
 static void read_old(struct fetch_req *req)
 {
     req->has_turn = true;
-    start_read(req, governor_piece(broker_governor(req->broker), req->max_bytes));
+    start_read(req, governor_piece(broker_governor(req->broker), req->max_bytes, 0));
 }
 
 static void on_turn(struct governor_turn *turn)

@@ -54,7 +54,7 @@ static bool read_some(struct broker *b, struct partition *p)
     s->read.data = b;
     if (from > s->last_index ||
         log_read_range(log, &s->read, from, s->last_index,
-                       governor_piece(broker_governor(b), SCRUB_READ_BYTES), on_read) != 0)
+                       governor_piece(broker_governor(b), SCRUB_READ_BYTES, 0), on_read) != 0)
         return false;
     partition_ref(p);
     s->partition = p;

@@ -77,6 +77,7 @@ static void end_turn(struct catchup *u, size_t bytes)
         governor_withdraw(&c->governor, &u->bulk);
     else
         governor_spent(&c->governor, bytes);
+    u->turn_took_ns = env_now_ns(c->options.env) - u->requested_ns;
     u->gives_way = false;
     c->catchup_turns--;
     c->catchup_next_ns = c->catchup_next_ns - cost_ns(c, chunk_bytes(c)) + cost_ns(c, bytes);
@@ -191,8 +192,9 @@ static void request(struct catchup *u)
     message.group_id = g->id;
     message.from_index = u->next;
     message.to_index = target_index(u);
-    message.max_bytes = (uint32_t)governor_piece(&c->governor, chunk_bytes(c));
+    message.max_bytes = (uint32_t)governor_piece(&c->governor, chunk_bytes(c), u->turn_took_ns);
     u->correlation = ++c->next_correlation;
+    u->requested_ns = env_now_ns(c->options.env);
     if (!p || peer_send(p, FRAME_PEER_CATCHUP, 0, u->correlation, &message.base, NULL, 0) != 0) {
         catchup_abort(g, "leader not reachable");
         return;

@@ -15,6 +15,8 @@ struct catchup {
     struct message install; /* the newest one; delivered at the end */
     uint32_t from;
     uint64_t correlation;
+    uint64_t requested_ns;
+    uint64_t turn_took_ns;         /* the last one, from its request until what came was durable */
     uint64_t next;                 /* index to ask for */
     uint64_t bytes;                /* fetched so far */
     struct env_timer timer;        /* throttle, or the answer's deadline */

@@ -66,10 +66,14 @@ static uint64_t cost_ns(const struct governor *g, size_t bytes)
     return rate == BULK_UNLIMITED ? 0 : bytes * NS_PER_S / rate;
 }
 
-size_t governor_piece(const struct governor *g, size_t bytes)
+size_t governor_piece(const struct governor *g, size_t bytes, uint64_t took_ns)
 {
-    bool limited = bulk_rate_now(&g->rate, env_now_ns(g->env)) != BULK_UNLIMITED;
-    return limited && bytes > GOVERNOR_PIECE_BYTES ? GOVERNOR_PIECE_BYTES : bytes;
+    uint64_t rate = bulk_rate_now(&g->rate, env_now_ns(g->env));
+    if (rate == BULK_UNLIMITED)
+        return bytes;
+    double meanwhile = (double)rate * (double)took_ns / (double)NS_PER_S;
+    double piece = meanwhile > GOVERNOR_PIECE_BYTES ? meanwhile : GOVERNOR_PIECE_BYTES;
+    return piece < (double)bytes ? (size_t)piece : bytes;
 }
 
 /* Of a piece it is known only afterwards how large it was. */

@@ -11,7 +11,7 @@
 #include "node/consensus/bulk_rate.h"
 #include "node/env/env.h"
 
-/* What a piece should have at most while somebody may have to wait behind it. */
+/* What a piece should have while somebody may have to wait behind it. */
 enum { GOVERNOR_PIECE_BYTES = 128 * 1024 };
 
 enum { GOVERNOR_METRICS = 4 };
@@ -41,8 +41,9 @@ void governor_close(struct governor *g); /* nobody may be waiting */
 /* What has to be given way to: an append of `bytes` was durable `took_ns` after it was handed to the log. */
 void governor_note_append(struct governor *g, uint64_t took_ns, size_t bytes);
 
-/* How much of `bytes` one turn should do now. */
-size_t governor_piece(const struct governor *g, size_t bytes);
+/* How much of `bytes` one turn should do now. Who waits for a sync in each of its turns says how long the
+ * last one took, so that the next one is worth the time; 0: any. */
+size_t governor_piece(const struct governor *g, size_t bytes, uint64_t took_ns);
 
 void governor_turn_init(struct governor_turn *turn);
 /* True: it is this one's turn. False: `cb` tells when, never from inside; until then the turn stays in place.

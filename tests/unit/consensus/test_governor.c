@@ -106,7 +106,7 @@ static void test_an_idle_node_gives_every_turn_at_once(void **state)
         assert_true(governor_take(&fixture.governor, &fixture.readers[0].turn, on_turn));
         governor_spent(&fixture.governor, LARGE);
     }
-    assert_int_equal(governor_piece(&fixture.governor, LARGE), LARGE);
+    assert_int_equal(governor_piece(&fixture.governor, LARGE, 0), LARGE);
     assert_int_equal(fixture.governor.bytes, 10000ull * LARGE);
 }
 
@@ -114,8 +114,11 @@ static void test_bytes_are_bounded_while_appends_are_hurt(void **state)
 {
     (void)state;
     append_slowly();
-    assert_int_equal(governor_piece(&fixture.governor, LARGE), PIECE);
-    assert_int_equal(governor_piece(&fixture.governor, 1), 1);
+    assert_int_equal(governor_piece(&fixture.governor, LARGE, 0), PIECE);
+    assert_int_equal(governor_piece(&fixture.governor, 1, 0), 1);
+    assert_int_equal(governor_piece(&fixture.governor, LARGE, MS), PIECE);
+    assert_int_equal(governor_piece(&fixture.governor, LARGE, 8 * MS), BULK_FLOOR_BYTES_PER_S / 125);
+    assert_int_equal(governor_piece(&fixture.governor, LARGE, NS_PER_S), LARGE);
     for (unsigned i = 0; i < READERS; i++)
         start(&fixture.readers[i]);
     uint64_t before = fixture.governor.bytes;
