@@ -5,7 +5,7 @@
 #define NS_PER_S (1000 * MS)
 
 /* Nobody has been waiting for so long that the next one will hardly come within a piece of bulk work. */
-static const uint64_t idle_ns = 100 * MS;
+static const uint64_t idle_ns = 50 * MS;
 /* A mean of fewer appends, or of a shorter time, is one sync's luck. */
 static const uint64_t interval_least_ns = 50 * MS;
 enum { INTERVAL_LEAST_APPENDS = 8 };
