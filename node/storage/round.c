@@ -2,7 +2,9 @@
 #include "node/base/memory.h"
 #include "node/env/sabotage.h"
 #include "node/storage/transient.h"
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { ROUND_IOV_MAX = 1024 };
 
@@ -32,8 +34,8 @@ struct gather {
     uint64_t position;       /* of iov[0] */
     uint64_t end;
     unsigned n;
-    unsigned written; /* operations whose bytes are in the file */
-    struct env_iovec iov[ROUND_IOV_MAX];
+    unsigned written;                    /* operations whose bytes are in the file */
+    struct env_iovec iov[ROUND_IOV_MAX]; /* the first n; many more than most rounds have */
 };
 
 static int gather_write(struct gather *g)
@@ -180,8 +182,9 @@ static int round_operations(struct round *r, struct gather *g)
 
 void round_run(struct round *r)
 {
-    struct gather *g = memory_zalloc(sizeof(*g));
+    struct gather *g = memory_alloc(sizeof(*g));
 
+    memset(g, 0, offsetof(struct gather, iov));
     g->round = r;
     r->status = round_operations(r, g);
     r->done = r->status == 0 || error_is_transient(r->status) ? g->written : 0;
