@@ -110,9 +110,10 @@ static void check_start_offset(struct checks *c, struct checked_group *k, uint64
                      "the start of %s goes back from %" PRId64 " to %" PRId64
                      " on node %u, ready leader of term %" PRIu64,
                      k->name, k->start_offset, p->start_offset, node, term);
-    counters_add(c->history->counters, "starts_moved", p->start_offset > k->start_offset);
-    counters_add(c->history->counters, "starts_ahead_of_the_log",
-                 partition_start_offset(p) > p->start_offset);
+    if (p->start_offset > k->start_offset)
+        counters_add(c->history->counters, "starts_moved", 1);
+    if (partition_start_offset(p) > p->start_offset)
+        counters_add(c->history->counters, "starts_ahead_of_the_log", 1);
     k->start_offset = p->start_offset;
 }
 

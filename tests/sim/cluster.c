@@ -56,6 +56,7 @@ static uint64_t now_ns(const struct sim_node *n)
 static void end_process(struct sim_node *n, uint64_t down_ns)
 {
     sim_host_kill(n->host);
+    assert_unregister_logger(n->logger);
     n->node = NULL;
     n->failed = n->stopped = n->stopping = n->frozen = false;
     n->restart_ns = now_ns(n) + down_ns;
@@ -78,6 +79,7 @@ static bool start(struct sim_node *n)
         end_process(n, 200 * MS);
         return false;
     }
+    n->logger = node_logger(n->node);
     node_on_fatal(n->node, on_fatal, n);
     return true;
 }
@@ -140,6 +142,12 @@ void cluster_count(struct sim_cluster *c)
 {
     for (unsigned i = 0; i < c->count; i++)
         count(&c->nodes[i]);
+}
+
+void cluster_forget(struct sim_cluster *c)
+{
+    for (unsigned i = 0; i < c->count; i++)
+        assert_unregister_logger(c->nodes[i].logger);
 }
 
 void cluster_kill(struct sim_node *n, uint64_t down_ns)

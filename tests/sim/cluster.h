@@ -17,9 +17,10 @@ struct sim_node {
     uint32_t id;
     struct sim_host *host;
     struct node_config config;
-    struct node *node; /* NULL: not running */
-    unsigned life;     /* counts the starts */
-    uint32_t disk_of;  /* the node whose disk it has: its own, unless disks were swapped */
+    struct node *node;     /* NULL: not running */
+    struct logger *logger; /* its; of use as an address only once it is not running */
+    unsigned life;         /* counts the starts */
+    uint32_t disk_of;      /* the node whose disk it has: its own, unless disks were swapped */
     bool frozen;
     bool failed;  /* it said that it can't go on */
     bool stopped; /* a planned stop is complete */
@@ -78,5 +79,7 @@ void cluster_each_group(struct sim_node *n,
 struct sim_node *cluster_controller_node(struct sim_cluster *c);
 /* Adds up the metrics of all running nodes; done by itself for those that end. */
 void cluster_count(struct sim_cluster *c);
+/* The nodes are about to go without a word. */
+void cluster_forget(struct sim_cluster *c);
 
 #endif

@@ -27,13 +27,18 @@ void heap_begin(enum heap_kind kind)
             abort();
 }
 
+bool heap_is_reusable(void)
+{
+    return false;
+}
+
 #else
 
 enum {
     ALIGNMENT = 16,
     SIZES = 128, /* more than up to BLOCK_MAX */
     LARGE_PAGE = 2 << 20,
-    REGION = 64 << 20,
+    REGION = 64 << 20,   /* with its head */
     NEVER_REUSED = SIZES /* as a size: what has an alignment of its own */
 };
 
@@ -52,12 +57,24 @@ struct free_block {
     struct free_block *next;
 };
 
+/* Large pages in a row; at its own beginning. */
+struct region {
+    struct region *next;
+    unsigned char *end;
+    unsigned char *fresh; /* what was never used begins here, and is zero */
+    uint64_t unused;
+};
+
+_Static_assert(sizeof(struct region) % ALIGNMENT == 0, "blocks are aligned");
+
 /* malloc has no argument to keep its state in. One thread only. */
 static struct {
     struct free_block *free[SIZES];
-    unsigned char *at; /* what was never used begins here, and is zero */
-    unsigned char *end;
-    int fill; /* 0: none */
+    struct region *regions; /* all of them; NULL: none yet */
+    struct region *region;  /* that is cut from; NULL: none yet */
+    unsigned char *at;      /* what this run has not used of it begins here */
+    int fill;               /* 0: none */
+    unsigned runs;          /* begun in this process: up to 2 */
 } heap;
 
 /* Four sizes to each power of two, from 16 on, so that at most a fifth is wasted. */
@@ -81,25 +98,47 @@ static struct head *head_of(void *block)
     return (struct head *)block - 1;
 }
 
-static bool region_add(size_t at_least)
+static struct region *region_create(size_t at_least)
 {
-    size_t size = at_least > REGION ? (at_least + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE : REGION;
-    unsigned char *region = mmap(NULL, size + LARGE_PAGE, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (region == MAP_FAILED)
+    size_t size = sizeof(struct region) + at_least;
+    size = size > REGION ? (size + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE : REGION;
+    unsigned char *pages = mmap(NULL, size + LARGE_PAGE, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (pages == MAP_FAILED)
+        return NULL;
+    pages += -(uintptr_t)pages % LARGE_PAGE;
+    (void)madvise(pages, size, MADV_HUGEPAGE);
+    struct region *r = (struct region *)(void *)pages;
+    *r = (struct region){.end = pages + size, .fresh = pages + sizeof(*r)};
+    return r;
+}
+
+static void region_leave(void)
+{
+    if (heap.region != NULL && heap.at > heap.region->fresh)
+        heap.region->fresh = heap.at;
+}
+
+/* Goes on in the next one. */
+static bool region_enter(size_t at_least)
+{
+    struct region **next = heap.region == NULL ? &heap.regions : &heap.region->next;
+    if (*next == NULL)
+        *next = region_create(at_least);
+    if (*next == NULL)
         return false;
-    uintptr_t skipped = -(uintptr_t)region % LARGE_PAGE;
-    heap.at = region + skipped;
-    heap.end = heap.at + size;
-    (void)madvise(heap.at, size, MADV_HUGEPAGE);
+    region_leave();
+    heap.region = *next;
+    heap.at = (unsigned char *)(heap.region + 1);
     return true;
 }
 
-/* `size` never used bytes; NULL: there is no memory. */
+/* `size` bytes that this run has not used; NULL: there is no memory. */
 static unsigned char *cut(size_t size)
 {
-    if ((size_t)(heap.end - heap.at) < size && !region_add(size))
-        return NULL;
+    while (heap.region == NULL || (size_t)(heap.region->end - heap.at) < size)
+        if (!region_enter(size))
+            return NULL;
     unsigned char *at = heap.at;
     heap.at += size;
     return at;
@@ -124,7 +163,7 @@ static void *take(size_t size, bool *fresh)
         errno = ENOMEM;
         return NULL;
     }
-    *fresh = true;
+    *fresh = (unsigned char *)head >= heap.region->fresh;
     *head = (struct head){.room = room_of(size_class), .size_class = size_class};
     return head + 1;
 }
@@ -213,10 +252,20 @@ size_t malloc_usable_size(void *block)
     return block == NULL ? 0 : head_of(block)->room;
 }
 
+bool heap_is_reusable(void)
+{
+    return true;
+}
+
 void heap_begin(enum heap_kind kind)
 {
+    region_leave();
+    if (heap.runs < 2) { /* what was before is the parent's, or the first run's */
+        heap.runs++;
+        heap.regions = NULL;
+    }
+    heap.region = NULL;
     memset(heap.free, 0, sizeof(heap.free));
-    heap.at = heap.end = NULL;
     heap.fill = kind == HEAP_FAST ? 0 : kind == HEAP_FILLED ? FILL : OTHER_FILL;
     if (kind == HEAP_FILLED_OTHERWISE && cut(12345 * (size_t)ALIGNMENT) == NULL)
         abort();

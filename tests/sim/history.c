@@ -63,20 +63,19 @@ void history_close(struct history *h)
     }
 }
 
+_Static_assert(HISTORY_TOPICS <= 10, "a name ends in one digit");
+
 void history_topic_name(unsigned topic, char out[16])
 {
-    snprintf(out, 16, "topic%u", topic);
+    memcpy(out, "topic0", sizeof("topic0"));
+    out[5] = (char)('0' + topic);
 }
 
 int history_topic_index(const char *name)
 {
-    char own[16];
-    for (unsigned t = 0; t < HISTORY_TOPICS; t++) {
-        history_topic_name(t, own);
-        if (strcmp(name, own) == 0)
-            return (int)t;
-    }
-    return -1;
+    if (strncmp(name, "topic", 5) != 0 || name[5] < '0' || name[5] >= '0' + HISTORY_TOPICS || name[6] != '\0')
+        return -1;
+    return name[5] - '0';
 }
 
 void history_fail(struct history *h, const char *format, ...)

@@ -244,6 +244,7 @@ void run_seed(const struct run_options *options, struct run_result *result)
     for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]) && r->history.violation[0] == '\0'; i++)
         phases[i](r);
     cluster_count(&r->cluster);
+    cluster_forget(&r->cluster);
     counters_add(r->counters, "simulated_ms", now_ms(r));
     snprintf(result->violation, sizeof(result->violation), "%s", r->history.violation);
     result->hash = sim_hash(r->sim);

@@ -30,7 +30,7 @@ struct run_result {
     struct counters counters;
 };
 
-/* Leaves the memory of all that was killed behind: run it in a process of its own. */
+/* Leaves all its memory behind, which heap_begin gives back: run it in a process of one's own. */
 void run_seed(const struct run_options *options, struct run_result *result);
 
 #endif

@@ -3,6 +3,7 @@
 #include "node/consensus/consensus.h"
 #include "tests/sim/heap.h"
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,15 +15,21 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TAIL_BYTES = 6000, MAX_RUN_S = 240, PROGRESS_S = 10 };
+enum { TAIL_BYTES = 6000, MAX_RUN_S = 240, PROGRESS_S = 10, BATCH_MAX = 64 };
 
-/* One run under way in a child. */
+/* What is known of a run; shared with the child that has it. */
+struct outcome {
+    struct run_result result;
+    long log_end; /* where what it has written to stderr ends */
+};
+
+/* Runs one after the other in a child, up to the first one that fails. */
 struct job {
-    pid_t pid; /* 0: none */
-    struct run_options options;
-    struct run_result *result; /* shared with the child */
-    FILE *log;                 /* what it writes to stderr */
-    enum heap_kind heap;
+    pid_t pid;      /* 0: none */
+    uint64_t first; /* the number of the first run that has no outcome yet */
+    unsigned count; /* of those */
+    struct outcome *outcomes;
+    FILE *log; /* what the child writes to stderr */
 };
 
 struct suite {
@@ -48,25 +55,40 @@ static double clock_s(void)
 
 /* ---- the child ---- */
 
-_Noreturn static void run_child(const struct job *job)
+static struct run_options options_of(const struct suite *s, uint64_t number)
 {
-    if (!job->options.verbose)
+    struct run_options options = s->options->run;
+    options.seed += s->options->twice ? number / 2 : number;
+    return options;
+}
+
+static enum heap_kind heap_of(const struct suite *s, uint64_t number)
+{
+    if (!s->options->twice)
+        return HEAP_FAST;
+    return number % 2 == 0 ? HEAP_FILLED : HEAP_FILLED_OTHERWISE;
+}
+
+_Noreturn static void run_child(const struct suite *s, const struct job *job)
+{
+    bool failed = false;
+    if (!s->options->run.verbose)
         dup2(fileno(job->log), STDERR_FILENO);
-    heap_begin(job->heap);
-    alarm(MAX_RUN_S);
-    run_seed(&job->options, job->result);
-    fflush(NULL);
+    for (unsigned i = 0; i < job->count && !failed; i++) {
+        const struct run_options options = options_of(s, job->first + i);
+        struct outcome *outcome = &job->outcomes[i];
+        heap_begin(heap_of(s, job->first + i));
+        alarm(MAX_RUN_S);
+        run_seed(&options, &outcome->result);
+        outcome->log_end = lseek(fileno(job->log), 0, SEEK_CUR);
+        failed = outcome->result.violation[0] != '\0';
+    }
     _exit(0); /* without a look for leaks: killed nodes leave their memory behind */
 }
 
 static void job_start(struct suite *s, struct job *job)
 {
-    unsigned per_seed = s->options->twice ? 2 : 1;
-    job->options = s->options->run;
-    job->options.seed += s->next / per_seed;
-    job->heap = !s->options->twice ? HEAP_FAST : s->next % 2 == 0 ? HEAP_FILLED : HEAP_FILLED_OTHERWISE;
-    s->next++;
-    memset(job->result, 0, sizeof(*job->result));
+    memset(job->outcomes, 0, job->count * sizeof(*job->outcomes));
     job->log = tmpfile();
     if (job->log == NULL)
         abort();
@@ -74,7 +96,7 @@ static void job_start(struct suite *s, struct job *job)
     s->running++;
     job->pid = fork();
     if (job->pid == 0)
-        run_child(job);
+        run_child(s, job);
     if (job->pid < 0)
         abort();
 }
@@ -93,11 +115,11 @@ static void print_log(FILE *log)
 
 /* Rare events leave no other trace than a log line: msg="catch-up done" becomes the counter "log catch-up
  * done". */
-static void count_log_lines(FILE *log, struct counters *counters)
+static void count_log_lines(FILE *log, long from, long end, struct counters *counters)
 {
     char line[1024], name[COUNTER_NAME_SIZE];
-    rewind(log);
-    while (fgets(line, sizeof(line), log) != NULL) {
+    fseek(log, from, SEEK_SET);
+    for (; from < end && fgets(line, sizeof(line), log) != NULL; from += (long)strlen(line)) {
         const char *text = strstr(line, " msg=\"");
         if (text == NULL)
             continue;
@@ -118,15 +140,15 @@ static void describe_death(char *out, size_t size, int status)
 }
 
 /* The two runs of a seed begin one after the other, so that not many are waiting for their second. */
-static void compare_hash(struct suite *s, const struct job *job, char *violation, size_t size)
+static void compare_hash(struct suite *s, uint64_t seed, uint64_t hash, char *violation, size_t size)
 {
-    struct first_run *first = &s->first[job->options.seed % (2 * SUITE_JOBS_MAX)];
-    bool known = first->seed == job->options.seed && first->hash != 0;
-    if (known && first->hash != job->result->hash && violation[0] == '\0')
+    struct first_run *first = &s->first[seed % (2 * SUITE_JOBS_MAX)];
+    bool known = first->seed == seed && first->hash != 0;
+    if (known && first->hash != hash && violation[0] == '\0')
         snprintf(violation, size,
                  "not deterministic: hash %016" PRIx64 " the one time, %016" PRIx64 " the other", first->hash,
-                 job->result->hash);
-    *first = (struct first_run){job->options.seed, job->result->hash};
+                 hash);
+    *first = (struct first_run){seed, hash};
 }
 
 static void print_faults(unsigned faults)
@@ -165,15 +187,15 @@ void suite_print_replay(const struct run_options *o)
     printf("\n");
 }
 
-static void report(const struct suite *s, const struct job *job, const char *violation, bool died)
+/* `log`: of a run that died; else NULL. */
+static void report(const struct suite *s, const struct run_options *o, const struct run_result *r,
+                   const char *violation, FILE *log)
 {
-    const struct run_result *r = job->result;
-    const struct run_options *o = &job->options;
     if (violation[0] != '\0') {
         printf("seed %" PRIu64 " FAILED after %" PRIu64 " ms: %s\n", o->seed, r->simulated_ms, violation);
         suite_print_replay(o);
-        if (died && !s->options->run.verbose)
-            print_log(job->log);
+        if (log != NULL && !o->verbose)
+            print_log(log);
     } else if (s->options->list) {
         printf("seed %" PRIu64 " ok: %u nodes, %" PRIu64 " ms, %" PRIu64 " sent, %" PRIu64
                " read, hash %016" PRIx64 "\n",
@@ -205,26 +227,46 @@ static void say_progress(struct suite *s)
             (double)r->simulated_ms / 1000 / took_s, r->failed);
 }
 
-static void job_end(struct suite *s, struct job *job, int status)
+/* `status`: of the child, if that died in this run. */
+static void run_end(struct suite *s, const struct run_options *options, struct run_result *run, FILE *log,
+                    int status)
 {
     char violation[VIOLATION_SIZE];
-    bool died = !job->result->complete;
+    bool died = !run->complete;
     struct suite_result *r = s->result;
-    job->pid = 0;
-    s->running--;
-    snprintf(violation, sizeof(violation), "%s", job->result->violation);
+    snprintf(violation, sizeof(violation), "%s", run->violation);
     if (died)
         describe_death(violation, sizeof(violation), status);
     else if (s->options->twice)
-        compare_hash(s, job, violation, sizeof(violation));
+        compare_hash(s, options->seed, run->hash, violation, sizeof(violation));
     r->done++;
     if (violation[0] != '\0')
-        note_failure(r, job->options.seed, violation);
-    r->simulated_ms += job->result->simulated_ms;
-    count_log_lines(job->log, &job->result->counters);
-    counters_merge(&r->counters, &job->result->counters);
+        note_failure(r, options->seed, violation);
+    r->simulated_ms += run->simulated_ms;
+    counters_merge(&r->counters, &run->counters);
     if (!s->options->quiet)
-        report(s, job, violation, died);
+        report(s, options, run, violation, died ? log : NULL);
+}
+
+/* What comes after a run that failed is for the next child. */
+static void job_end(struct suite *s, struct job *job, int status)
+{
+    long log_at = 0;
+    bool failed = false;
+    unsigned i = 0;
+    for (; i < job->count && !failed; i++) {
+        struct outcome *outcome = &job->outcomes[i];
+        const struct run_options options = options_of(s, job->first + i);
+        failed = !outcome->result.complete || outcome->result.violation[0] != '\0';
+        count_log_lines(job->log, log_at, outcome->result.complete ? outcome->log_end : LONG_MAX,
+                        &outcome->result.counters);
+        log_at = outcome->log_end;
+        run_end(s, &options, &outcome->result, job->log, status);
+    }
+    job->first += i;
+    job->count -= i;
+    job->pid = 0;
+    s->running--;
     fclose(job->log);
     say_progress(s);
 }
@@ -245,14 +287,31 @@ static void wait_for_one(struct suite *s)
             job_end(s, &s->jobs[i], status);
 }
 
-static bool is_more(const struct suite *s)
+static bool is_over(const struct suite *s)
 {
     const struct suite_options *o = s->options;
-    if (o->runs > 0 && s->next >= o->runs * (o->twice ? 2 : 1))
-        return false;
     if (o->minutes > 0 && clock_s() > s->begin_s + 60.0 * (double)o->minutes)
+        return true;
+    return o->stop_at_first && s->result->failed > 0;
+}
+
+/* Gives the job its next runs, if there are any. Small shares: all children are to end at the same time. */
+static bool job_fill(struct suite *s, struct job *job)
+{
+    const struct suite_options *o = s->options;
+    uint64_t left = o->runs > 0 ? o->runs * (o->twice ? 2 : 1) - s->next : UINT64_MAX;
+    if (is_over(s))
         return false;
-    return !o->stop_at_first || s->result->failed == 0;
+    if (job->count > 0 || left == 0)
+        return job->count > 0;
+    uint64_t share = o->jobs == 1 ? BATCH_MAX : left / (4 * o->jobs) / 2 * 2 + 2;
+    share = share < BATCH_MAX ? share : BATCH_MAX;
+    if (!heap_is_reusable() || o->stop_at_first)
+        share = 1;
+    job->first = s->next;
+    job->count = (unsigned)(share < left ? share : left);
+    s->next += job->count;
+    return true;
 }
 
 void suite_run(const struct suite_options *o, struct suite_result *result)
@@ -263,16 +322,18 @@ void suite_run(const struct suite_options *o, struct suite_result *result)
     s->result = result;
     s->begin_s = s->progress_s = clock_s();
     for (unsigned i = 0; i < o->jobs; i++)
-        s->jobs[i].result =
-            mmap(NULL, sizeof(struct run_result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    while (is_more(s) || s->running > 0) {
+        s->jobs[i].outcomes = mmap(NULL, BATCH_MAX * sizeof(struct outcome), PROT_READ | PROT_WRITE,
+                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    for (;;) {
         for (unsigned i = 0; i < o->jobs; i++)
-            if (s->jobs[i].pid == 0 && is_more(s))
+            if (s->jobs[i].pid == 0 && job_fill(s, &s->jobs[i]))
                 job_start(s, &s->jobs[i]);
+        if (s->running == 0)
+            break;
         wait_for_one(s);
     }
     for (unsigned i = 0; i < o->jobs; i++)
-        munmap(s->jobs[i].result, sizeof(struct run_result));
+        munmap(s->jobs[i].outcomes, BATCH_MAX * sizeof(struct outcome));
     result->took_s = clock_s() - s->begin_s;
     free(s);
 }

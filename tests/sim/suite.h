@@ -1,5 +1,5 @@
-/* Many runs: each in a process of its own, so that one that dies is a finding and not the end, and so that
- * the memory of killed nodes is given back.
+/* Many runs in other processes, so that one that dies is a finding and not the end: some after each other in
+ * the same, up to one that fails.
  *
  *   suite.c      runs seeds, and sums up
  *   ci.c         the fixed set, and what it must have met with
