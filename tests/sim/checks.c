@@ -236,8 +236,8 @@ void checks_step(struct checks *c)
         struct sim_node *n = &c->cluster->nodes[i];
         if (n->node != NULL && n->disk_of != n->id)
             history_fail(c->history, "node %u runs on the disk of node %u", n->id, n->disk_of);
-        if (n->node == NULL || n->stopping)
-            continue;
+        if (n->node == NULL || n->stopping || !n->has_run)
+            continue; /* what has not run is as it was found in the step before */
         check_node_bounds(c, n);
         cluster_each_group(n, check_group, c);
     }

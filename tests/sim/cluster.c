@@ -220,6 +220,8 @@ void cluster_step(struct sim_cluster *c)
             counters_add(c->counters, "node_gave_up", 1);
             cluster_kill(n, 50 * MS + sim_random(c->sim, 500) * MS);
         }
+        n->has_run = n->turns != sim_host_turns(n->host);
+        n->turns = sim_host_turns(n->host);
     }
 }
 

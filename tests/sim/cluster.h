@@ -25,6 +25,8 @@ struct sim_node {
     bool failed;  /* it said that it can't go on */
     bool stopped; /* a planned stop is complete */
     bool stopping;
+    bool has_run;        /* between the last two calls of cluster_step, or it was started in the last */
+    uint64_t turns;      /* of its host, then */
     uint64_t restart_ns; /* when it is started again, while it is down */
 };
 

@@ -100,6 +100,7 @@ uint64_t sim_now_ns(const struct sim *sim)
 static void turn_end(struct sim_process *p)
 {
     p->host->sim->now_ns += TURN_NS;
+    p->host->turns++;
     if (!p->dead)
         env_run_deferred(&p->env);
 }
@@ -392,6 +393,7 @@ static struct sim_process *process_create(struct sim_host *host)
     queue_init(&p->listeners);
     queue_push(&host->processes, &p->node);
     host->process = p;
+    host->turns++;
     sim->next.stale = true;
     return p;
 }
@@ -526,6 +528,11 @@ struct sim_host *sim_host_create(struct sim *sim, const char *name)
 const char *sim_host_name(const struct sim_host *host)
 {
     return host->name;
+}
+
+uint64_t sim_host_turns(const struct sim_host *host)
+{
+    return host->turns;
 }
 
 struct env *sim_host_env(struct sim_host *host)

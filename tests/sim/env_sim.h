@@ -43,6 +43,9 @@ uint64_t sim_random(struct sim *sim, uint64_t bound);
 /* A machine with an empty disk (only "/") and a running process. `name` is copied. */
 struct sim_host *sim_host_create(struct sim *sim, const char *name);
 const char *sim_host_name(const struct sim_host *host);
+/* Counts the turns of its loops and their starts: while it stays the same, the code under test did not run.
+ */
+uint64_t sim_host_turns(const struct sim_host *host);
 /* The running process; NULL when there is none. env_destroy ends one in good order. */
 struct env *sim_host_env(struct sim_host *host);
 /* kill -9: the connections are closed by the kernel, so that peers hear of it at once; what was written to

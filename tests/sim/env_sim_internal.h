@@ -77,6 +77,7 @@ struct sim_host {
     struct sim_disk *disk;
     int64_t wall_step_ms;
     int32_t drift_ppm;
+    uint64_t turns;
     uint16_t next_port; /* for listeners without one, and the near ends of connections */
 };
 

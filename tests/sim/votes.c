@@ -113,7 +113,7 @@ static void count_votes(struct votes *v, const struct elected *e)
     for (unsigned i = 0; i < CLUSTER_MAX_NODES; i++) {
         if ((e->voters >> i & 1) == 0)
             continue;
-        bool seen = k->nodes[i].step == v->steps;
+        bool seen = v->looked[i] != 0 && k->nodes[i].step == v->looked[i];
         bool voted = seen && k->nodes[i].term == k->led_term && k->nodes[i].vote == e->leader;
         bool gone_on = seen && k->nodes[i].term > k->led_term;
         given |= (uint32_t)voted << i;
@@ -139,8 +139,14 @@ void votes_step(struct votes *v, const struct sim_node *excused)
     v->unsure = NULL;
     for (unsigned i = 0; i < v->cluster->count; i++) {
         struct sim_node *n = &v->cluster->nodes[i];
-        if (n->node != NULL && !n->stopping && n->disk_of == n->id)
-            cluster_each_group(n, look_at, &r);
+        if (n->node == NULL || n->stopping || n->disk_of != n->id) {
+            v->looked[i] = 0;
+            continue;
+        }
+        if (v->looked[i] != 0 && !n->has_run)
+            continue;
+        v->looked[i] = v->steps;
+        cluster_each_group(n, look_at, &r);
     }
     for (unsigned i = 0; i < r.elections; i++)
         count_votes(v, &r.elected[i]);

@@ -17,13 +17,15 @@ struct votes {
     struct voted_group *groups;
     struct voted_group *recent[VOTES_RECENT]; /* found last, by id */
     uint64_t steps;
+    uint64_t looked[CLUSTER_MAX_NODES]; /* the step in which each node was looked at, as it still stands; 0:
+                                           none */
     struct sim_node
         *unsure; /* its vote was counted in the last step, and its journal is not durable; NULL: none */
 };
 
 void votes_init(struct votes *v, struct sim_cluster *cluster, struct history *history);
-/* Looks at all nodes; often, and before a fault that follows an election. `excused`: the node whose disk may
- * have lost what was synced; or NULL. */
+/* Looks at all nodes that have run; after cluster_step, often, and before a fault that follows an election.
+ * `excused`: the node whose disk may have lost what was synced; or NULL. */
 void votes_step(struct votes *v, const struct sim_node *excused);
 
 #endif
