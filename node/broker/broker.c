@@ -167,9 +167,15 @@ static struct group *replica_group(void *data, uint64_t group_id)
     return p != NULL ? p->group : NULL;
 }
 
+static uint64_t replicas_written_ns(void *data)
+{
+    return ((const struct broker *)data)->written_ns;
+}
+
 const struct cluster_replica_callbacks broker_replica_callbacks = {
     .start = replica_start,
     .configure = replica_configure,
     .stop = replica_stop,
     .group = replica_group,
+    .written_ns = replicas_written_ns,
 };

@@ -15,6 +15,7 @@ struct broker {
     struct partition *by_group;
     size_t in_flight_bytes; /* proposed by produce requests and not yet committed */
     size_t reading_bytes;   /* of fetches */
+    uint64_t written_ns;    /* when a record was last stored here; 0: not yet */
     struct queue completed; /* produce requests whose callback is due */
     struct env_task complete;
     struct env_timer retention;

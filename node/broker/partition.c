@@ -50,6 +50,7 @@ static void on_apply(void *data, uint64_t index, const struct batch_header *head
         p->machine->apply(p->state, header, bytes);
     p->high_watermark = batch_next_offset(header);
     p->applied_bytes += header->size;
+    p->broker->written_ns = env_now_ns(p->broker->env);
     wake_later(p);
 }
 

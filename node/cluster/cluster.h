@@ -24,6 +24,8 @@ struct cluster_replica_callbacks {
     void (*stop)(void *data, uint64_t group_id, bool erase);
     /* The Raft group of a running replica (for leadership policy), or NULL. */
     struct group *(*group)(void *data, uint64_t group_id);
+    /* When a record was last stored in any of them, by env_now_ns; 0: not yet. */
+    uint64_t (*written_ns)(void *data);
 };
 
 struct cluster_peer {

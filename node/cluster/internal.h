@@ -7,6 +7,7 @@
 #include "node/base/metrics.h"
 #include "node/cluster/cluster.h"
 #include "node/cluster/group0.h"
+#include "node/cluster/pace.h"
 #include "node/cluster/retry.h"
 #include <uthash.h>
 
@@ -46,6 +47,7 @@ struct replica {
     bool has_caught_up; /* since it runs: readiness.c */
     struct retry retry;
     uint64_t retry_ns;          /* when it is tried again, if it has failed */
+    uint64_t begun_ns;          /* when its start began */
     struct topic_config config; /* what it runs with */
     int64_t start_offset;       /* likewise */
     struct led led;
@@ -59,6 +61,8 @@ struct reconciler {
     struct queue leaving;
     unsigned starting;
     unsigned stopping;
+    struct pace pace; /* of creations */
+    struct env_timer pace_timer;
     uint64_t retry_ns; /* when failed ones are tried again; 0: there are none */
     uint64_t version;  /* of the tables as last reconciled */
     bool has_run;

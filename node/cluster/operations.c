@@ -26,7 +26,8 @@ struct operation {
     bool is_due;      /* scratch of operations_step */
     bool drain;
     uint32_t node_id;
-    uint64_t version; /* of the tables in which the change stands */
+    uint64_t version;    /* of the tables in which the change stands */
+    uint32_t leaderless; /* the partition that was found without a leader the last time */
     uint64_t deadline_ns;
     struct env_timer timer;
     char name[TOPIC_NAME_MAX + 1];
@@ -114,6 +115,19 @@ static uint32_t count_leaderless(const struct cluster *c, const struct topic_met
     return leaderless;
 }
 
+/* Asked whenever one of a thousand has got its leader, so it looks first at the one that had none. */
+static bool have_leaders(struct operation *o, const struct topic_meta *topic)
+{
+    for (uint32_t i = 0; i < topic->partition_count; i++) {
+        uint32_t at = (o->leaderless + i) % topic->partition_count;
+        if (cluster_leader(o->cluster, topic->partitions[at].group_id, NULL) == 0) {
+            o->leaderless = at;
+            return false;
+        }
+    }
+    return true;
+}
+
 static void check_leaders(struct operation *o, bool is_late)
 {
     const struct topic_meta *topic = metadata_topic_by_id(o->cluster->group0.metadata, o->op->topic_id);
@@ -121,13 +135,12 @@ static void check_leaders(struct operation *o, bool is_late)
         finish(o, ERR_UNKNOWN_TOPIC, "topic %s was deleted meanwhile", o->name);
         return;
     }
-    uint32_t leaderless = count_leaderless(o->cluster, topic);
-    if (leaderless == 0) {
+    if (have_leaders(o, topic)) {
         finish(o, 0, "%s", "");
     } else if (is_late) {
         finish(o, ERR_TIMED_OUT,
                "topic %s stands, but %" PRIu32 " of its %" PRIu32 " partitions have no leader yet", o->name,
-               leaderless, topic->partition_count);
+               count_leaderless(o->cluster, topic), topic->partition_count);
     }
 }
 

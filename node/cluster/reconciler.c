@@ -148,6 +148,7 @@ static void start(struct cluster *c, struct replica *replica)
         return;
     }
     replica->state = REPLICA_STARTING;
+    replica->begun_ns = env_now_ns(c->env);
     replica->config = topic->config;
     replica->start_offset = partition->start_offset;
     c->reconciler.starting++;
@@ -155,12 +156,33 @@ static void start(struct cluster *c, struct replica *replica)
     c->options.replicas->start(c->options.data, topic, partition, should_campaign(c, partition));
 }
 
+static void on_pause_over(struct env_timer *timer)
+{
+    cluster_wake(container_of(timer, struct cluster, reconciler.pace_timer));
+}
+
+static bool may_create(struct cluster *c)
+{
+    struct reconciler *r = &c->reconciler;
+    if (r->starting >= CREATING_MAX) {
+        return false;
+    }
+    uint64_t now = env_now_ns(c->env);
+    uint64_t next = pace_next_ns(&r->pace, now, c->options.replicas->written_ns(c->options.data));
+    if (next > now) {
+        env_timer_start(c->env, &r->pace_timer, next - now, on_pause_over);
+        return false;
+    }
+    pace_note_begun(&r->pace, now);
+    return true;
+}
+
 static void start_next(struct cluster *c)
 {
     struct reconciler *r = &c->reconciler;
     while (!queue_empty(&r->waiting)) {
         struct replica *replica = QUEUE_ENTRY(queue_first(&r->waiting), struct replica, node);
-        if (r->starting >= (replica->was_there ? OPENING_MAX : CREATING_MAX)) {
+        if (replica->was_there ? r->starting >= OPENING_MAX : !may_create(c)) {
             break;
         }
         queue_remove(&replica->node);
@@ -189,6 +211,9 @@ void cluster_replica_started(struct cluster *c, uint64_t group_id, int status)
     if (status == 0) {
         replica->state = REPLICA_RUNNING;
         replica->has_caught_up = false;
+        if (!replica->was_there) {
+            pace_note_created(&c->reconciler.pace, env_now_ns(c->env) - replica->begun_ns);
+        }
         retry_note_success(&replica->retry, env_now_ns(c->env));
         check_after_start(c, replica);
     } else {
@@ -346,6 +371,7 @@ static void close_step(struct cluster *c)
     struct reconciler *r = &c->reconciler;
     struct replica *replica;
     struct replica *next;
+    env_timer_stop(c->env, &r->pace_timer);
     HASH_ITER (hh, r->replicas, replica, next) {
         if (replica->state == REPLICA_RUNNING) {
             leave(r, replica, false);

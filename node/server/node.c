@@ -115,8 +115,19 @@ static struct group *replica_group(void *data, uint64_t group_id)
     return broker_replica_callbacks.group(n->broker, group_id);
 }
 
-static const struct cluster_replica_callbacks replica_callbacks = {start_replica, configure_replica,
-                                                                   stop_replica, replica_group};
+static uint64_t replicas_written_ns(void *data)
+{
+    struct node *n = data;
+    return broker_replica_callbacks.written_ns(n->broker);
+}
+
+static const struct cluster_replica_callbacks replica_callbacks = {
+    .start = start_replica,
+    .configure = configure_replica,
+    .stop = stop_replica,
+    .group = replica_group,
+    .written_ns = replicas_written_ns,
+};
 
 /* ---- the steps of a start, in order ---- */
 

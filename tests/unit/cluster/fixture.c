@@ -74,11 +74,18 @@ static struct group *replica_group(void *data, uint64_t group_id)
     return running == NULL ? NULL : running->group;
 }
 
+static uint64_t written_ns(void *data)
+{
+    struct test_node *n = data;
+    return n->is_written_to ? env_now_ns(&n->fixture->world.env.env) : 0;
+}
+
 static const struct cluster_replica_callbacks replica_callbacks = {
     .start = replica_start,
     .configure = replica_configure,
     .stop = replica_stop,
     .group = replica_group,
+    .written_ns = written_ns,
 };
 
 bool was_erased(const struct test_node *n, uint64_t group_id)

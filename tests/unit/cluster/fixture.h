@@ -30,6 +30,7 @@ struct test_node {
     bool is_closed;
     struct running running[FAKE_GROUPS_MAX];
     unsigned running_count;
+    bool is_written_to;
     bool hold_starts;
     uint64_t held[FAKE_GROUPS_MAX];
     unsigned held_count;

@@ -273,6 +273,34 @@ static void what_was_there_is_opened_faster_than_created(void **state)
     assert_int_equal(n->running_count, OFFSETS_PARTITIONS + 100);
 }
 
+static void creations_give_way_to_producers(void **state)
+{
+    struct fixture *f = *state;
+    struct test_node *n = &f->nodes[0];
+    n->hold_starts = true;
+    n->is_written_to = true;
+    struct operation o = {0};
+    cluster_create_topic(cluster_of(f, 2), &o.op, "many", 100, 3, NULL, 0, 500, on_done);
+    RUN_UNTIL(f, n->held_count > 0);
+    fake_world_run(&f->world, 5);
+    assert_in_range(n->held_count, 1, 4);
+    fake_world_run(&f->world, 100);
+    assert_int_equal(n->held_count, 16); /* they get there all the same */
+    for (unsigned i = 0; i < 16; i++) {
+        cluster_replica_started(n->cluster, n->held[i], 0);
+    }
+    fake_world_run(&f->world, 50); /* these took long */
+    assert_in_range(n->held_count, 18, 24);
+    n->is_written_to = false;
+    fake_world_run(&f->world, 20);
+    assert_int_equal(n->held_count, 32);
+    n->hold_starts = false;
+    for (unsigned i = 16; i < 32; i++) {
+        cluster_replica_started(n->cluster, n->held[i], 0);
+    }
+    RUN_UNTIL(f, o.is_done);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +317,7 @@ int main(void)
         WITH_CLUSTER(a_node_closes_while_its_metadata_replica_is_opened_again),
         WITH_CLUSTER(only_files_of_deleted_groups_are_orphans),
         WITH_CLUSTER(what_was_there_is_opened_faster_than_created),
+        WITH_CLUSTER(creations_give_way_to_producers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

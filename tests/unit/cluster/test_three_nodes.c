@@ -203,11 +203,18 @@ static struct group *replica_group(void *data, uint64_t group)
     return r != NULL && r->is_open ? r->group : NULL;
 }
 
+static uint64_t written_ns(void *data)
+{
+    (void)data;
+    return 0;
+}
+
 static const struct cluster_replica_callbacks replica_callbacks = {
     .start = replica_start,
     .configure = replica_configure,
     .stop = replica_stop,
     .group = replica_group,
+    .written_ns = written_ns,
 };
 
 /* ---- nodes ---- */

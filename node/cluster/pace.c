@@ -1,0 +1,30 @@
+#include "node/cluster/pace.h"
+
+/* Who has stored a record within this time may store another one. */
+static const uint64_t lately_ns = 200 * 1000000u;
+/* A topic of a thousand partitions takes ten seconds at most, unless its disks are slower than that. */
+static const uint64_t pause_least_ns = 2 * 1000000u;
+static const uint64_t pause_most_ns = 10 * 1000000u;
+
+uint64_t pace_next_ns(const struct pace *p, uint64_t now_ns, uint64_t written_ns)
+{
+    enum { PAUSES = 4 };
+    uint64_t pause_ns = PAUSES * p->took_ns;
+
+    if (written_ns == 0 || now_ns - written_ns > lately_ns || p->began_ns == 0)
+        return now_ns;
+    pause_ns = pause_ns > pause_least_ns ? pause_ns : pause_least_ns;
+    return p->began_ns + (pause_ns < pause_most_ns ? pause_ns : pause_most_ns);
+}
+
+void pace_note_begun(struct pace *p, uint64_t now_ns)
+{
+    p->began_ns = now_ns;
+}
+
+void pace_note_created(struct pace *p, uint64_t took_ns)
+{
+    enum { WEIGHT = 4 };
+
+    p->took_ns = (p->took_ns * (WEIGHT - 1) + took_ns) / WEIGHT;
+}

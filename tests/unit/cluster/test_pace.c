@@ -1,0 +1,56 @@
+/* How fast replicas are created beside producers. */
+#include "node/cluster/pace.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static const uint64_t ms = 1000000;
+static const uint64_t now = UINT64_C(5000) * 1000000;
+
+static struct pace pace_of(uint64_t took_ns)
+{
+    struct pace p = {0};
+    for (int i = 0; i < 100; i++)
+        pace_note_created(&p, took_ns);
+    pace_note_begun(&p, now);
+    return p;
+}
+
+static void without_producers_there_is_no_pause(void **state)
+{
+    (void)state;
+    struct pace p = pace_of(2 * ms);
+    assert_int_equal(pace_next_ns(&p, now, 0), now);
+    assert_int_equal(pace_next_ns(&p, now, now - 201 * ms), now);
+    assert_int_equal(pace_next_ns(&p, now + 300 * ms, now), now + 300 * ms);
+}
+
+static void a_pause_is_several_times_what_a_creation_takes(void **state)
+{
+    (void)state;
+    struct pace p = pace_of(1 * ms);
+    assert_in_range(pace_next_ns(&p, now, now - 1 * ms), now + 3 * ms, now + 8 * ms);
+    assert_int_equal(pace_next_ns(&p, now + 50 * ms, now), pace_next_ns(&p, now, now));
+}
+
+static void the_pause_is_bounded(void **state)
+{
+    (void)state;
+    struct pace quick = pace_of(ms / 100), slow = pace_of(1000 * ms), none = {0};
+    assert_int_equal(pace_next_ns(&quick, now, now), now + 2 * ms);
+    assert_int_equal(pace_next_ns(&slow, now, now), now + 10 * ms);
+    assert_int_equal(pace_next_ns(&none, now, now), now);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_producers_there_is_no_pause),
+        cmocka_unit_test(a_pause_is_several_times_what_a_creation_takes),
+        cmocka_unit_test(the_pause_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
