@@ -139,13 +139,13 @@ static void on_started(struct partition *p, int status)
 }
 
 static void replica_start(void *data, const struct topic_meta *topic, const struct partition_meta *meta,
-                          bool campaign_at_once)
+                          struct replica_start start)
 {
     struct broker *b = data;
     ASSERT(find(b, meta->group_id) == NULL);
     struct partition *p = partition_create(b, topic, meta);
     add(b, p);
-    int status = partition_open(p, meta, campaign_at_once, on_started);
+    int status = partition_open(p, meta, start, on_started);
     if (status == 0)
         return;
     drop(b, p);

@@ -70,7 +70,7 @@ struct partition *partition_create(struct broker *b, const struct topic_meta *to
                                    const struct partition_meta *meta);
 void partition_destroy(struct partition *p);
 /* `opened` on the loop; on an error the partition must still be closed. */
-int partition_open(struct partition *p, const struct partition_meta *meta, bool campaign_at_once,
+int partition_open(struct partition *p, const struct partition_meta *meta, struct replica_start start,
                    void (*opened)(struct partition *p, int status));
 /* Fails what waits, closes the group; `closed` once nothing refers to the partition any more. */
 void partition_close(struct partition *p, void (*closed)(struct partition *p));

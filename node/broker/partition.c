@@ -166,7 +166,7 @@ static void on_opened(void *data, struct group *group, int status, const char *m
     p->opened(p, status);
 }
 
-int partition_open(struct partition *p, const struct partition_meta *meta, bool campaign_at_once,
+int partition_open(struct partition *p, const struct partition_meta *meta, struct replica_start start,
                    void (*opened)(struct partition *p, int status))
 {
     struct broker *b = p->broker;
@@ -176,12 +176,13 @@ int partition_open(struct partition *p, const struct partition_meta *meta, bool 
         .group_id = p->group_id,
         .name = p->name,
         .directory = directory,
+        .is_blank = start.is_blank,
         .replicas = meta->replicas,
         .replica_count = meta->replica_count,
         .segment_bytes = p->config.segment_bytes,
         .segment_ms = p->config.segment_ms,
         .cache_bytes = b->options.cache_bytes,
-        .campaign_at_once = campaign_at_once,
+        .campaign_at_once = start.campaign_at_once,
         .callbacks = &group_feeds_partition,
         .data = p,
     };

@@ -13,11 +13,16 @@
 struct cluster;
 
 /* How the room above runs a replica: one for each partition that the tables place on this node. */
+struct replica_start {
+    bool campaign_at_once; /* a new replica whose node is to lead first */
+    bool is_blank;         /* its directory has just been made, and is empty */
+};
+
 struct cluster_replica_callbacks {
     /* Opens the replica; calls cluster_replica_started(cluster, group_id, status) exactly once, later or from
      * inside. */
     void (*start)(void *data, const struct topic_meta *topic, const struct partition_meta *partition,
-                  bool campaign_at_once);
+                  struct replica_start start);
     /* The topic's configuration or the partition's start offset changed. */
     void (*configure)(void *data, const struct topic_meta *topic, const struct partition_meta *partition);
     /* Closes the replica and, when `erase`, removes its files; calls cluster_replica_stopped once. */

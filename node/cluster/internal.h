@@ -28,7 +28,8 @@ struct led {
 };
 
 enum replica_state {
-    REPLICA_WAITING, /* for its turn to start */
+    REPLICA_WAITING, /* for its directory, or for its turn to start */
+    REPLICA_MAKING,  /* its directory */
     REPLICA_STARTING,
     REPLICA_RUNNING,
     REPLICA_FAILED,  /* did not start; tried again later */
@@ -42,6 +43,7 @@ struct replica {
     bool is_wanted; /* scratch of a reconciliation */
     /* Opened, not created: when this node had caught up with the tables; or it has caught up since. */
     bool was_there;
+    bool is_blank;      /* its directory has been made for it */
     bool is_erased;     /* when it stops */
     bool is_reopened;   /* likewise */
     bool has_caught_up; /* since it runs: readiness.c */
@@ -57,7 +59,10 @@ struct replica {
 
 struct reconciler {
     struct replica *replicas;
+    struct queue created; /* without a directory yet */
     struct queue waiting;
+    struct data_dir_make make;
+    bool is_making;
     struct queue leaving;
     unsigned starting;
     unsigned stopping;

@@ -15,6 +15,7 @@ static const uint64_t reopen_pause_ns = UINT64_C(500) * NS_PER_MS;
 
 void reconciler_init(struct reconciler *r)
 {
+    queue_init(&r->created);
     queue_init(&r->waiting);
     queue_init(&r->leaving);
 }
@@ -127,6 +128,44 @@ static bool is_current(const struct replica *replica, const struct topic_meta *t
            replica->start_offset == partition->start_offset;
 }
 
+/* ---- directories ----
+ *
+ * New replicas get theirs many at a time: a job and a sync for all of them instead of one for each. */
+
+static void on_made(struct data_dir_make *make)
+{
+    struct cluster *c = container_of(make, struct cluster, reconciler.make);
+    struct reconciler *r = &c->reconciler;
+    r->is_making = false;
+    for (unsigned i = 0; i < make->n; i++) {
+        struct replica *replica = find(r, make->ids[i]);
+        replica->state = REPLICA_WAITING;
+        replica->is_blank = make->is_blank[i];
+        queue_push(&r->waiting, &replica->node);
+        if (metadata_topic_by_group(c->group0.metadata, make->ids[i], NULL) == NULL) {
+            r->has_run = false; /* deleted meanwhile */
+        }
+    }
+    cluster_wake(c);
+}
+
+static void make_next(struct cluster *c)
+{
+    struct reconciler *r = &c->reconciler;
+    struct data_dir_make *make = &r->make;
+    if (r->is_making || queue_empty(&r->created) || !queue_empty(&r->waiting)) {
+        return;
+    }
+    for (make->n = 0; make->n < DATA_DIR_MAKE_MAX && !queue_empty(&r->created); make->n++) {
+        struct replica *replica = QUEUE_ENTRY(queue_first(&r->created), struct replica, node);
+        queue_remove(&replica->node);
+        replica->state = REPLICA_MAKING;
+        make->ids[make->n] = replica->group_id;
+    }
+    r->is_making = true;
+    data_dir_make_groups(c->options.data_dir, make, on_made);
+}
+
 /* ---- starting ---- */
 
 /* A group that this node has never heard a term of is new here; the preferred leader need not wait out a
@@ -149,11 +188,14 @@ static void start(struct cluster *c, struct replica *replica)
     }
     replica->state = REPLICA_STARTING;
     replica->begun_ns = env_now_ns(c->env);
+    struct replica_start how = {.campaign_at_once = should_campaign(c, partition),
+                                .is_blank = replica->is_blank};
+    replica->is_blank = false;
     replica->config = topic->config;
     replica->start_offset = partition->start_offset;
     c->reconciler.starting++;
     /* May report the start from inside. */
-    c->options.replicas->start(c->options.data, topic, partition, should_campaign(c, partition));
+    c->options.replicas->start(c->options.data, topic, partition, how);
 }
 
 static void on_pause_over(struct env_timer *timer)
@@ -255,7 +297,7 @@ static void want(struct cluster *c, const struct topic_meta *topic, const struct
     if (replica == NULL) {
         replica = add(r, partition->group_id);
         replica->was_there = !r->orphans_checked;
-        queue_push(&r->waiting, &replica->node);
+        queue_push(replica->was_there ? &r->waiting : &r->created, &replica->node);
     }
     replica->is_wanted = true;
     if (replica->state == REPLICA_RUNNING && !is_current(replica, topic, partition)) {
@@ -295,8 +337,8 @@ static void compare(struct cluster *c)
     }
     metadata_each_topic(c->group0.metadata, want_topic, c);
     HASH_ITER (hh, r->replicas, replica, next) {
-        bool is_on_its_way = replica->state == REPLICA_STARTING || replica->state == REPLICA_STOPPING ||
-                             replica->state == REPLICA_LEAVING;
+        bool is_on_its_way = replica->state == REPLICA_MAKING || replica->state == REPLICA_STARTING ||
+                             replica->state == REPLICA_STOPPING || replica->state == REPLICA_LEAVING;
         if (!replica->is_wanted && !is_on_its_way) {
             leave(r, replica, true);
         }
@@ -407,6 +449,7 @@ void reconciler_run(struct cluster *c)
     }
     check_orphans(c);
     retry_failed(c);
+    make_next(c);
     start_next(c);
     stop_next(c);
 }

@@ -355,6 +355,7 @@ static int open_log(struct group *g)
         .journal = o->journal,
         .group_id = g->id,
         .directory = g->directory,
+        .is_blank = g->is_blank,
         .segment_bytes = g->segment_bytes,
         .segment_ms = g->segment_ms,
         .cache_bytes = g->cache_bytes,
@@ -362,6 +363,7 @@ static int open_log(struct group *g)
         .failed = on_log_failed,
         .data = g,
     };
+    g->is_blank = false; /* should it be opened again */
     return log_open(&options, &g->open_req, on_log_open);
 }
 
@@ -400,6 +402,7 @@ int group_open(struct consensus *c, const struct group_options *o, struct group 
     struct group *g = group_create(c, o);
     g->opened = cb;
     g->campaign_at_once = o->campaign_at_once;
+    g->is_blank = o->is_blank;
     g->abstains_when_new = o->abstains_when_new;
     g->segment_bytes = o->segment_bytes;
     g->segment_ms = o->segment_ms;

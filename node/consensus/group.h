@@ -34,6 +34,7 @@ struct group_options {
     uint64_t group_id;
     const char *name;         /* for log lines and metrics: "orders/3"; copied */
     const char *directory;    /* of its log; copied */
+    bool is_blank;            /* as the log's */
     const uint32_t *replicas; /* initial voters in replica order, the first is preferred; copied */
     unsigned replica_count;
     uint64_t segment_bytes;

@@ -156,6 +156,7 @@ struct group {
     uint32_t told_leader;
     uint64_t announced_commit; /* highest that a leader has told */
     bool campaign_at_once;
+    bool is_blank; /* until its log has been opened */
     uint64_t campaign_until_ms;
     uint64_t quiet_index; /* the leader's last one, and since when: ticks.c */
     uint64_t quiet_since_ms;

@@ -90,10 +90,10 @@ static void on_cluster_started(void *data, int status, const char *message)
 /* The cluster has one `data` for all its callbacks: the node, which passes those about replicas on to the
  * broker. */
 static void start_replica(void *data, const struct topic_meta *topic, const struct partition_meta *partition,
-                          bool campaign_at_once)
+                          struct replica_start start)
 {
     struct node *n = data;
-    broker_replica_callbacks.start(n->broker, topic, partition, campaign_at_once);
+    broker_replica_callbacks.start(n->broker, topic, partition, start);
 }
 
 static void configure_replica(void *data, const struct topic_meta *topic,

@@ -202,6 +202,8 @@ static int data_dir_prepare(struct data_dir *d, const struct identity *wanted, c
     status = env_dir_create(d->env, d->groups_path);
     if (status == 0)
         status = env_dir_sync(d->env, d->path);
+    if (status == 0)
+        status = env_dir_sync(d->env, d->groups_path); /* killed before it had synced what it made */
     if (status != 0)
         return complain(c, status, "cannot create %s: %s%s", d->groups_path, error_text(status),
                         advice(status));
@@ -285,4 +287,60 @@ int data_dir_each_group(struct data_dir *dir, void (*each)(void *data, uint64_t 
         each(data, l.ids[i]);
     free(l.ids);
     return status;
+}
+
+/* ---- new groups ---- */
+
+static void no_entry(void *data, const char *name)
+{
+    (void)data;
+    (void)name;
+}
+
+static bool make_group(struct data_dir *dir, uint64_t group_id)
+{
+    char path[FORMAT_PATH_MAX + 32];
+
+    data_dir_group_path(dir, group_id, path, sizeof(path));
+    return env_dir_list(dir->env, path, no_entry, NULL) == ERR_NOT_FOUND &&
+           env_dir_create(dir->env, path) == 0;
+}
+
+/* A directory that is there counts as synced: these are not. */
+static void unmake_group(struct data_dir *dir, uint64_t group_id)
+{
+    char path[FORMAT_PATH_MAX + 32];
+
+    data_dir_group_path(dir, group_id, path, sizeof(path));
+    (void)env_dir_remove(dir->env, path);
+}
+
+static void make_groups_work(struct env_work *job)
+{
+    struct data_dir_make *req = container_of(job, struct data_dir_make, job);
+
+    for (unsigned i = 0; i < req->n; i++)
+        req->is_blank[i] = make_group(req->dir, req->ids[i]);
+    if (env_dir_sync(req->dir->env, req->dir->groups_path) == 0)
+        return;
+    for (unsigned i = 0; i < req->n; i++) {
+        if (req->is_blank[i])
+            unmake_group(req->dir, req->ids[i]);
+        req->is_blank[i] = false;
+    }
+}
+
+static void make_groups_done(struct env_work *job)
+{
+    struct data_dir_make *req = container_of(job, struct data_dir_make, job);
+
+    req->cb(req);
+}
+
+void data_dir_make_groups(struct data_dir *dir, struct data_dir_make *req,
+                          void (*cb)(struct data_dir_make *req))
+{
+    req->dir = dir;
+    req->cb = cb;
+    env_work(dir->env, &req->job, make_groups_work, make_groups_done);
 }

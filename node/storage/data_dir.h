@@ -21,6 +21,20 @@ void data_dir_close(struct data_dir *dir);
 /* "<data>/groups/<hex>" into `out`. */
 void data_dir_group_path(const struct data_dir *dir, uint64_t group_id, char *out, size_t out_size);
 const char *data_dir_journal_path(const struct data_dir *dir);
+/* Makes the directories of new replicas ahead, on a worker: one sync serves all of them. `cb` on the loop;
+ * `req` must live until then. What could not be made is left to the replica's first write. */
+enum { DATA_DIR_MAKE_MAX = 64 };
+struct data_dir_make {
+    uint64_t ids[DATA_DIR_MAKE_MAX];
+    bool is_blank[DATA_DIR_MAKE_MAX]; /* answer: there was no directory before; now there is, and it is empty
+                                       */
+    unsigned n;
+    struct data_dir *dir; /* private, and what follows */
+    struct env_work job;
+    void (*cb)(struct data_dir_make *req);
+};
+void data_dir_make_groups(struct data_dir *dir, struct data_dir_make *req,
+                          void (*cb)(struct data_dir_make *req));
 /* The directories under groups/, for finding replicas that no longer belong here. */
 int data_dir_each_group(struct data_dir *dir, void (*each)(void *data, uint64_t group_id), void *data);
 

@@ -48,10 +48,11 @@ struct log_options {
     struct flusher *flusher;
     struct journal *journal; /* for the durability floor */
     uint64_t group_id;
-    const char *directory;    /* created when missing; copied */
-    uint64_t segment_bytes;   /* roll at this size */
-    uint64_t segment_ms;      /* roll at this age of the first record; 0: never */
-    uint64_t cache_bytes;     /* how much of the tail is kept in memory for reads */
+    const char *directory;  /* created when missing; copied */
+    bool is_blank;          /* the directory has just been made, synced, and is empty: nothing to look for */
+    uint64_t segment_bytes; /* roll at this size */
+    uint64_t segment_ms;    /* roll at this age of the first record; 0: never */
+    uint64_t cache_bytes;   /* how much of the tail is kept in memory for reads */
     uint32_t max_batch_bytes; /* upper bound that recovery and reads accept */
     void (*failed)(void *data, int status);
     void *data;

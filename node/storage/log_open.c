@@ -9,6 +9,7 @@ struct opening {
     char *directory;
     struct recovery recovery;
     struct journal_wait wait;
+    struct env_task blank_task;
     struct log_open_req *req;
     void (*cb)(struct log_open_req *req, int status, struct log *log, const struct log_recovery *recovery);
 };
@@ -123,6 +124,11 @@ static void opening_inspected(struct env_work *job)
     journal_wait(journal, &o->wait, sequence, opening_damage_recorded);
 }
 
+static void opening_is_blank(struct env_task *task)
+{
+    opening_finish(container_of(task, struct opening, blank_task));
+}
+
 int log_open(const struct log_options *options, struct log_open_req *req,
              void (*cb)(struct log_open_req *req, int status, struct log *log,
                         const struct log_recovery *recovery))
@@ -142,6 +148,9 @@ int log_open(const struct log_options *options, struct log_open_req *req,
     o->recovery.group_id = options->group_id;
     o->recovery.distrust = state.damaged;
     req->private_ = o;
-    env_work(options->env, &req->job, opening_inspect_work, opening_inspected);
+    if (options->is_blank && state.floor_index == 0 && !state.damaged)
+        env_defer(options->env, &o->blank_task, opening_is_blank);
+    else
+        env_work(options->env, &req->job, opening_inspect_work, opening_inspected);
     return 0;
 }

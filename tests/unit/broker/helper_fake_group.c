@@ -539,7 +539,8 @@ void fixture_start(struct fixture *f)
 {
     f->broker = broker_create(&f->options);
     broker_set_cluster(f->broker, (struct cluster *)f);
-    broker_replica_callbacks.start(f->broker, &f->topic, &f->meta, true);
+    broker_replica_callbacks.start(f->broker, &f->topic, &f->meta,
+                                   (struct replica_start){.campaign_at_once = true});
     fixture_turn(f);
     assert_int_equal(f->cluster.started, 1);
     assert_int_equal(f->cluster.started_status, 0);

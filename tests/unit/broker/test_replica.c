@@ -21,7 +21,8 @@ static int setup_unstarted(void **state)
 
 static void start(struct fixture *f)
 {
-    broker_replica_callbacks.start(f->broker, &f->topic, &f->meta, false);
+    broker_replica_callbacks.start(f->broker, &f->topic, &f->meta,
+                                   (struct replica_start){.campaign_at_once = false});
 }
 
 static void start_and_open(struct fixture *f)

@@ -588,6 +588,16 @@ void data_dir_group_path(const struct data_dir *dir, uint64_t group, char *out, 
     (void)snprintf(out, out_size, "%016llx", (unsigned long long)group);
 }
 
+void data_dir_make_groups(struct data_dir *dir, struct data_dir_make *req,
+                          void (*cb)(struct data_dir_make *req))
+{
+    (void)dir;
+    for (unsigned i = 0; i < req->n; i++) {
+        req->is_blank[i] = true;
+    }
+    cb(req);
+}
+
 int data_dir_each_group(struct data_dir *dir, void (*each)(void *data, uint64_t group_id), void *data)
 {
     const struct consensus *node = (const struct consensus *)dir;

@@ -18,7 +18,7 @@ struct running *find_running(struct test_node *n, uint64_t group_id)
 }
 
 static void replica_start(void *data, const struct topic_meta *topic, const struct partition_meta *partition,
-                          bool campaign_at_once)
+                          struct replica_start start)
 {
     struct test_node *n = data;
     assert_null(find_running(n, partition->group_id));
@@ -39,7 +39,7 @@ static void replica_start(void *data, const struct topic_meta *topic, const stru
         return;
     }
     cluster_replica_started(n->cluster, partition->group_id, 0);
-    if (campaign_at_once && fake_world_leader(&n->fixture->world, partition->group_id) == 0) {
+    if (start.campaign_at_once && fake_world_leader(&n->fixture->world, partition->group_id) == 0) {
         fake_world_elect(&n->fixture->world, partition->group_id, n->id);
     }
 }

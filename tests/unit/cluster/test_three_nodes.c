@@ -129,7 +129,7 @@ static void on_group_open(void *data, struct group *group, int status, const cha
 }
 
 static void replica_start(void *data, const struct topic_meta *topic, const struct partition_meta *partition,
-                          bool campaign_at_once)
+                          struct replica_start start)
 {
     struct test_node *n = data;
     struct running *r = free_place(n);
@@ -146,7 +146,7 @@ static void replica_start(void *data, const struct topic_meta *topic, const stru
         .segment_bytes = topic->config.segment_bytes,
         .segment_ms = topic->config.segment_ms,
         .cache_bytes = 1 << 16,
-        .campaign_at_once = campaign_at_once,
+        .campaign_at_once = start.campaign_at_once,
         .callbacks = &group_callbacks,
         .data = r,
     };

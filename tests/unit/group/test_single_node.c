@@ -217,8 +217,10 @@ static void node_open(struct node *n, const char *directory)
     broker_set_cluster(n->broker, (struct cluster *)n);
     describe(&n->orders, &n->orders_partition, "orders", 1, ORDERS_GROUP);
     describe(&n->offsets, &n->offsets_partition, OFFSETS_TOPIC, 2, OFFSETS_GROUP);
-    broker_replica_callbacks.start(n->broker, &n->orders, &n->orders_partition, true);
-    broker_replica_callbacks.start(n->broker, &n->offsets, &n->offsets_partition, true);
+    broker_replica_callbacks.start(n->broker, &n->orders, &n->orders_partition,
+                                   (struct replica_start){.campaign_at_once = true});
+    broker_replica_callbacks.start(n->broker, &n->offsets, &n->offsets_partition,
+                                   (struct replica_start){.campaign_at_once = true});
     WAIT_FOR(n, n->started == 2);
     WAIT_FOR(n, leads(orders(n)) && leads(coordinator(n)));
 }

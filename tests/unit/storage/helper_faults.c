@@ -113,10 +113,18 @@ static int fault_open(struct env *env, const char *path, int flags, struct env_f
     return 0;
 }
 
+static int fault_dir_sync(struct env *env, const char *path)
+{
+    struct faults *faults = (struct faults *)(uintptr_t)env->ops;
+
+    return faults->dir_sync_error != 0 ? faults->dir_sync_error : faults->real->dir_sync(env, path);
+}
+
 void faults_install(struct faults *f, struct env *env)
 {
     f->real = env->ops;
     f->ops = *env->ops;
     f->ops.file_open = fault_open;
+    f->ops.dir_sync = fault_dir_sync;
     env->ops = &f->ops;
 }

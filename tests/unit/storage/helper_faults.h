@@ -10,6 +10,7 @@ struct faults {
     _Atomic int allocate_error; /* 0: works */
     _Atomic int write_error;
     _Atomic int sync_error;
+    _Atomic int dir_sync_error;
     _Atomic int read_error;
     _Atomic unsigned writes; /* counts of calls that reached the disk */
     _Atomic unsigned syncs;

@@ -127,6 +127,57 @@ static void lists_its_groups(void **state)
     assert_non_null(strstr(p.message, "journal"));
 }
 
+struct making {
+    struct data_dir_make req;
+    bool done;
+};
+
+static void on_made(struct data_dir_make *req)
+{
+    ((struct making *)req)->done = true;
+}
+
+static void makes_the_directories_of_new_groups(void **state)
+{
+    struct fixture *f = *state;
+    struct place_for p = place_in(f);
+    struct making m = {.req = {.ids = {7, 8}, .n = 2}};
+    char path[HELPER_PATH_MAX + 32];
+    struct data_dir *dir;
+
+    assert_int_equal(open_dir(f, &p, 2, "blue", &dir), 0);
+    data_dir_group_path(dir, 8, path, sizeof(path));
+    mkdir(path, 0700);
+    data_dir_make_groups(dir, &m.req, on_made);
+    RUN_UNTIL(f->env, m.done);
+    assert_true(m.req.is_blank[0]);
+    assert_false(m.req.is_blank[1]); /* there may be files in it */
+    uint64_t sum = 0;
+    assert_int_equal(data_dir_each_group(dir, note_group, &sum), 0);
+    assert_int_equal(sum, 15);
+    data_dir_close(dir);
+}
+
+/* Nobody would sync them again. */
+static void directories_that_are_not_synced_are_taken_back(void **state)
+{
+    struct fixture *f = *state;
+    struct place_for p = place_in(f);
+    struct making m = {.req = {.ids = {7, 8}, .n = 2}};
+    struct data_dir *dir;
+
+    assert_int_equal(open_dir(f, &p, 2, "blue", &dir), 0);
+    f->faults.dir_sync_error = ERR_IO;
+    data_dir_make_groups(dir, &m.req, on_made);
+    RUN_UNTIL(f->env, m.done);
+    f->faults.dir_sync_error = 0;
+    assert_false(m.req.is_blank[0] || m.req.is_blank[1]);
+    uint64_t sum = 0;
+    assert_int_equal(data_dir_each_group(dir, note_group, &sum), 0);
+    assert_int_equal(sum, 0);
+    data_dir_close(dir);
+}
+
 static void bad_arguments_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -144,8 +195,14 @@ static void bad_arguments_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(is_bound_to_node_and_cluster),  TEST(is_locked),        TEST(foreign_directories_are_refused),
-        TEST(a_damaged_identity_is_refused), TEST(lists_its_groups), TEST(bad_arguments_are_refused),
+        TEST(is_bound_to_node_and_cluster),
+        TEST(is_locked),
+        TEST(foreign_directories_are_refused),
+        TEST(a_damaged_identity_is_refused),
+        TEST(lists_its_groups),
+        TEST(makes_the_directories_of_new_groups),
+        TEST(directories_that_are_not_synced_are_taken_back),
+        TEST(bad_arguments_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,22 @@ static void random_entries_survive(void **state, bool clean)
     assert_true(fixture_count_files(f, ".log") > 2);
 }
 
+static void a_blank_log_is_opened_without_a_look_at_its_directory(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(env_dir_create(f->env, f->log_directory), 0);
+    f->options.is_blank = true;
+    fixture_open(f);
+    fixture_random(f, 20);
+    fixture_sync(f);
+    fixture_check(f);
+    f->options.is_blank = false;
+    fixture_crash(f);
+    fixture_open(f);
+    fixture_check(f);
+}
+
 static void entries_survive_a_clean_restart(void **state)
 {
     random_entries_survive(state, true);
@@ -478,6 +494,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_new_log_is_empty),
+        TEST(a_blank_log_is_opened_without_a_look_at_its_directory),
         TEST(entries_survive_a_clean_restart),
         TEST(entries_survive_an_unclean_restart),
         TEST(entries_survive_kill_9),
