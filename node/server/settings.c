@@ -73,7 +73,7 @@ static const struct setting table[] = {
      "Records of one partition that may wait for their acknowledgement; more is refused as overload."},
     {"produce-bytes", SETTING_SIZE, FIELD(produce_bytes), MIB, 64 * GIB, "256MiB", NULL,
      "Records of the whole node that may wait for their acknowledgement; more is refused as overload."},
-    {"connection-bytes", SETTING_SIZE, FIELD(connection_bytes), 64 * KIB, GIB, "32MiB", NULL,
+    {"connection-bytes", SETTING_SIZE, FIELD(connection_bytes), 64 * KIB, GIB, "8MiB", NULL,
      "Unanswered request bytes of one client connection; over it, reading from the client stops until "
      "answers are out."},
     {"clients-bytes", SETTING_SIZE, FIELD(clients_bytes), 128 * MIB, 64 * GIB, "512MiB", NULL,

@@ -10,6 +10,7 @@
 
 enum {
     READS_AT_ONCE = 4,
+    READ_MAX_BYTES = 1024 * 1024,
     /* Of one answer: small batches must not make it too long a list. */
     ANSWER_MAX_PIECES = 2048,
     /* Readers of old data take turns, many of them long ones: what is there by then is the answer. */
@@ -172,7 +173,7 @@ static bool read_item(struct fetch_item *item, int64_t offset)
         return true;
     size_t room = min_size(answer_room(call, call->size + call->reserved_bytes), item_room(item));
     if (room > 0) {
-        begin_read(item, partition, offset, room);
+        begin_read(item, partition, offset, min_size(room, READ_MAX_BYTES));
         return true;
     }
     if (item_room(item) > 0 && answer_room(call, call->size) > 0)
