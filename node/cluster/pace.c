@@ -8,7 +8,7 @@ static const uint64_t pause_most_ns = 10 * 1000000u;
 
 uint64_t pace_next_ns(const struct pace *p, uint64_t now_ns, uint64_t written_ns)
 {
-    enum { PAUSES = 4 };
+    enum { PAUSES = 8 };
     uint64_t pause_ns = PAUSES * p->took_ns;
 
     if (written_ns == 0 || now_ns - written_ns > lately_ns || p->began_ns == 0)
