@@ -5,7 +5,8 @@
  * reconnect was refused), the first live voter in replica order hands its own core a TimeoutNow as if from
  * the leader: it campaigns at once, with the flag that makes the others vote. The next one follows 30 ms
  * later if nobody has asked for its vote, and later still when hundreds of groups elect at once: two that get
- * into each other's way split the vote, and wait for a whole time-out. A false alarm costs an election, never
+ * into each other's way split the vote. Where a disk was slower than that, each stands again after a time of
+ * its own, twice as long each time, and not after a whole time-out. A false alarm costs an election, never
  * safety. */
 #include "node/consensus/group_internal.h"
 
@@ -15,6 +16,9 @@ enum {
     NUDGES_PER_TURN = 64, /* a dead node may have led a thousand groups: other work goes on in between */
     IMPATIENT_MS = 20,    /* election time-out of a voter that knows no leader */
     CAMPAIGN_FOR_MS = 5000, /* how long a new group's preferred leader insists */
+    RETRY_MS = 60,          /* of a candidate whose leader is dead: the first in line */
+    RETRY_STAGGER_MS = 120, /* ... and each one after it */
+    RETRY_DOUBLINGS = 4,
 };
 
 static void on_nudge_timer(struct env_timer *timer);
@@ -42,7 +46,8 @@ static void hand_timeout_now(struct group *g, uint32_t leader)
     group_receive(g, &message);
 }
 
-/* A candidate that asked for this node's vote and got it is about to lead. */
+/* A candidate that asked for this node's vote and got it is about to lead. (The core may still name the dead
+ * leader: a follower keeps it when the term grows.) */
 static bool has_voted_for_the_living(const struct group *g)
 {
     uint64_t candidate = g->raft.voted_for;
@@ -52,15 +57,49 @@ static bool has_voted_for_the_living(const struct group *g)
 static void nudge(struct group *g)
 {
     if (!g->running || g->damaged || g->raft.state != RAFT_FOLLOWER ||
-        consensus_peer_up(g->consensus, g->nudge_dead))
+        consensus_peer_up(g->consensus, g->nudge_dead) || has_voted_for_the_living(g))
         return;
     uint64_t leader = g->raft.follower_state.current_leader.id;
-    if (leader == g->nudge_dead)
+    if (leader == g->nudge_dead) {
+        g->retries = 0;
+        g->retry_term = g->raft.current_term + 1;
         hand_timeout_now(g, g->nudge_dead);
-    else if (leader == 0 && !has_voted_for_the_living(g) &&
-             g->raft.follower_state.randomized_election_timeout > IMPATIENT_MS)
+    } else if (leader == 0 && g->raft.follower_state.randomized_election_timeout > IMPATIENT_MS) {
         g->raft.follower_state.randomized_election_timeout = IMPATIENT_MS + 10 * rank(g, g->nudge_dead);
+        g->is_impatient = true;
+    }
     ticks_soon(&g->consensus->ticks, g);
+}
+
+/* Who got this node's vote has syncs to wait for before it is heard again, and would be deposed by whoever
+ * stands in the next term: this node waits as long as anybody now. */
+static void calm_down(struct group *g)
+{
+    struct raft *r = &g->raft;
+    bool knows_leader = r->state == RAFT_FOLLOWER && r->follower_state.current_leader.id != 0;
+    if (!knows_leader && !has_voted_for_the_living(g))
+        return;
+    g->is_impatient = false;
+    if (r->state == RAFT_FOLLOWER)
+        r->follower_state.randomized_election_timeout =
+            (unsigned)r->io->random(r->io, (int)r->election_timeout, 2 * (int)r->election_timeout);
+}
+
+/* A candidate of a term that this node's haste has begun, or that of somebody in the same haste. */
+static void retry_soon(struct group *g)
+{
+    struct raft *r = &g->raft;
+    if (consensus_peer_up(g->consensus, g->nudge_dead)) {
+        g->retry_term = 0;
+        return;
+    }
+    if (r->current_term > g->retry_term) {
+        g->retry_term = r->current_term;
+        g->retries += g->retries < RETRY_DOUBLINGS;
+    }
+    unsigned wait_ms = (RETRY_MS + RETRY_STAGGER_MS * rank(g, g->nudge_dead)) << g->retries;
+    if (r->candidate_state.randomized_election_timeout > wait_ms)
+        r->candidate_state.randomized_election_timeout = wait_ms;
 }
 
 void election_forget(struct group *g)
@@ -141,6 +180,10 @@ void election_stop(struct consensus *c)
  * pre-votes are repeated that fast: they don't raise the term. */
 void election_tick(struct group *g)
 {
+    if (g->is_impatient)
+        calm_down(g);
+    if (g->retry_term != 0 && g->raft.state == RAFT_CANDIDATE)
+        retry_soon(g);
     if (g->campaign_until_ms == 0 || g->damaged)
         return;
     if (env_now_ms(group_env(g)) > g->campaign_until_ms || group_leader(g) != 0) {

@@ -66,8 +66,43 @@ static void test_votes_of_hundreds_of_groups_do_not_split(void **state)
     simulated_close(&simulated);
 }
 
+static unsigned leader_of_first(void)
+{
+    return cluster_leader(cluster, 0)->id - 1;
+}
+
+static bool is_led(void *data)
+{
+    (void)data;
+    return cluster_leader(cluster, 0) != NULL;
+}
+
+/* Who has voted leaves the candidate the time for its syncs, whichever of the two has the slower disk. */
+static void test_slow_syncs_depose_nobody(void **state)
+{
+    (void)state;
+    for (unsigned slow_ms = 2; slow_ms <= 120; slow_ms += 2) {
+        simulated_init(&simulated, NODES, 1);
+        cluster->election_timeout_ms = 60000; /* a time-out would be noticed */
+        cluster->heartbeat_ms = 100;
+        simulated_bring_up(&simulated);
+        simulated_propose(&simulated, 20, 100);
+        unsigned leader = leader_of_first();
+        for (unsigned i = 0; i < NODES; i++)
+            sim_disk_latency(simulated.hosts[i], MS, slow_ms * MS);
+        for (unsigned i = 0; i < 20; i++)
+            cluster_propose(cluster, &cluster->nodes[leader], 0, 100);
+        sim_run_for(simulated.sim, slow_ms % 7 * MS);
+        simulated_kill(&simulated, leader);
+        if (!simulated_run_until(&simulated, 3000, is_led, NULL))
+            fail_msg("no leader with syncs of up to %u ms", slow_ms);
+        simulated_close(&simulated);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_votes_of_hundreds_of_groups_do_not_split)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_votes_of_hundreds_of_groups_do_not_split),
+                                       cmocka_unit_test(test_slow_syncs_depose_nobody)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
