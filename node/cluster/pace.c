@@ -2,19 +2,36 @@
 
 /* Who has stored a record within this time may store another one. */
 static const uint64_t lately_ns = 200 * 1000000u;
-/* A topic of a thousand partitions takes ten seconds at most, unless its disks are slower than that. */
 static const uint64_t pause_least_ns = 2 * 1000000u;
 static const uint64_t pause_most_ns = 10 * 1000000u;
+/* Of all that are wanted at once: less than a client waits for a topic. */
+static const uint64_t pauses_most_ns = 8000 * (uint64_t)1000000;
+
+static uint64_t most(const struct pace *p)
+{
+    uint64_t share_ns = p->wanted > 0 ? pauses_most_ns / p->wanted : pause_most_ns;
+    return share_ns < pause_most_ns ? share_ns : pause_most_ns;
+}
 
 uint64_t pace_next_ns(const struct pace *p, uint64_t now_ns, uint64_t written_ns)
 {
     enum { PAUSES = 8 };
-    uint64_t pause_ns = PAUSES * p->took_ns;
+    uint64_t pause_ns = PAUSES * p->took_ns, most_ns = most(p);
 
     if (written_ns == 0 || now_ns - written_ns > lately_ns || p->began_ns == 0)
         return now_ns;
     pause_ns = pause_ns > pause_least_ns ? pause_ns : pause_least_ns;
-    return p->began_ns + (pause_ns < pause_most_ns ? pause_ns : pause_most_ns);
+    return p->began_ns + (pause_ns < most_ns ? pause_ns : most_ns);
+}
+
+void pace_note_wanted(struct pace *p)
+{
+    p->wanted++;
+}
+
+void pace_note_all_begun(struct pace *p)
+{
+    p->wanted = 0;
 }
 
 void pace_note_begun(struct pace *p, uint64_t now_ns)

@@ -1,6 +1,8 @@
 /* How fast new replicas are created. Nobody waits for one as long as for an acknowledgement: while records
  * are stored on this node, a creation begins only after several times as long as the last one took, so that
- * most of the processors and of the disk is left to the producers. Without them there is no pause. */
+ * most of the processors and of the disk is left to the producers. However many are wanted at once, their
+ * pauses take some seconds together, so that whoever waits for a topic does not wait in vain. Without
+ * producers there is no pause. */
 #ifndef CLUSTER_PACE_H
 #define CLUSTER_PACE_H
 
@@ -10,10 +12,13 @@
 struct pace {
     uint64_t began_ns; /* the last creation */
     uint64_t took_ns;  /* a creation, of late: a moving average */
+    uint64_t wanted;   /* since all that were wanted had begun */
 };
 
 /* When the next creation may begin; a record was last stored at `written_ns` (0: never). */
 uint64_t pace_next_ns(const struct pace *p, uint64_t now_ns, uint64_t written_ns);
+void pace_note_wanted(struct pace *p);
+void pace_note_all_begun(struct pace *p);
 void pace_note_begun(struct pace *p, uint64_t now_ns);
 void pace_note_created(struct pace *p, uint64_t took_ns);
 

@@ -230,6 +230,9 @@ static void start_next(struct cluster *c)
         queue_remove(&replica->node);
         start(c, replica);
     }
+    if (queue_empty(&r->created) && queue_empty(&r->waiting) && !r->is_making) {
+        pace_note_all_begun(&r->pace);
+    }
 }
 
 /* Deleted or changed while it started. */
@@ -298,6 +301,9 @@ static void want(struct cluster *c, const struct topic_meta *topic, const struct
         replica = add(r, partition->group_id);
         replica->was_there = !r->orphans_checked;
         queue_push(replica->was_there ? &r->waiting : &r->created, &replica->node);
+        if (!replica->was_there) {
+            pace_note_wanted(&r->pace);
+        }
     }
     replica->is_wanted = true;
     if (replica->state == REPLICA_RUNNING && !is_current(replica, topic, partition)) {

@@ -45,12 +45,27 @@ static void the_pause_is_bounded(void **state)
     assert_int_equal(pace_next_ns(&none, now, now), now);
 }
 
+static void the_pauses_of_a_large_topic_are_bounded_together(void **state)
+{
+    (void)state;
+    struct pace p = pace_of(1000 * ms);
+    for (int i = 0; i < 800; i++)
+        pace_note_wanted(&p);
+    assert_int_equal(pace_next_ns(&p, now, now), now + 10 * ms);
+    for (int i = 800; i < 8000; i++)
+        pace_note_wanted(&p);
+    assert_int_equal(pace_next_ns(&p, now, now), now + 1 * ms);
+    pace_note_all_begun(&p);
+    assert_int_equal(pace_next_ns(&p, now, now), now + 10 * ms);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_producers_there_is_no_pause),
         cmocka_unit_test(a_pause_is_several_times_what_a_creation_takes),
         cmocka_unit_test(the_pause_is_bounded),
+        cmocka_unit_test(the_pauses_of_a_large_topic_are_bounded_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
