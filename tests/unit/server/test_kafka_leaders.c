@@ -267,13 +267,34 @@ static void check_all_are_led(struct kafka_client *c)
     }
 }
 
+/* Whether the first answer named the leader. An election that takes longer than an answer waits is told as
+ * such, on a machine with much else to do; that the topic does not exist must never be said. */
+static bool is_known_at_once(struct kafka_client *c, const char *name)
+{
+    enum { ATTEMPTS = 40 };
+    struct kafka_metadata_response response;
+
+    for (unsigned attempt = 1; attempt <= ATTEMPTS; attempt++) {
+        ask_for(c, name, &response);
+        const struct kafka_metadata_response_topic *t = &response.topics.items[0];
+        assert_int_equal(t->error_code, 0);
+        assert_int_equal(t->partitions.count, 1);
+        if (t->partitions.items[0].error_code == 0)
+            return attempt == 1;
+        assert_int_equal(t->partitions.items[0].error_code, KAFKA_ERR_LEADER_NOT_AVAILABLE);
+    }
+    fail_msg("%s has no leader", name);
+    return false;
+}
+
 /* Some clients give up when a node has not heard of what another has just created. With one replica it
  * stands before the other nodes have. */
 static void test_a_new_topic_is_known_to_every_node(void **state)
 {
-    enum { ROUNDS = 20, PARTITIONS = 1 };
+    enum { ROUNDS = 20, LATE_MAX = ROUNDS / 2 };
     struct kafka_client clients[NODES];
     struct kafka_metadata_response response;
+    unsigned late = 0;
     char name[16];
 
     (void)state;
@@ -281,16 +302,11 @@ static void test_a_new_topic_is_known_to_every_node(void **state)
         open_node(&clients[i], i + 1);
     for (unsigned round = 0; round < ROUNDS; round++) {
         snprintf(name, sizeof(name), "new-%u", round);
-        kafka_client_create_topic(&clients[round % NODES], name, PARTITIONS, 1);
-        for (unsigned k = 1; k < NODES; k++) {
-            ask_for(&clients[(round + k) % NODES], name, &response);
-            const struct kafka_metadata_response_topic *t = &response.topics.items[0];
-            assert_int_equal(t->error_code, 0);
-            assert_int_equal(t->partitions.count, PARTITIONS);
-            for (unsigned p = 0; p < PARTITIONS; p++)
-                assert_int_equal(t->partitions.items[p].error_code, 0);
-        }
+        kafka_client_create_topic(&clients[round % NODES], name, 1, 1);
+        for (unsigned k = 1; k < NODES; k++)
+            late += !is_known_at_once(&clients[(round + k) % NODES], name);
     }
+    assert_true(late <= LATE_MAX);
     ask_for(&clients[0], "never-created", &response);
     assert_int_equal(response.topics.items[0].error_code, KAFKA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
     for (uint32_t i = 0; i < NODES; i++)
