@@ -28,6 +28,7 @@ struct checked_group {
         uint32_t crc;
     } * applied; /* by index */
     uint64_t applied_size;
+    unsigned disks; /* of the node that has its only replica, when it was looked at */
     struct {
         unsigned life; /* of the node, when it was looked at */
         uint64_t last_index;
@@ -206,12 +207,27 @@ static void check_retention(struct checks *c, const struct checked_group *k, con
                      k->name, log_start_offset(group_log(g)), log_size_bytes(group_log(g)));
 }
 
+/* Nothing is promised of a partition whose only replica was on a disk that is empty now: it begins anew. */
+static void forget_lost(struct checked_group *k, const struct sim_node *n, const struct group *g)
+{
+    unsigned replicas;
+    group_replicas(g, &replicas);
+    if (replicas != 1 || k->disks == n->disks)
+        return;
+    k->disks = n->disks;
+    if (k->applied_size > 0)
+        memset(k->applied, 0, k->applied_size * sizeof(*k->applied));
+    k->ready_term = 0;
+    k->high_watermark = k->start_offset = 0;
+}
+
 static void check_group(void *data, struct sim_node *n, struct group *g, struct partition *p)
 {
     struct checks *c = data;
     struct checked_group *k = checked_get(c, group_id(g), p);
     if (group_log(g) == NULL)
         return;
+    forget_lost(k, n, g);
     count_truncation(c, k, n, g);
     check_applied(c, k, n, g);
     check_bounds(c, k, n, g);

@@ -20,6 +20,7 @@ struct sim_node {
     struct node *node;     /* NULL: not running */
     struct logger *logger; /* its; of use as an address only once it is not running */
     unsigned life;         /* counts the starts */
+    unsigned disks;        /* counts how often it was given an empty one */
     uint32_t disk_of;      /* the node whose disk it has: its own, unless disks were swapped */
     bool frozen;
     bool failed;  /* it said that it can't go on */

@@ -113,6 +113,7 @@ static bool begin_ambush(struct nemesis *n, struct sim_node *victim, enum ambush
 static void wipe_now(struct nemesis *n)
 {
     sim_disk_wipe(n->ambush.node->host);
+    n->ambush.node->disks++;
     nemesis_heal_disk(n, n->ambush.node);
     counters_add(n->counters, "disks_wiped", 1);
 }
