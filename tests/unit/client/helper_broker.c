@@ -369,7 +369,7 @@ static int check_member(struct broker *b, const Flotilla__CommitOffsetsRequest *
     if (request->member_id[0] != '\0' && (member == NULL || !member->is_known))
         error = ERR_UNKNOWN_MEMBER;
     for (size_t i = 0; error == 0 && member != NULL && i < request->n_offsets; i++)
-        if (((member->owned | member->assigned) >> request->offsets[i]->partition & 1) == 0)
+        if ((broker_member_holds(member) >> request->offsets[i]->partition & 1) == 0)
             error = ERR_FENCED_MEMBER;
     b->commits_refused += error != 0;
     return error;

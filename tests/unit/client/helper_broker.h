@@ -51,6 +51,8 @@ struct broker_member {
     int64_t told_epoch; /* with its last report */
     uint32_t assigned;  /* partitions of the topic, as bits */
     uint32_t owned;     /* as it reported last */
+    uint32_t revoking; /* taken away, and not yet reported as given up: it may own it without ever having said
+                          so */
     unsigned joins;
     unsigned heartbeats;
     unsigned leaves;
@@ -127,6 +129,9 @@ void broker_session_close(struct broker_session *s);
 void broker_session_input(struct broker_session *s, const void *data, size_t size);
 /* Pushes what subscriptions may get now. */
 void broker_session_push(struct broker_session *s);
+/* What nobody else may have, as bits. */
+uint32_t broker_member_holds(const struct broker_member *member);
+
 /* Tells a member what is assigned to it, in a new epoch. */
 void broker_member_push(struct broker *b, struct broker_member *member, uint32_t assigned);
 /* Ends its membership. */

@@ -40,8 +40,14 @@ static void push(struct broker *b, struct broker_member *member, int error)
     broker_session_send(member->session, FRAME_GROUP_ASSIGNMENT, 0, 0, &m.base, NULL, 0);
 }
 
+uint32_t broker_member_holds(const struct broker_member *member)
+{
+    return member->assigned | member->owned | member->revoking;
+}
+
 void broker_member_push(struct broker *b, struct broker_member *member, uint32_t assigned)
 {
+    member->revoking |= member->assigned & ~assigned;
     member->assigned = assigned;
     member->epoch++;
     push(b, member, 0);
@@ -138,8 +144,11 @@ static void on_heartbeat(struct broker_session *s, const struct frame_head *head
     if (status.error == 0) {
         member->heartbeats++;
         member->told_epoch = request->member_epoch;
-        if (request->reports_owned)
+        if (request->reports_owned) {
             member->owned = owned_bits(request->owned, request->n_owned);
+            if (member->told_epoch >= member->epoch)
+                member->revoking = 0;
+        }
     }
     answer(s, head, &m.base);
     flotilla__group_heartbeat_request__free_unpacked(request, NULL);
@@ -159,7 +168,7 @@ static void on_leave(struct broker_session *s, const struct frame_head *head, co
     if (status.error == 0) {
         member->leaves++;
         member->is_known = false;
-        member->assigned = member->owned = 0;
+        member->assigned = member->owned = member->revoking = 0;
     }
     answer(s, head, &m.base);
     flotilla__leave_group_request__free_unpacked(request, NULL);

@@ -50,7 +50,7 @@ static void other_owner(struct run *r)
     struct broker_member *m = member(r);
 
     for (int32_t i = 0; m != NULL && i < PARTITIONS; i++) {
-        bool is_free = (m->assigned >> i & 1) == 0 && (m->owned >> i & 1) == 0 && m->told_epoch >= m->epoch;
+        bool is_free = (broker_member_holds(m) >> i & 1) == 0 && m->told_epoch >= m->epoch;
         r->others |= is_free ? 1u << i : 0;
         int64_t *committed = &r->n.broker.partitions[i].committed[1];
         for (uint32_t k = random_below(r, 10); (r->others >> i & 1) != 0 && k > 0; k--) {
