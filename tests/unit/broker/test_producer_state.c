@@ -274,13 +274,15 @@ struct model_producer {
 struct model {
     struct model_producer producers[MODEL_PRODUCERS];
     int64_t clock_ms;
+    bool has_begun; /* the clock is the first batch's, however early that is */
 };
 
 static void model_apply(struct model *m, const struct batch_header *h)
 {
     struct model_producer *p = &m->producers[h->producer_id];
-    if (h->max_timestamp_ms > m->clock_ms)
+    if (!m->has_begun || h->max_timestamp_ms > m->clock_ms)
         m->clock_ms = h->max_timestamp_ms;
+    m->has_begun = true;
     if (p->count > 0 && p->epoch != h->producer_epoch)
         p->count = 0;
     p->epoch = h->producer_epoch;
