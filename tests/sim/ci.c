@@ -1,16 +1,15 @@
-/* The fixed set of every build: seeds from 1 on, the first of them twice. What a seed means changes with the
- * code, so that each state of it meets with runs that nobody has seen; the same state passes, or fails, each
- * time. */
+/* The fixed set of every build: known seeds twice each, and some that nobody has seen yet. */
 #include "node/base/memory.h"
 #include "tests/sim/suite.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum {
-    FIRST_SEED = 1,
-    TWICE_RUNS = 30,
-    ONCE_RUNS = 40,
+    FIXED_FIRST_SEED = 1,
+    FIXED_RUNS = 30,
+    FRESH_RUNS = 40,
     MORE_RUNS = 20,
     MORE_ROUNDS = 10 /* until everything has happened: which seeds meet with what changes with the code */
 };
@@ -100,19 +99,19 @@ static unsigned count_missing(const struct counters *c, bool report)
 }
 
 /* The second run of a seed has other addresses and other bytes in fresh memory. */
-static bool run_twice(const struct suite_options *o, struct counters *all)
+static bool run_fixed(const struct suite_options *o, struct counters *all)
 {
     struct suite_result *r = memory_alloc(sizeof(*r));
     struct suite_options own = *o;
-    own.run.seed = FIRST_SEED;
-    own.runs = TWICE_RUNS;
+    own.run.seed = FIXED_FIRST_SEED;
+    own.runs = FIXED_RUNS;
     own.twice = true;
     suite_run(&own, r);
     *all = r->counters;
-    printf("seeds %d to %d, twice each: %" PRIu64 " of %" PRIu64
+    printf("fixed seeds %d to %d, twice each: %" PRIu64 " of %" PRIu64
            " runs failed, %.0f simulated seconds in %.1f s\n",
-           FIRST_SEED, FIRST_SEED + TWICE_RUNS - 1, r->failed, r->done, (double)r->simulated_ms / 1000,
-           r->took_s);
+           FIXED_FIRST_SEED, FIXED_FIRST_SEED + FIXED_RUNS - 1, r->failed, r->done,
+           (double)r->simulated_ms / 1000, r->took_s);
     bool ok = r->failed == 0;
     free(r);
     return ok;
@@ -136,7 +135,7 @@ static bool run_failed_before(const struct suite_options *o)
     return failed == 0;
 }
 
-static bool run_once(const struct suite_options *o, uint64_t first, uint64_t runs, struct counters *all)
+static bool run_fresh(const struct suite_options *o, uint64_t first, uint64_t runs, struct counters *all)
 {
     struct suite_result *r = memory_alloc(sizeof(*r));
     struct suite_options own = *o;
@@ -147,7 +146,7 @@ static bool run_once(const struct suite_options *o, uint64_t first, uint64_t run
     own.run.seed = r->first_failed;
     if (r->failed > 0)
         suite_reduce(&own.run);
-    printf("seeds %" PRIu64 " to %" PRIu64 ": %" PRIu64 " of %" PRIu64
+    printf("fresh seeds %" PRIu64 " to %" PRIu64 ": %" PRIu64 " of %" PRIu64
            " runs failed, %.0f simulated seconds in %.1f s\n",
            first, first + runs - 1, r->failed, r->done, (double)r->simulated_ms / 1000, r->took_s);
     bool ok = r->failed == 0;
@@ -155,18 +154,25 @@ static bool run_once(const struct suite_options *o, uint64_t first, uint64_t run
     return ok;
 }
 
+static uint64_t fresh_seed(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 int suite_ci(const struct suite_options *o)
 {
     struct counters *all = memory_zalloc(sizeof(*all));
     struct suite_options own = *o;
     own.run = (struct run_options){.faults = FAULTS_ALL};
-    uint64_t seed = FIRST_SEED + TWICE_RUNS;
-    bool ok = run_twice(&own, all);
+    uint64_t seed = fresh_seed();
+    bool ok = run_fixed(&own, all);
     ok = run_failed_before(&own) && ok;
-    ok = run_once(&own, seed, ONCE_RUNS, all) && ok;
-    seed += ONCE_RUNS;
+    ok = run_fresh(&own, seed, FRESH_RUNS, all) && ok;
+    seed += FRESH_RUNS;
     for (unsigned i = 0; i < MORE_ROUNDS && count_missing(all, false) > 0; i++, seed += MORE_RUNS)
-        ok = run_once(&own, seed, MORE_RUNS, all) && ok;
+        ok = run_fresh(&own, seed, MORE_RUNS, all) && ok;
     counters_print(all, stdout);
     ok = count_missing(all, true) == 0 && ok;
     free(all);

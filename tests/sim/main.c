@@ -27,7 +27,7 @@ static const char help[] =
     "guards\n"
     "  --profile N       1: calm, 2: slow disks, 3: slow networks; instead of what the seed says\n"
     "  --plot NAME       a kind of plot instead of what the seed says (--plot help lists them)\n"
-    "  --ci              fixed seeds, some of them twice, and what they must have met with\n"
+    "  --ci              fixed seeds twice each, fresh ones, and what they must have met with\n"
     "  --sabotage        each promise broken until that is noticed [--only NAME] [--tries N] [--runs N, at "
     "most]\n"
     "  --rates           with --sabotage: how many of --runs seeds notice each\n";
