@@ -140,7 +140,7 @@ static int round_create_segment(struct round *r, struct operation *op)
     return segment_file_create(op->segment, r->directory);
 }
 
-static int round_structural(struct round *r, struct operation *op)
+static int round_change_files(struct round *r, struct operation *op)
 {
     switch (op->kind) {
     case OPERATION_CREATE:
@@ -155,6 +155,16 @@ static int round_structural(struct round *r, struct operation *op)
         break;
     }
     return ERR_UNKNOWN;
+}
+
+static int round_structural(struct round *r, struct operation *op)
+{
+    op->segment->writer.sync_failed = false;
+    int status = round_change_files(r, op);
+    if (!op->segment->writer.sync_failed)
+        return status;
+    r->sync_failed = true;
+    return sync_error(status);
 }
 
 static int round_operations(struct round *r, struct gather *g)

@@ -114,7 +114,15 @@ int segment_read_file(struct env *env, const char *path, size_t max, struct byte
     return status;
 }
 
-static int write_file(struct env *env, const char *path, const struct bytes *content, bool durable)
+/* A sync that failed has lost what cannot be told: counted apart from other failures. */
+static int note_sync(bool *failed, int status)
+{
+    *failed = *failed || status != 0;
+    return status;
+}
+
+/* `sync_failed` NULL: without a sync. */
+static int write_file(struct env *env, const char *path, const struct bytes *content, bool *sync_failed)
 {
     struct env_iovec iov = {content->data, content->size};
     struct env_file *file;
@@ -125,20 +133,22 @@ static int write_file(struct env *env, const char *path, const struct bytes *con
     status = env_file_truncate(file, content->size);
     if (status == 0)
         status = env_file_write(file, &iov, 1, 0);
-    if (status == 0 && durable)
-        status = env_file_sync(file);
+    if (status == 0 && sync_failed != NULL)
+        status = note_sync(sync_failed, env_file_sync(file));
     env_file_close(env, file);
     return status;
 }
 
 int segment_write_file(struct env *env, const char *path, const struct bytes *content)
 {
-    return write_file(env, path, content, true);
+    bool sync_failed = false;
+
+    return write_file(env, path, content, &sync_failed);
 }
 
 int segment_write_file_lazy(struct env *env, const char *path, const struct bytes *content)
 {
-    return write_file(env, path, content, false);
+    return write_file(env, path, content, NULL);
 }
 
 static int write_header(struct segment *s, const char *directory, bool durable)
@@ -149,7 +159,7 @@ static int write_header(struct segment *s, const char *directory, bool durable)
     bytes_init(&header);
     format_index_header_encode(&header, &s->header);
     format_segment_path(path, directory, s->header.base_index, ".idx");
-    int status = write_file(s->env, path, &header, durable);
+    int status = write_file(s->env, path, &header, durable ? &s->writer.sync_failed : NULL);
     bytes_close(&header);
     return status;
 }
@@ -206,7 +216,9 @@ int segment_file_create(struct segment *s, const char *directory)
     if (status != 0)
         return status;
     s->writer.allocated = 0;
-    return env_sabotaged(s->env, SABOTAGE_DIRECTORY_NOT_SYNCED) ? 0 : env_dir_sync(s->env, directory);
+    return env_sabotaged(s->env, SABOTAGE_DIRECTORY_NOT_SYNCED)
+               ? 0
+               : note_sync(&s->writer.sync_failed, env_dir_sync(s->env, directory));
 }
 
 int segment_file_open(struct segment *s, const char *directory)
@@ -265,12 +277,12 @@ int segment_file_seal(struct segment *s, const char *directory, uint64_t size, c
     if (status == 0)
         status = env_file_truncate(s->writer.file, size);
     if (status == 0)
-        status = env_file_sync(s->writer.file);
+        status = note_sync(&s->writer.sync_failed, env_file_sync(s->writer.file));
     if (status != 0)
         return status;
     s->writer.allocated = size;
     format_segment_path(path, directory, s->header.base_index, ".idx");
-    status = segment_write_file(s->env, path, image);
+    status = write_file(s->env, path, image, &s->writer.sync_failed);
     if (status == 0)
         segment_writer_close(s);
     return status;
@@ -305,7 +317,7 @@ static int segment_unfinish_index(struct segment *s, const char *directory)
     if (status == 0 && size > FORMAT_INDEX_HEADER_SIZE) {
         status = env_file_truncate(file, FORMAT_INDEX_HEADER_SIZE);
         if (status == 0)
-            status = env_file_sync(file);
+            status = note_sync(&s->writer.sync_failed, env_file_sync(file));
     }
     env_file_close(s->env, file);
     return status;
@@ -320,7 +332,7 @@ int segment_file_truncate(struct segment *s, const char *directory, uint64_t siz
     if (status == 0)
         status = env_file_truncate(s->writer.file, size);
     if (status == 0)
-        status = env_file_sync(s->writer.file);
+        status = note_sync(&s->writer.sync_failed, env_file_sync(s->writer.file));
     s->writer.allocated = size;
     return status;
 }
@@ -345,7 +357,7 @@ int segment_file_remove(struct segment *s, const char *directory)
     status = remove_if_there(s->env, path);
     /* At once, and per segment: a crash must leave a log without a hole, whatever order the entries reach the
      * disk in. */
-    return status != 0 ? status : env_dir_sync(s->env, directory);
+    return status != 0 ? status : note_sync(&s->writer.sync_failed, env_dir_sync(s->env, directory));
 }
 
 /* ---- reading ---- */

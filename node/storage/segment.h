@@ -15,6 +15,7 @@ struct segment_writer {
     uint64_t allocated;    /* the file's size */
     uint64_t step;         /* of the next preallocation */
     uint64_t last_step_ns;
+    bool sync_failed; /* what went wrong was a sync */
 };
 
 struct segment {

@@ -118,6 +118,56 @@ static void a_failed_sync_is_final(void **state)
     assert_int_equal(flusher_stats(f->flusher)->sync_failures, 1);
 }
 
+/* Whichever file it was of: here of one that is cut, ... */
+static void a_failed_sync_of_a_cut_is_final_and_counted(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_open(f);
+    fixture_random(f, 20);
+    fixture_sync(f);
+    f->faults.sync_error = ERR_NO_SPACE; /* no reason to try again either */
+    fixture_truncate(f, log_last_index(f->log) - 5);
+    RUN_UNTIL(f->env, f->failures > 0);
+    assert_int_equal(f->failure, ERR_IO);
+    assert_int_equal(flusher_stats(f->flusher)->sync_failures, 1);
+}
+
+/* ... of a segment that is full, ... */
+static void a_failed_sync_of_a_finished_segment_is_counted(void **state)
+{
+    struct fixture *f = *state;
+
+    f->options.segment_bytes = 4096;
+    fixture_open(f);
+    fixture_barrier(f, 1);
+    fixture_data(f, 1, 3000);
+    fixture_sync(f);
+    f->faults.sync_error = ERR_IO;
+    fixture_data(f, 1, 3000);
+    RUN_UNTIL(f->env, f->failures > 0);
+    assert_int_equal(f->failure, ERR_IO);
+    assert_int_equal(flusher_stats(f->flusher)->sync_failures, 1);
+}
+
+/* ... or of the directory of a new one. */
+static void a_failed_sync_of_the_directory_is_counted(void **state)
+{
+    struct fixture *f = *state;
+
+    f->options.segment_bytes = 4096;
+    fixture_open(f);
+    fixture_barrier(f, 1);
+    fixture_data(f, 1, 3000);
+    fixture_sync(f);
+    f->faults.dir_sync_error = ERR_IO;
+    fixture_data(f, 1, 3000);
+    RUN_UNTIL(f->env, f->failures > 0);
+    f->faults.dir_sync_error = 0;
+    assert_int_equal(f->failure, ERR_IO);
+    assert_int_equal(flusher_stats(f->flusher)->sync_failures, 1);
+}
+
 /* fdatasync may say ENOSPC after it has dropped the pages: no reason to try again. */
 static void a_sync_that_finds_no_space_is_final_too(void **state)
 {
@@ -321,6 +371,9 @@ int main(void)
         TEST(no_free_descriptor_waits_and_heals),
         TEST(a_log_on_a_full_disk_can_be_closed),
         TEST(a_failed_sync_is_final),
+        TEST(a_failed_sync_of_a_cut_is_final_and_counted),
+        TEST(a_failed_sync_of_a_finished_segment_is_counted),
+        TEST(a_failed_sync_of_the_directory_is_counted),
         TEST(a_sync_that_finds_no_space_is_final_too),
         TEST(a_failed_write_is_final),
         TEST(a_failed_read_is_final),
