@@ -49,6 +49,7 @@ struct core_consumer_partition {
     enum core_hold hold; /* of a group's member */
     bool is_assigned;    /* in the group's latest word */
     int64_t position;    /* the next offset to come from the node */
+    bool is_overtaken;   /* by retention: a leader's log began behind the position */
     int64_t high_watermark;
     int64_t end_reported_at;
     struct core_endpoint *endpoint; /* of the stream; NULL: none */
@@ -121,8 +122,9 @@ struct core_consumer_partition *core_consumer_partition_find(struct core_consume
 struct core_consumer_topic *core_consumer_topic_get(struct core_consumer *consumer, struct core_topic *topic);
 /* The partition is not read any more until the application subscribes again. */
 void core_consumer_partition_stop(struct core_consumer_partition *p, int status, const char *why);
+/* `log_start_offset` is as the node tells it. */
 void core_consumer_partition_on_error(struct core_consumer_partition *p, uint32_t from_node,
-                                      const Flotilla__Status *status);
+                                      const Flotilla__Status *status, int64_t log_start_offset);
 
 /* stream.c */
 void core_consumer_stream_begin(struct core_consumer_partition *p, struct core_endpoint *e);

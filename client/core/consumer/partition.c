@@ -70,7 +70,7 @@ static void partition_reset_position(struct core_consumer_partition *p, const ch
 }
 
 void core_consumer_partition_on_error(struct core_consumer_partition *p, uint32_t from_node,
-                                      const Flotilla__Status *status)
+                                      const Flotilla__Status *status, int64_t log_start_offset)
 {
     const char *message = status->message[0] != '\0' ? status->message : error_text(status->error);
     bool moved = false;
@@ -79,6 +79,7 @@ void core_consumer_partition_on_error(struct core_consumer_partition *p, uint32_
              "msg=\"subscription ended\" partition=%s/%u error=%s reason=\"%s\"", p->topic->name, p->index,
              error_name(status->error), message);
     if (status->error == ERR_OFFSET_OUT_OF_RANGE) {
+        p->is_overtaken = p->position < log_start_offset;
         partition_reset_position(p, message);
         return;
     }
@@ -104,6 +105,11 @@ static void find_box_close(struct core_consumer_partition *p)
 
 static void partition_found(struct core_consumer_partition *p, int64_t offset)
 {
+    /* A leader with a full disk may have gone ahead with retention, and the next one have everything still:
+     * nobody is taken back. */
+    if (p->is_overtaken && offset < p->position)
+        offset = p->position;
+    p->is_overtaken = false;
     /* After a reset in mid-stream, what was received before is still good. */
     if (p->position < 0)
         inbox_partition_reset(p->consumer->inbox, p->shared, offset);
@@ -315,6 +321,7 @@ void core_consumer_partition_begin(struct core_consumer_partition *p, enum floti
     p->end_reported_at = -1;
     p->asked = 0;
     p->corrupt = 0;
+    p->is_overtaken = false;
     p->failing_since_ns = 0;
     p->retry_ns = 0;
     inbox_partition_set_owner(p->consumer->inbox, p->shared, p);

@@ -124,7 +124,7 @@ void core_consumer_on_subscribe(struct core *core, struct core_request *request,
     if (m->status != NULL && m->status->error != 0) {
         core_consumer_stream_end(p, false);
         p->state = CONSUMER_SUBSCRIBING;
-        core_consumer_partition_on_error(p, e->node_id, m->status);
+        core_consumer_partition_on_error(p, e->node_id, m->status, m->log_start_offset);
         return;
     }
     p->failing_since_ns = 0;
@@ -254,7 +254,7 @@ void core_consumer_on_push(struct core_endpoint *e, const struct core_frame *fra
     if (m->status != NULL && m->status->error != 0) {
         core_consumer_stream_end(p, false);
         p->state = CONSUMER_SUBSCRIBING;
-        core_consumer_partition_on_error(p, e->node_id, m->status);
+        core_consumer_partition_on_error(p, e->node_id, m->status, m->log_start_offset);
         return;
     }
     if (m->high_watermark > p->high_watermark)

@@ -303,14 +303,15 @@ static void on_subscribe(struct broker_session *s, const struct frame_head *head
 
     s->broker->subscribe_requests++;
     m.status = &status;
-    if (broker_check_leader(s, p, &status) &&
-        (request->offset < p->start_offset || request->offset > p->next_offset))
-        status.error = ERR_OFFSET_OUT_OF_RANGE;
+    if (broker_check_leader(s, p, &status)) {
+        m.log_start_offset = p->start_offset;
+        if (request->offset < p->start_offset || request->offset > p->next_offset)
+            status.error = ERR_OFFSET_OUT_OF_RANGE;
+    }
     if (s->broker->is_careless && request->offset > 0)
         request->offset--;
     if (status.error == 0) {
         m.high_watermark = p->next_offset;
-        m.log_start_offset = p->start_offset;
         for (int i = 0; i < BROKER_SUBSCRIPTIONS; i++) {
             if (s->subscriptions[i].active)
                 continue;

@@ -253,6 +253,30 @@ static void an_offset_out_of_range_follows_the_policy(void **state)
     teardown(f);
 }
 
+static bool has_asked_to_read(struct network *n, void *data)
+{
+    (void)data;
+    return n->broker.subscribe_requests > 0;
+}
+
+/* A leader with a full disk goes ahead with retention; the next one may not have heard of it, and has what
+ * the first one had deleted. Nobody goes back for that. */
+static void a_start_that_goes_back_takes_no_reader_along(void **state)
+{
+    struct fixture *f = setup(1, NULL);
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        append(f, 0, 10);
+    f->n.broker.partitions[0].start_offset = 20;
+    f->next[0] = 15;
+    core_consumer_subscribe(f->n.consumer, "orders", 0, FLOTILLA_START_OFFSET, 15);
+    network_run_until(&f->n, has_asked_to_read, NULL, 5000 * MS);
+    f->n.broker.partitions[0].start_offset = 0;
+    await(f, &f->count, 15);
+    teardown(f);
+}
+
 static void unknown_topics_and_partitions_are_told(void **state)
 {
     struct fixture *f = setup(1, NULL);
@@ -451,6 +475,7 @@ int main(void)
         cmocka_unit_test(grants_credit_only_for_what_was_released),
         cmocka_unit_test(follows_the_leader_from_where_it_was),
         cmocka_unit_test(an_offset_out_of_range_follows_the_policy),
+        cmocka_unit_test(a_start_that_goes_back_takes_no_reader_along),
         cmocka_unit_test(unknown_topics_and_partitions_are_told),
         cmocka_unit_test(a_partition_that_a_node_does_not_know_yet_is_waited_for),
         cmocka_unit_test(damaged_batches_never_reach_the_application),
