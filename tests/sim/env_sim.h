@@ -91,6 +91,8 @@ void sim_link_mute(struct sim_host *a, struct sim_host *b);
 
 /* How long one sync takes, drawn per call. Default 200 us to 600 us. */
 void sim_disk_latency(struct sim_host *host, uint64_t min_ns, uint64_t max_ns);
+/* How long each read of a file takes besides what it brings. Default 2 us. */
+void sim_disk_read_latency(struct sim_host *host, uint64_t ns);
 /* Of a million syncs of files or directories, so many fail with ERR_IO. What a failed sync should have
  * written is, as on Linux, gone from the dirty state: a later sync reports success without it. */
 void sim_disk_fail_syncs(struct sim_host *host, unsigned per_million);

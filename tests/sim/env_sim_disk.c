@@ -339,6 +339,7 @@ struct sim_disk *sim_disk_create(struct sim *sim)
     disk->root = sim_inode_create(disk, true);
     queue_init(&disk->changes);
     disk->capacity = UINT64_C(1) << 40;
+    disk->read_ns = 2000;
     disk->sync_min_ns = 200000;
     disk->sync_max_ns = 600000;
     return disk;
@@ -405,6 +406,11 @@ void sim_disk_latency(struct sim_host *host, uint64_t min_ns, uint64_t max_ns)
     ASSERT(min_ns <= max_ns);
     host->disk->sync_min_ns = min_ns;
     host->disk->sync_max_ns = max_ns;
+}
+
+void sim_disk_read_latency(struct sim_host *host, uint64_t ns)
+{
+    host->disk->read_ns = ns;
 }
 
 void sim_disk_fail_syncs(struct sim_host *host, unsigned per_million)

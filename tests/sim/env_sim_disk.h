@@ -52,6 +52,7 @@ struct sim_disk {
     uint64_t used; /* the live sizes of all files */
     uint64_t sync_min_ns;
     uint64_t sync_max_ns;
+    uint64_t read_ns;
     unsigned failing_syncs; /* per million */
     unsigned failing_writes;
     unsigned failing_reads;
