@@ -29,7 +29,6 @@ static void pack_commit(void *data, const uint8_t *topic_id, struct bytes *out)
     Flotilla__CommitOffsetsRequest m = FLOTILLA__COMMIT_OFFSETS_REQUEST__INIT;
     Flotilla__CommitOffset *offsets = core_alloc(run->count * sizeof(*offsets));
     Flotilla__CommitOffset **pointers = core_alloc(run->count * sizeof(*pointers));
-    char none[] = "";
 
     for (size_t i = 0; i < run->count; i++) {
         struct core_commit_entry *entry = &run->entries[i];
@@ -41,7 +40,8 @@ static void pack_commit(void *data, const uint8_t *topic_id, struct bytes *out)
         offsets[i].partition = entry->partition;
         offsets[i].offset = entry->offset;
         offsets[i].leader_epoch = -1;
-        offsets[i].metadata = run->metadata != NULL ? run->metadata : none;
+        if (run->metadata != NULL)
+            offsets[i].metadata = run->metadata;
         pointers[i] = &offsets[i];
     }
     if (run->commit.consumer != NULL)

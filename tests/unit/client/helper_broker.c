@@ -390,6 +390,7 @@ static void on_commit(struct broker_session *s, const struct frame_head *head, c
         s->broker->partitions[request->offsets[i]->partition].committed[request->group[1] - '0'] =
             request->offsets[i]->offset;
         snprintf(s->broker->metadata, sizeof(s->broker->metadata), "%s", request->offsets[i]->metadata);
+        s->broker->metadata_size += strlen(request->offsets[i]->metadata);
     }
     answer(s, head, &m.base);
     flotilla__commit_offsets_request__free_unpacked(request, NULL);

@@ -89,7 +89,8 @@ struct broker {
     int refuse_join; /* an error to answer the next JOIN_GROUP with */
     int refuse_heartbeat;
     unsigned commits_refused;
-    char metadata[64]; /* of the last commit */
+    char metadata[64];    /* of the last commit */
+    size_t metadata_size; /* of all of them */
     uint64_t pushed_bytes;
     uint64_t credit_bytes; /* granted in all */
 };

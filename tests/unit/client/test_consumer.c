@@ -379,6 +379,26 @@ static void commits_only_what_is_finished(void **state)
     teardown(f);
 }
 
+/* Of any of its partitions. */
+static void a_commit_without_metadata_sends_none(void **state)
+{
+    static const char *const options[] = {"group", "g1", NULL};
+    struct fixture *f = setup(3, options);
+    struct core_commit commit = {.timeout_ns = 1000 * MS};
+
+    (void)state;
+    for (uint32_t partition = 0; partition < 3; partition++)
+        append(f, partition, 10);
+    core_consumer_subscribe(f->n.consumer, "orders", FLOTILLA_PARTITION_ALL, FLOTILLA_START_BEGINNING, 0);
+    await(f, &f->count, 30);
+    core_consumer_commit(f->n.consumer, &commit);
+    network_run(&f->n, 50 * MS);
+    for (uint32_t partition = 0; partition < 3; partition++)
+        assert_int_equal(f->n.broker.partitions[partition].committed[1], 10);
+    assert_int_equal(f->n.broker.metadata_size, 0);
+    teardown(f);
+}
+
 /* Nothing is heard of a consumer that is gone: its commits end before. */
 static void destroying_completes_commits_first(void **state)
 {
@@ -480,6 +500,7 @@ int main(void)
         cmocka_unit_test(a_partition_that_a_node_does_not_know_yet_is_waited_for),
         cmocka_unit_test(damaged_batches_never_reach_the_application),
         cmocka_unit_test(commits_only_what_is_finished),
+        cmocka_unit_test(a_commit_without_metadata_sends_none),
         cmocka_unit_test(destroying_completes_commits_first),
         cmocka_unit_test(an_unreleased_batch_holds_the_committed_offset_back),
         cmocka_unit_test(seeking_drops_what_was_prefetched),
