@@ -1,4 +1,6 @@
 /* flotillad: flags, signals, and one node on a real environment. */
+#include "node/base/memory.h"
+#include "node/base/slack.h"
 #include "node/env/env.h"
 #include "node/server/config.h"
 #include "node/server/node.h"
@@ -21,6 +23,8 @@ enum exit_status {
 struct daemon {
     struct env *env;
     struct node *node;
+    struct env_timer memory_timer;
+    struct slack slack;
     bool stopping;
     int status;
 };
@@ -96,12 +100,22 @@ static bool share_files(struct node_config *config, uint64_t limit)
 }
 
 /* Batches come and go in buffers of some 100 KiB. Given back to the kernel and taken again each time, every
- * page of them would cost a fault and be cleared anew. */
+ * page of them would cost a fault and be cleared anew. What lies idle for seconds is given back all the same.
+ */
 static void keep_freed_memory(void)
 {
     enum { KEEP_BYTES = 32 * 1024 * 1024 };
     mallopt(M_MMAP_THRESHOLD, KEEP_BYTES);
     mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
+}
+
+static void look_at_memory(struct env_timer *timer)
+{
+    static const uint64_t second_ns = UINT64_C(1000000000);
+    struct daemon *d = container_of(timer, struct daemon, memory_timer);
+    if (slack_look(&d->slack, slack_bytes()))
+        slack_release();
+    env_timer_start(d->env, timer, second_ns, look_at_memory);
 }
 
 static int run(struct node_config *config)
@@ -118,11 +132,13 @@ static int run(struct node_config *config)
         env_destroy(d.env);
         return EXIT_NOT_STARTED;
     }
+    look_at_memory(&d.memory_timer);
     node_on_fatal(d.node, on_fatal, &d);
     env_on_signal(d.env, SIGTERM, on_signal, &d);
     env_on_signal(d.env, SIGINT, on_signal, &d);
     while (d.node != NULL)
         env_run(d.env);
+    env_timer_stop(d.env, &d.memory_timer);
     env_destroy(d.env);
     return d.status;
 }

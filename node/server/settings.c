@@ -62,7 +62,7 @@ static const struct setting table[] = {
      "Silence after which followers elect another leader (between once and twice this); at least twice the "
      "heartbeat."},
     {"cache-bytes", SETTING_SIZE, FIELD(cache_bytes), 64 * KIB, GIB, "2MiB", NULL,
-     "Newest records of each partition kept in memory for readers."},
+     "Newest records of each partition that is written to, kept in memory for readers."},
     {"entry-memory-bytes", SETTING_SIZE, FIELD(entry_memory_bytes), 256 * KIB, GIB, "2MiB", NULL,
      "Newest entries of each partition kept in memory for followers; one that is further behind is sent "
      "files."},

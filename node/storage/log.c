@@ -194,6 +194,7 @@ static void log_close_start(struct log *log)
 
     env_timer_stop(env, &log->retry_timer);
     env_timer_stop(env, &log->floor_timer);
+    env_timer_stop(env, &log->quiet_timer);
     env_task_cancel(env, &log->reject_task);
     env_task_cancel(env, &log->abandon_task);
     env_task_cancel(env, &log->wake_task);

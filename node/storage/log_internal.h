@@ -25,6 +25,8 @@ struct log {
     struct place end;      /* index, offset and term after the last entry; position unused */
     int64_t start_offset;
     struct tail tail;
+    uint64_t quiet_index; /* where the end was when quiet_timer was started */
+    struct env_timer quiet_timer;
     uint64_t generation; /* grows whenever bytes are taken away: reads that failed meanwhile look again */
 
     /* What is on its way. */
@@ -112,6 +114,11 @@ void log_trim_read_files(struct log *log);
  * been dealt with and `status` goes to the caller. */
 bool log_read_again(struct log *log, uint64_t generation, const struct segment *s, const struct place *at,
                     int status);
+
+/* log_quiet.c */
+/* Something was appended or loaded: when nothing follows it for a while, little of the tail stays in memory.
+ */
+void log_note_quiet(struct log *log);
 
 /* log_cut.c */
 void log_forget_cursors(struct log *log);

@@ -158,5 +158,6 @@ int log_load(struct log *log, uint64_t from, uint64_t to,
         }
     }
     log_trim_read_files(log);
+    log_note_quiet(log);
     return 0;
 }

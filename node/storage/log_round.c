@@ -231,6 +231,7 @@ static void log_round_done(struct env_work *job)
         log_fail(log, status, r->sync_failed ? "sync" : "write");
     tail_evict(&log->tail, log->options.cache_bytes, log->durable_index);
     log_note_floor(log);
+    log_note_quiet(log);
     log_wake_waiting(log);
     complete_all(&done, 0);
     if (log->status != 0)

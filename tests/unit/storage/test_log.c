@@ -461,6 +461,31 @@ static void the_tail_is_served_from_memory(void **state)
     assert_int_equal(f->faults.reads, 0);
 }
 
+static void a_log_that_has_gone_quiet_holds_little(void **state)
+{
+    struct fixture *f = *state;
+    struct log_read_req req = {0};
+
+    f->options.cache_bytes = 1 << 20;
+    fixture_open(f);
+    fixture_barrier(f, 1);
+    for (unsigned i = 0; i < 20; i++)
+        fixture_data(f, 1, 10000);
+    fixture_sync(f);
+    int64_t end = log_end_offset(f->log);
+    assert_true(log_is_cached(f->log, end - 20));
+    RUN_UNTIL(f->env, !log_is_cached(f->log, end - 20));
+    /* Who waits at the end still finds the newest. */
+    assert_false(log_is_cached(f->log, end - 7));
+    assert_true(log_is_cached(f->log, end - 5));
+    assert_int_equal(fixture_read(f, &req, end - 20, end, 1 << 20), 0);
+    assert_true(req.next_offset > end - 20);
+    helper_read_close(&req);
+    fixture_data(f, 1, 10000);
+    fixture_sync(f);
+    assert_true(log_is_cached(f->log, end));
+}
+
 static void on_canceled(struct log_read_req *req, int status)
 {
     *(int *)req->data = status;
@@ -513,6 +538,7 @@ int main(void)
         TEST(retention_follows_size_and_time),
         TEST(reads_respect_limits),
         TEST(the_tail_is_served_from_memory),
+        TEST(a_log_that_has_gone_quiet_holds_little),
         TEST(close_cancels_reads_and_completes_appends),
     };
 

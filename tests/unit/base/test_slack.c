@@ -1,0 +1,62 @@
+/* Freed memory is given back when it has lain idle for a while, and not before. */
+#include "node/base/slack.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MIB = 1024 * 1024, BLOCKS = 512, BLOCK_BYTES = 100 * 1024 };
+
+static void what_lies_idle_is_given_back(void **state)
+{
+    (void)state;
+    struct slack s = {.looks = 0};
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 1; i < SLACK_LOOKS; i++)
+            assert_false(slack_look(&s, 40 * MIB));
+        assert_true(slack_look(&s, 40 * MIB));
+    }
+}
+
+static void what_is_taken_again_stays(void **state)
+{
+    (void)state;
+    struct slack s = {.looks = 0};
+    for (unsigned i = 0; i < 10 * SLACK_LOOKS; i++)
+        assert_false(slack_look(&s, i % SLACK_LOOKS == 1 ? 1 * MIB : 40 * MIB));
+}
+
+/* A sanitizer's allocator says nothing about itself. */
+static void it_is_seen_and_released(void **state)
+{
+    (void)state;
+    static void *blocks[BLOCKS];
+    size_t before = slack_bytes();
+    if (before == 0)
+        skip();
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        blocks[i] = malloc(BLOCK_BYTES);
+        assert_non_null(blocks[i]);
+        memset(blocks[i], 1, BLOCK_BYTES);
+    }
+    for (unsigned i = 0; i + 1 < BLOCKS; i++) /* the last keeps them from going by themselves */
+        free(blocks[i]);
+    size_t freed = slack_bytes();
+    assert_true(freed > before + 40 * MIB);
+    slack_release();
+    assert_true(slack_bytes() < before + 10 * MIB);
+    free(blocks[BLOCKS - 1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_lies_idle_is_given_back),
+        cmocka_unit_test(what_is_taken_again_stays),
+        cmocka_unit_test(it_is_seen_and_released),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
