@@ -29,14 +29,14 @@ static void what_is_taken_again_stays(void **state)
         assert_false(slack_look(&s, i % SLACK_LOOKS == 1 ? 1 * MIB : 40 * MIB));
 }
 
-/* A sanitizer's allocator says nothing about itself. */
 static void it_is_seen_and_released(void **state)
 {
     (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* another malloc, which gives back as it sees fit */
+#endif
     static void *blocks[BLOCKS];
     size_t before = slack_bytes();
-    if (before == 0)
-        skip();
     for (unsigned i = 0; i < BLOCKS; i++) {
         blocks[i] = malloc(BLOCK_BYTES);
         assert_non_null(blocks[i]);
