@@ -10,6 +10,7 @@
  * Each measurement runs on one cluster, then on the other, with the same client and settings (acks=all, three
  * replicas); what is read is of the same size on both. */
 #include "kafka_meter_client.h"
+#include "kafka_shelf.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +122,9 @@ enum figure_id {
     CONSUME_COLD,
     COLD_NODE_CPU,
     COLD_CLIENT_CPU,
+    CONSUME_LIMIT,
+    LIMIT_NODE_CPU,
+    LIMIT_CLIENT_CPU,
     PRODUCE_100,
     RATE_P50,
     RATE_P99,
@@ -141,6 +145,9 @@ static struct figure figures[FIGURES] = {
     [CONSUME_COLD] = {"consume 600 MB, nothing in the page cache", "MB/s", false, {0}},
     [COLD_NODE_CPU] = {"  processor time of the nodes", "s/GB", true, {0}},
     [COLD_CLIENT_CPU] = {"  processor time of the client", "s/GB", true, {0}},
+    [CONSUME_LIMIT] = {"consume 600 MB that cost a broker nothing", "MB/s", false, {0}},
+    [LIMIT_NODE_CPU] = {"  processor time of handing them over", "s/GB", true, {0}},
+    [LIMIT_CLIENT_CPU] = {"  processor time of the client", "s/GB", true, {0}},
     [PRODUCE_100] = {"produce 100 B, 12 partitions", "records/s", false, {0}},
     [RATE_P50] = {"10,000 records/s, p50", "ms", true, {0}},
     [RATE_P99] = {"10,000 records/s, p99", "ms", true, {0}},
@@ -192,6 +199,15 @@ static void load(struct meter *m, unsigned i)
     keep_reading(i, CONSUME_COLD, &cold);
 }
 
+/* What this client reads on this machine at most, whoever the broker is. */
+static void limit(const struct shelf *shelf, double seconds)
+{
+    struct meter m = {.bootstrap = shelf->bootstrap, .seconds = seconds};
+    m.processes = (struct host_processes){{shelf->pid}, 1};
+    struct read_figures read = meter_consume(&m, "limit", false);
+    keep_reading(0, CONSUME_LIMIT, &read);
+}
+
 static void keep_quantiles(struct meter *m, unsigned i, enum figure_id p50, enum figure_id p99)
 {
     figures[p50].value[i] = quantile(m, 0.5);
@@ -199,13 +215,14 @@ static void keep_quantiles(struct meter *m, unsigned i, enum figure_id p50, enum
 }
 
 /* One kind of load after the other, each on every cluster, and what came of it at once. */
-static void measure(struct meter *meters, unsigned count)
+static void measure(struct meter *meters, unsigned count, const struct shelf *shelf)
 {
-    static const enum figure_id last_of_load = COLD_CLIENT_CPU;
+    static const enum figure_id last_of_load = LIMIT_CLIENT_CPU;
     char topic[TOPIC_SIZE];
     bool both = count == 2;
     for (unsigned i = 0; i < count; i++)
         load(&meters[i], i);
+    limit(shelf, meters[0].seconds);
     for (unsigned id = 0; id <= last_of_load; id++)
         print_figure((enum figure_id)id, both);
     for (unsigned i = 0; i < count; i++)
@@ -284,8 +301,12 @@ int main(int argc, char **argv)
     }
     if (count == 0 || meters[0].seconds <= 0)
         meter_die("arguments", usage);
-    if (!only_kills)
-        measure(meters, count);
+    if (!only_kills) {
+        struct shelf shelf;
+        shelf_start(&shelf, PARTITIONS, READ_RECORDS / PARTITIONS);
+        measure(meters, count, &shelf);
+        shelf_stop(&shelf);
+    }
     measure_kills(meters, count);
     free(meters[0].latencies_ms);
     free(meters[1].latencies_ms);
