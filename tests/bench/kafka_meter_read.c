@@ -8,21 +8,19 @@ enum {
     READ_MAX_S = 60,
 };
 
-static rd_kafka_topic_partition_list_t *whole_topic(const char *topic)
+/* librdkafka takes half a second to connect to its second node, and again to its third; and another half
+ * second, by chance, until it asks a partition whose leader it did not know yet where it begins. So the
+ * reading starts from offsets, when all nodes have been reached. */
+static rd_kafka_topic_partition_list_t *whole_topic(rd_kafka_t *client, const char *topic)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(PARTITIONS);
-    for (int32_t p = 0; p < PARTITIONS; p++)
-        rd_kafka_topic_partition_list_add(list, topic, p)->offset = RD_KAFKA_OFFSET_BEGINNING;
-    return list;
-}
-
-/* librdkafka takes half a second to connect to its second node, and again to its third. */
-static void connect_to_leaders(rd_kafka_t *client, const char *topic)
-{
     int64_t low, high;
-    for (int32_t p = 0; p < PARTITIONS; p++)
+    for (int32_t p = 0; p < PARTITIONS; p++) {
         if (rd_kafka_query_watermark_offsets(client, topic, p, &low, &high, CONNECT_MS) != 0)
             meter_die("consume", "the client does not reach all leaders");
+        rd_kafka_topic_partition_list_add(list, topic, p)->offset = low;
+    }
+    return list;
 }
 
 struct reading {
@@ -64,10 +62,9 @@ struct total {
 static void pass(struct meter *m, const char *topic, struct total *t)
 {
     rd_kafka_t *client = meter_client(m, RD_KAFKA_CONSUMER, NULL);
-    rd_kafka_topic_partition_list_t *list = whole_topic(topic);
+    rd_kafka_topic_partition_list_t *list = whole_topic(client, topic);
     struct reading r = {0};
     rd_kafka_poll_set_consumer(client);
-    connect_to_leaders(client, topic);
     double node_cpu_s = host_cpu_s(&m->processes), client_cpu_s = host_own_cpu_s();
     rd_kafka_assign(client, list);
     read_to_end(client, &r);
