@@ -22,12 +22,12 @@ static inline void wait_condition_init(pthread_cond_t *condition)
     pthread_condattr_destroy(&monotonic);
 }
 
-/* Negative: never. */
+/* Negative: never; 0: it has passed, which needs no look at the clock. */
 static inline struct wait_deadline wait_deadline_after(int64_t timeout_ms)
 {
     struct wait_deadline deadline = {.is_infinite = timeout_ms < 0};
 
-    if (deadline.is_infinite)
+    if (timeout_ms <= 0)
         return deadline;
     clock_gettime(CLOCK_MONOTONIC, &deadline.at);
     deadline.at.tv_sec += timeout_ms / 1000;

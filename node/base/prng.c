@@ -40,10 +40,11 @@ uint64_t prng_next(struct prng *p)
 uint64_t prng_below(struct prng *p, uint64_t bound)
 {
     ASSERT(bound > 0);
-    uint64_t rejected = -bound % bound;
-    unsigned __int128 product;
-    do {
-        product = (unsigned __int128)prng_next(p) * bound;
-    } while ((uint64_t)product < rejected);
+    unsigned __int128 product = (unsigned __int128)prng_next(p) * bound;
+    if ((uint64_t)product < bound) { /* else it is not rejected, and the division is saved */
+        uint64_t rejected = -bound % bound;
+        while ((uint64_t)product < rejected)
+            product = (unsigned __int128)prng_next(p) * bound;
+    }
     return (uint64_t)(product >> 64);
 }

@@ -38,7 +38,8 @@ bool parking_may_help(const struct server *s, const struct parked *p, int error,
     return leader == 0 || leader == cluster_self(s->cluster);
 }
 
-/* In order of arrival: one that must wait on is in the list again before the next is looked at. */
+/* In order of arrival: one that must wait on is in the list again before the next is looked at. One that
+ * would only queue up behind it is not asked. */
 static void look(struct server *s)
 {
     struct queue waiting;
@@ -46,7 +47,10 @@ static void look(struct server *s)
     while (!queue_empty(&waiting)) {
         struct parked *p = QUEUE_ENTRY(queue_first(&waiting), struct parked, node);
         queue_remove(&p->node);
-        p->again(p);
+        if (!p->out_of_turn && parking_must_follow(s, p, p->group_id))
+            queue_push(&s->parked, &p->node);
+        else
+            p->again(p);
     }
 }
 

@@ -16,6 +16,7 @@ enum {
 
 /* Embedded in what waits. */
 struct parked {
+    bool out_of_turn;  /* set by its owner: it waits behind nobody */
     struct queue node; /* private from here */
     uint64_t group_id;
     uint64_t sequence; /* order of arrival at the node */

@@ -138,13 +138,33 @@ static uint64_t true_ns(const struct sim_process *p, uint64_t deadline_ns)
     return p->clock.since_ns + left;
 }
 
+static void find_soonest(struct sim *sim)
+{
+    unsigned first = 0;
+    for (unsigned i = 1; i < sim->host_count; i++)
+        if (sim->next.due_ns[i] < sim->next.due_ns[first])
+            first = i;
+    sim->next.soonest = first;
+}
+
+/* Most turns leave the host's soonest timer as it is, or as one that is not the soonest of all. */
+static void set_due(struct sim *sim, unsigned host, uint64_t due_ns)
+{
+    uint64_t before_ns = sim->next.due_ns[host], first_ns = sim->next.due_ns[sim->next.soonest];
+    if (due_ns == before_ns)
+        return;
+    sim->next.due_ns[host] = due_ns;
+    if (host == sim->next.soonest ? due_ns > before_ns : due_ns <= first_ns)
+        find_soonest(sim);
+}
+
 /* Looks again what the host's loop would do next. */
 static void look_at(struct sim *sim, const struct sim_host *host)
 {
     struct sim_process *p = host->process;
     bool runs = p != NULL && !p->frozen;
     bool has_timer = runs && p->env.timers.size > 0;
-    sim->next.due_ns[host->index] = has_timer ? true_ns(p, timer_heap_next(&p->env.timers)) : UINT64_MAX;
+    set_due(sim, host->index, has_timer ? true_ns(p, timer_heap_next(&p->env.timers)) : UINT64_MAX);
     sim->next.deferred |= runs && env_has_deferred(&p->env);
 }
 
@@ -153,16 +173,6 @@ static void look_at_all(struct sim *sim)
     sim->next.deferred = sim->next.stale = false;
     for (unsigned i = 0; i < sim->host_count; i++)
         look_at(sim, sim->hosts[i]);
-}
-
-/* The host whose timer is the soonest; any one when there is no timer. */
-static unsigned soonest(const struct sim *sim)
-{
-    unsigned first = 0;
-    for (unsigned i = 1; i < sim->host_count; i++)
-        if (sim->next.due_ns[i] < sim->next.due_ns[first])
-            first = i;
-    return first;
 }
 
 /* The host whose loop it ran on; NULL: none. */
@@ -204,7 +214,7 @@ static bool step(struct sim *sim, uint64_t limit_ns)
         sim->next.stale = true;
         return true;
     }
-    unsigned soonest_host = soonest(sim);
+    unsigned soonest_host = sim->next.soonest;
     uint64_t timer_ns = sim->next.due_ns[soonest_host];
     uint64_t event_ns = sim->event_count > 0 ? sim->events[0].at_ns : UINT64_MAX;
     uint64_t at_ns = event_ns <= timer_ns ? event_ns : timer_ns;

@@ -43,8 +43,9 @@ struct sim {
     struct { /* what the loops would do next, as it was when each of them ran last */
         uint64_t due_ns[SIM_MAX_HOSTS]; /* the moment of its soonest timer; UINT64_MAX: there is none, or no
                                            loop */
-        bool deferred;                  /* somebody has tasks */
-        bool stale;                     /* somebody was changed from outside */
+        unsigned soonest; /* the host whose is the soonest, the first of several; any one without a timer */
+        bool deferred;    /* somebody has tasks */
+        bool stale;       /* somebody was changed from outside */
     } next;
     bool cut[SIM_MAX_HOSTS][SIM_MAX_HOSTS]; /* [from][to] */
     uint64_t latency_min_ns;

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TAIL_BYTES = 6000, MAX_RUN_S = 240, PROGRESS_S = 10, BATCH_MAX = 64 };
+enum { TAIL_BYTES = 6000, MAX_RUN_S = 240, PROGRESS_S = 10, BATCH_MAX = 128 };
 
 /* What is known of a run; shared with the child that has it. */
 struct outcome {

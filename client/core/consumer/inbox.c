@@ -371,13 +371,13 @@ struct flotilla_batch *inbox_poll(struct inbox *inbox, int timeout_ms)
     struct flotilla_batch *batch;
 
     pthread_mutex_lock(&inbox->lock);
-    bool is_awaited = inbox->is_poll_awaited;
-    inbox->is_poll_awaited = false;
     inbox->pollers++;
-    pthread_mutex_unlock(&inbox->lock);
-    if (is_awaited)
+    if (inbox->is_poll_awaited) {
+        inbox->is_poll_awaited = false;
+        pthread_mutex_unlock(&inbox->lock);
         inbox->hooks.wake(inbox->hooks.data);
-    pthread_mutex_lock(&inbox->lock);
+        pthread_mutex_lock(&inbox->lock);
+    }
     while ((batch = take_next(inbox)) == NULL && timeout_ms != 0 && TAILQ_EMPTY(&inbox->rebalances))
         if (!wait_until(&inbox->changed, &inbox->lock, &deadline))
             break;

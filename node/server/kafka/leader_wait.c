@@ -60,6 +60,7 @@ void kafka_await_leaders(struct kafka_request *r,
     w->request = r;
     w->settled = settled;
     w->answer = answer;
+    w->parked.out_of_turn = true;
     parking_arrive(r->server, &w->parked, on_again);
     r->cancel = on_gone_while_calling;
     cluster_roll_call(r->server->cluster, &w->roll_call, on_called);
