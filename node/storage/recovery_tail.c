@@ -55,7 +55,8 @@ struct tail_search {
     struct env_file *file;
     const struct place *at;
     size_t max_batch_bytes;
-    unsigned char *batch;
+    unsigned char *batch; /* room for the largest candidate so far */
+    size_t batch_capacity;
     uint64_t patience_bytes; /* of what looks like a batch and is none */
 };
 
@@ -65,8 +66,10 @@ static int tail_check_candidate(struct tail_search *s, uint64_t position, const 
     if (header->size > s->patience_bytes)
         return ERR_TOO_LARGE;
     s->patience_bytes -= header->size;
-    if (s->batch == NULL)
-        s->batch = memory_alloc(s->max_batch_bytes);
+    if (header->size > s->batch_capacity) {
+        s->batch = memory_realloc(s->batch, header->size);
+        s->batch_capacity = header->size;
+    }
     ssize_t n = env_file_read(s->file, s->batch, header->size, position);
     *valid = n == (ssize_t)header->size && batch_crc_ok(s->batch, header);
     return n < 0 ? (int)n : 0;
@@ -108,7 +111,8 @@ static int tail_find_batch(struct tail_search *s, uint64_t from, uint64_t end, s
 bool recovery_tail_search(struct env_file *file, const struct place *at, uint64_t from, uint64_t end,
                           size_t max_batch_bytes, uint64_t *position)
 {
-    struct tail_search search = {file, at, max_batch_bytes, NULL, SEARCH_PATIENCE};
+    struct tail_search search = {
+        .file = file, .at = at, .max_batch_bytes = max_batch_bytes, .patience_bytes = SEARCH_PATIENCE};
     struct recovery_tail tail = {0};
 
     int status = tail_find_batch(&search, from, end, &tail);
@@ -120,7 +124,8 @@ bool recovery_tail_search(struct env_file *file, const struct place *at, uint64_
 int recovery_tail_inspect(struct env_file *file, const struct place *at, size_t max_batch_bytes,
                           struct recovery_tail *tail)
 {
-    struct tail_search search = {file, at, max_batch_bytes, NULL, UINT64_MAX};
+    struct tail_search search = {
+        .file = file, .at = at, .max_batch_bytes = max_batch_bytes, .patience_bytes = UINT64_MAX};
     uint64_t reach = max_batch_bytes > FORMAT_ROUND_MAX_BYTES ? max_batch_bytes : FORMAT_ROUND_MAX_BYTES;
     uint64_t size;
 

@@ -134,7 +134,10 @@ static void count_votes(struct votes *v, const struct elected *e)
 
 void votes_step(struct votes *v, const struct sim_node *excused)
 {
-    struct round r = {.votes = v, .excused = excused};
+    struct round r; /* not cleared: it is large, and hardly ever has more than a few */
+    r.votes = v;
+    r.excused = excused;
+    r.elections = 0;
     v->steps++;
     v->unsure = NULL;
     for (unsigned i = 0; i < v->cluster->count; i++) {
