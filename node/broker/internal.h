@@ -15,7 +15,7 @@ struct broker {
     struct partition *by_group;
     size_t in_flight_bytes; /* proposed by produce requests and not yet committed */
     size_t reading_bytes;   /* of fetches */
-    uint64_t written_ns;    /* when a record was last stored here; 0: not yet */
+    uint64_t written_ns;    /* when a record was last stored here in this life; 0: not yet */
     struct queue completed; /* produce requests whose callback is due */
     struct env_task complete;
     struct env_timer retention;
@@ -43,6 +43,7 @@ struct partition {
     int64_t start_offset;  /* by the partition's own log: the same for every leader, never goes back */
     struct proposal start_proposal;
     bool start_is_proposed;
+    int64_t found_offset; /* the log's end when it was opened: below is what an earlier life has stored */
     int64_t high_watermark;
     int64_t announced_high_watermark; /* what waiters and watchers have seen */
     uint64_t applied_bytes;           /* of all batches since the replica was opened */

@@ -50,7 +50,8 @@ static void on_apply(void *data, uint64_t index, const struct batch_header *head
         p->machine->apply(p->state, header, bytes);
     p->high_watermark = batch_next_offset(header);
     p->applied_bytes += header->size;
-    p->broker->written_ns = env_now_ns(p->broker->env);
+    if (header->base_offset >= p->found_offset)
+        p->broker->written_ns = env_now_ns(p->broker->env);
     wake_later(p);
 }
 
@@ -127,6 +128,7 @@ struct partition *partition_create(struct broker *b, const struct topic_meta *to
     snprintf(p->name, sizeof p->name, "%s/%u", topic->name, meta->index);
     p->config = topic->config;
     p->deleted_below = meta->start_offset;
+    p->found_offset = INT64_MAX; /* not known yet */
     p->producers = producer_table_create(b->options.producer_expiry_ms);
     queue_init(&p->fetches);
     queue_init(&p->turns);
@@ -153,10 +155,10 @@ void partition_destroy(struct partition *p)
 static void on_opened(void *data, struct group *group, int status, const char *message)
 {
     struct partition *p = data;
-    (void)group;
     if (status == 0) {
         p->phase = PARTITION_RUNNING;
         p->announced_high_watermark = p->high_watermark;
+        p->found_offset = log_end_offset(group_log(group));
         partition_metrics_init(&p->metrics, p, p->broker->options.metrics);
     } else {
         char quoted[320];

@@ -207,6 +207,16 @@ int64_t group_trim(struct group *group, int64_t offset)
 
 /* ---- steps ---- */
 
+void fake_group_find(struct fake_group *g, unsigned n)
+{
+    for (; n > 0; n--) {
+        struct proposal nobody = {0};
+        add_batch(g, &nobody, plain_batch(1));
+        g->batches[g->count - 1].proposal = NULL;
+        g->batches[g->count - 1].stored = true;
+    }
+}
+
 void fake_group_store(struct fake_group *g, unsigned n)
 {
     for (unsigned i = 0; i < g->count && n > 0; i++) {

@@ -98,6 +98,8 @@ void fixture_turn(struct fixture *f);
 /* Ends the read round that is due, and a turn. */
 void fixture_confirm(struct fixture *f, int status);
 
+/* Before it is open: `n` batches of an earlier life, which nobody has said to be committed yet. */
+void fake_group_find(struct fake_group *g, unsigned n);
 /* The leader's disk has the next `n` batches; the quorum has them. Without a turn of the loop. */
 void fake_group_store(struct fake_group *g, unsigned n);
 void fake_group_commit(struct fake_group *g, unsigned n);

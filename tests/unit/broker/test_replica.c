@@ -63,6 +63,22 @@ static void test_start_and_find(void **state)
     assert_null(partition_state(p));
 }
 
+/* Creations give way to producers, and not to what replicas find when they start. */
+static void test_only_new_records_count_as_written(void **state)
+{
+    struct fixture *f = *state;
+    start(f);
+    fake_group_find(f->group, 3);
+    fixture_turn(f);
+    f->partition = broker_partition(f->broker, 42);
+    fake_group_lead(f->group);
+    fixture_turn(f);
+    assert_int_equal(partition_high_watermark(f->partition), 3);
+    assert_int_equal(broker_replica_callbacks.written_ns(f->broker), 0);
+    append_committed(f, 1);
+    assert_int_equal(broker_replica_callbacks.written_ns(f->broker), env_now_ns(&f->env.env));
+}
+
 static void test_stop_and_start_again(void **state)
 {
     struct fixture *f = *state;
@@ -293,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_start_and_find),
+        TEST(test_only_new_records_count_as_written),
         TEST(test_stop_and_start_again),
         TEST(test_erase_removes_files_then_the_journal_s_record),
         TEST(test_failed_erase_keeps_the_journal_s_record),
