@@ -66,23 +66,8 @@ static void nudge(struct group *g)
         hand_timeout_now(g, g->nudge_dead);
     } else if (leader == 0 && g->raft.follower_state.randomized_election_timeout > IMPATIENT_MS) {
         g->raft.follower_state.randomized_election_timeout = IMPATIENT_MS + 10 * rank(g, g->nudge_dead);
-        g->is_impatient = true;
     }
     ticks_soon(&g->consensus->ticks, g);
-}
-
-/* Who got this node's vote has syncs to wait for before it is heard again, and would be deposed by whoever
- * stands in the next term: this node waits as long as anybody now. */
-static void calm_down(struct group *g)
-{
-    struct raft *r = &g->raft;
-    bool knows_leader = r->state == RAFT_FOLLOWER && r->follower_state.current_leader.id != 0;
-    if (!knows_leader && !has_voted_for_the_living(g))
-        return;
-    g->is_impatient = false;
-    if (r->state == RAFT_FOLLOWER)
-        r->follower_state.randomized_election_timeout =
-            (unsigned)r->io->random(r->io, (int)r->election_timeout, 2 * (int)r->election_timeout);
 }
 
 /* A candidate of a term that this node's haste has begun, or that of somebody in the same haste. */
@@ -180,8 +165,6 @@ void election_stop(struct consensus *c)
  * pre-votes are repeated that fast: they don't raise the term. */
 void election_tick(struct group *g)
 {
-    if (g->is_impatient)
-        calm_down(g);
     if (g->retry_term != 0 && g->raft.state == RAFT_CANDIDATE)
         retry_soon(g);
     if (g->campaign_until_ms == 0 || g->damaged)

@@ -163,7 +163,6 @@ struct group {
     struct queue nudge; /* in consensus.nudges */
     uint64_t nudge_at_ms;
     uint32_t nudge_dead;
-    bool is_impatient;   /* its election time-out was shortened */
     uint64_t retry_term; /* in which it stands in haste; 0: it does not */
     unsigned retries;
 
