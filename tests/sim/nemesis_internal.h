@@ -20,6 +20,12 @@ uint64_t nemesis_draw(struct nemesis *n, uint64_t bound);
 uint64_t nemesis_draw_down_ns(struct nemesis *n);
 void nemesis_calm_network(struct nemesis *n);
 
+/* ---- nemesis_strike.c: each kind of fault ---- */
+
+void nemesis_strike(struct nemesis *n, enum fault f, struct sim_node *v);
+void nemesis_roll_next(struct nemesis *n);
+void nemesis_end_swap(struct nemesis *n);
+
 /* ---- nemesis_disk.c: what becomes of disks and of what is on them ---- */
 
 void nemesis_slow_disk(struct nemesis *n, struct sim_node *v);
