@@ -56,7 +56,9 @@ expect 1 'standard output' bash -c "flotilla consume orders --from beginning --e
 # Ctrl-C ends the input, not what is under way.
 expect 130 '1 records sent, 1 acknowledged' bash -c "
   mkfifo '$directory/fifo'; exec 3<>'$directory/fifo'; echo last >&3
-  flotilla produce binary --file '$directory/fifo' & sleep 1; kill -INT \$!; wait \$!"
+  flotilla produce binary --file '$directory/fifo' & producer=\$!
+  until flotilla consume binary --from beginning --exit-at-end | grep -q last; do sleep 0.05; done
+  kill -INT \$producer; wait \$producer"
 
 # A group goes on where it stopped.
 flotilla consume orders --group email --count 2000 >"$directory/a"
@@ -104,7 +106,8 @@ flotilla cluster log-level 2 info >/dev/null
 expect 0 'holds a cluster of 3 nodes' flotilla local start --nodes 5 --dir "$directory/c"
 flotilla local kill 3 --dir "$directory/c"
 expect 1 'node 3 does not run' flotilla local kill 3 --dir "$directory/c"
-expect 0 '^ *3 +down' timeout 2 flotilla cluster status
+says_down() { for ((i = 0; i < 100; i++)); do timeout 2 flotilla cluster status | grep -qE '^ *3 +down' && return; sleep 0.05; done; return 1; }
+says_down || fail "no word of the node that is down"
 flotilla local kill 2 --dir "$directory/c"
 lost_majority() { for ((i = 0; i < 100; i++)); do timeout 2 flotilla cluster status | grep -q 'no majority' && return; sleep 0.05; done; return 1; }
 lost_majority || fail "no word of the lost majority"

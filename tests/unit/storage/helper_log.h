@@ -19,7 +19,7 @@
 /* Runs the loop until `condition` holds; fails the test when that takes too long. */
 #define RUN_UNTIL(env, condition)                                                                            \
     do {                                                                                                     \
-        uint64_t run_until_end_ = env_clock_ns(env) + 10000 * MS;                                            \
+        uint64_t run_until_end_ = env_clock_ns(env) + 60000 * MS;                                            \
         while (!(condition)) {                                                                               \
             assert_true(env_clock_ns(env) < run_until_end_);                                                 \
             helper_turn(env);                                                                                \
@@ -93,7 +93,7 @@ void fixture_data(struct fixture *f, unsigned records, size_t value_size);
 void fixture_data_at(struct fixture *f, unsigned records, size_t value_size, int64_t timestamp_ms);
 void fixture_barrier(struct fixture *f, uint64_t term);
 void fixture_start(struct fixture *f, int64_t start_offset); /* a BATCH_CONTROL_START */
-void fixture_random(struct fixture *f, unsigned calls); /* append calls of a few entries each */
+void fixture_random(struct fixture *f, unsigned calls);      /* append calls of a few entries each */
 void fixture_truncate(struct fixture *f, uint64_t index);
 void fixture_reset(struct fixture *f, uint64_t next_index, uint64_t previous_term, int64_t next_offset);
 /* Waits until all that was submitted is durable. */
