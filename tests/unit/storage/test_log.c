@@ -473,10 +473,8 @@ static void a_log_that_has_gone_quiet_holds_little(void **state)
         fixture_data(f, 1, 10000);
     fixture_sync(f);
     int64_t end = log_end_offset(f->log);
-    assert_true(log_is_cached(f->log, end - 20));
-    RUN_UNTIL(f->env, !log_is_cached(f->log, end - 20));
+    RUN_UNTIL(f->env, !log_is_cached(f->log, end - 7));
     /* Who waits at the end still finds the newest. */
-    assert_false(log_is_cached(f->log, end - 7));
     assert_true(log_is_cached(f->log, end - 5));
     assert_int_equal(fixture_read(f, &req, end - 20, end, 1 << 20), 0);
     assert_true(req.next_offset > end - 20);
