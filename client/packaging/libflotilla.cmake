@@ -22,7 +22,8 @@ set(joined ${CMAKE_BINARY_DIR}/libflotilla.o)
 add_custom_command(
   OUTPUT ${CMAKE_BINARY_DIR}/libflotilla.a
   COMMAND ${CMAKE_LINKER} -r -o ${joined} ${libflotilla_objects}
-  COMMAND ${CMAKE_OBJCOPY} --wildcard --keep-global-symbol=${FLOTILLA_PUBLIC_SYMBOLS} ${joined}
+  COMMAND ${CMAKE_OBJCOPY} --wildcard --keep-global-symbol=${FLOTILLA_PUBLIC_SYMBOLS} --remove-section=.gnu.lto_*
+          --remove-section=.gnu.debuglto_* ${joined}
   COMMAND ${CMAKE_COMMAND} -E rm -f ${CMAKE_BINARY_DIR}/libflotilla.a
   COMMAND ${CMAKE_AR} qcs ${CMAKE_BINARY_DIR}/libflotilla.a ${joined}
   DEPENDS flotilla_client proto messages ${libflotilla_objects}
