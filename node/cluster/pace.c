@@ -3,9 +3,9 @@
 /* Who has stored a record within this time may store another one. */
 static const uint64_t lately_ns = 200 * 1000000u;
 static const uint64_t pause_least_ns = 2 * 1000000u;
-static const uint64_t pause_most_ns = 10 * 1000000u;
-/* Of all that are wanted at once: less than a client waits for a topic. */
-static const uint64_t pauses_most_ns = 8000 * (uint64_t)1000000;
+static const uint64_t pause_most_ns = 25 * 1000000u;
+/* Of all that are wanted at once: half as long as a client waits for a topic. */
+static const uint64_t pauses_most_ns = 25000 * (uint64_t)1000000;
 
 static uint64_t most(const struct pace *p)
 {
@@ -15,7 +15,7 @@ static uint64_t most(const struct pace *p)
 
 uint64_t pace_next_ns(const struct pace *p, uint64_t now_ns, uint64_t written_ns)
 {
-    enum { PAUSES = 8 };
+    enum { PAUSES = 20 };
     uint64_t pause_ns = PAUSES * p->took_ns, most_ns = most(p);
 
     if (written_ns == 0 || now_ns - written_ns > lately_ns || p->began_ns == 0)

@@ -256,17 +256,20 @@ static void start_new_replica(struct group *g)
         election_campaign(g);
 }
 
-/* Entry 1 is the configuration, in term 1, the same bytes on every initial replica. */
+/* Entry 1 is the configuration, in term 1, the same bytes on every initial replica. Nobody votes in that
+ * term, so that it may be on record as late as the first vote. */
 static void bootstrap(struct group *g, uint64_t term)
 {
     struct raft_configuration configuration;
     if (term == 0)
-        journal_put_hard_state(g->consensus->options.journal, g->id, 1, 0);
+        journal_put_hard_state_lazy(g->consensus->options.journal, g->id, BOOTSTRAP_TERM, 0);
     configuration_of_voters(&configuration, g->replicas, g->replica_count);
     struct raft_buffer encoded = configuration_encode(&configuration);
     raft_configuration_close(&configuration);
-    struct log_entry entry = {
-        .index = 1, .term = 1, .kind = LOG_CHANGE, .bytes = slice_copy(encoded.base, encoded.len)};
+    struct log_entry entry = {.index = 1,
+                              .term = BOOTSTRAP_TERM,
+                              .kind = LOG_CHANGE,
+                              .bytes = slice_copy(encoded.base, encoded.len)};
     raft_free(encoded.base);
     log_append(g->log, &g->bootstrap_req, &entry, 1, on_bootstrapped);
     slice_unref(&entry.bytes);
@@ -278,7 +281,6 @@ static void bootstrap(struct group *g, uint64_t term)
  * node has voted since is not known. */
 static void check_journal(struct group *g, const struct journal_group *state)
 {
-    enum { BOOTSTRAP_TERM = 1 };
     uint64_t term = log_last_term(g->log);
     if (g->known_end_term > term)
         term = g->known_end_term;

@@ -15,7 +15,8 @@
 #include "node/consensus/consensus_internal.h"
 #include "proto/storage.pb-c.h"
 
-enum { FIRST_INDEX = 1 }; /* of the first configuration, which is the same on all replicas */
+/* Of the first configuration, which is the same on all replicas. */
+enum { FIRST_INDEX = 1, BOOTSTRAP_TERM = 1 };
 
 /* An append that the core waits for, in order: written -> durable -> released to the core. */
 struct append_op {

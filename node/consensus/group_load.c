@@ -233,6 +233,17 @@ static void load_term(struct group *g, const struct load_plan *plan, raft_term *
     }
 }
 
+/* A new replica's need not be waited for: see bootstrap. */
+static void put_hard_state(struct group *g, uint64_t term, uint64_t vote)
+{
+    struct journal *journal = g->consensus->options.journal;
+    struct journal_group on_record;
+    journal_get(journal, g->id, &on_record);
+    g->hard_term = term;
+    if (term != BOOTSTRAP_TERM || vote != 0 || on_record.term != BOOTSTRAP_TERM)
+        g->hard_sequence = journal_put_hard_state(journal, g->id, term, vote);
+}
+
 static const struct raft_configuration *newest_configuration(const struct load_plan *plan,
                                                              const struct loader *loader,
                                                              struct raft_configuration *decoded)
@@ -291,8 +302,7 @@ int raft_io_load(struct raft_io *io, raft_term *term, raft_id *voted_for, struct
         *voted_for = 0;
     }
     raft_configuration_close(&decoded);
-    g->hard_sequence = journal_put_hard_state(g->consensus->options.journal, g->id, *term, *voted_for);
-    g->hard_term = *term;
+    put_hard_state(g, *term, *voted_for);
     *snapshot = plan.snapshot;
     *start_index = plan.start;
     *entries = loader.entries;

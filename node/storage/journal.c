@@ -332,6 +332,11 @@ uint64_t journal_put_hard_state(struct journal *j, uint64_t group_id, uint64_t t
     return journal_put_numbers(j, JOURNAL_HARD_STATE, group_id, term, vote, 16, false);
 }
 
+void journal_put_hard_state_lazy(struct journal *j, uint64_t group_id, uint64_t term, uint64_t vote)
+{
+    (void)journal_put_numbers(j, JOURNAL_HARD_STATE, group_id, term, vote, 16, true);
+}
+
 uint64_t journal_put_floor(struct journal *j, uint64_t group_id, uint64_t floor_index)
 {
     return journal_put_numbers(j, JOURNAL_FLOOR, group_id, floor_index, 0, 8, false);

@@ -63,6 +63,7 @@ void journal_each(const struct journal *j, void (*each)(void *data, uint64_t gro
  * The *_lazy ones do not start a sync of their own: they become durable with the next one that somebody
  * needs, at the latest after a second. */
 uint64_t journal_put_hard_state(struct journal *j, uint64_t group_id, uint64_t term, uint64_t vote);
+void journal_put_hard_state_lazy(struct journal *j, uint64_t group_id, uint64_t term, uint64_t vote);
 uint64_t journal_put_snapshot(struct journal *j, uint64_t group_id, struct slice snapshot);
 uint64_t journal_put_snapshot_lazy(struct journal *j, uint64_t group_id, struct slice snapshot);
 void journal_put_floor_lazy(struct journal *j, uint64_t group_id, uint64_t floor_index);

@@ -7,7 +7,7 @@
 #include "node/cluster/cluster.h"
 #include "node/env/env_ops.h"
 
-enum { FAKE_NODES_MAX = 7, FAKE_GROUPS_MAX = 600, FAKE_LOG_MAX = 4096, FAKE_DISK_MAX = 64 };
+enum { FAKE_NODES_MAX = 7, FAKE_GROUPS_MAX = 2600, FAKE_LOG_MAX = 4096, FAKE_DISK_MAX = 64 };
 
 struct fake_env {
     struct env env;

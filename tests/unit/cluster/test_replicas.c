@@ -273,14 +273,15 @@ static void what_was_there_is_opened_faster_than_created(void **state)
     assert_int_equal(n->running_count, OFFSETS_PARTITIONS + 100);
 }
 
-static void creations_give_way_to_producers(void **state)
+/* Beside producers, until the first 16 have taken long. */
+static void begin_slow_creations(struct fixture *f, struct operation *o, uint32_t partitions)
 {
-    struct fixture *f = *state;
     struct test_node *n = &f->nodes[0];
-    n->hold_starts = true;
+    for (unsigned i = 0; i < NODES; i++) {
+        f->nodes[i].hold_starts = true;
+    }
     n->is_written_to = true;
-    struct operation o = {0};
-    cluster_create_topic(cluster_of(f, 2), &o.op, "many", 100, 3, NULL, 0, 500, on_done);
+    cluster_create_topic(cluster_of(f, 2), &o->op, "many", partitions, 3, NULL, 0, 500, on_done);
     RUN_UNTIL(f, n->held_count > 0);
     fake_world_run(&f->world, 5);
     assert_in_range(n->held_count, 1, 4);
@@ -289,16 +290,45 @@ static void creations_give_way_to_producers(void **state)
     for (unsigned i = 0; i < 16; i++) {
         cluster_replica_started(n->cluster, n->held[i], 0);
     }
-    fake_world_run(&f->world, 50); /* these took long */
-    assert_in_range(n->held_count, 18, 24);
-    n->is_written_to = false;
-    fake_world_run(&f->world, 20);
-    assert_int_equal(n->held_count, 32);
-    n->hold_starts = false;
-    for (unsigned i = 16; i < 32; i++) {
-        cluster_replica_started(n->cluster, n->held[i], 0);
+}
+
+/* Nobody writes any more, and what was held back is there. */
+static void end_slow_creations(struct fixture *f, struct operation *o)
+{
+    f->nodes[0].is_written_to = false;
+    for (unsigned i = 0; i < NODES; i++) {
+        struct test_node *n = &f->nodes[i];
+        n->hold_starts = false;
+        for (unsigned at = i == 0 ? 16 : 0; at < n->held_count; at++) {
+            cluster_replica_started(n->cluster, n->held[at], 0);
+        }
     }
-    RUN_UNTIL(f, o.is_done);
+    RUN_UNTIL(f, o->is_done);
+}
+
+static void creations_give_way_to_producers(void **state)
+{
+    struct fixture *f = *state;
+    struct test_node *n = &f->nodes[0];
+    struct operation o = {0};
+    begin_slow_creations(f, &o, 100);
+    fake_world_run(&f->world, 50);
+    assert_in_range(n->held_count, 17, 19);
+    n->is_written_to = false;
+    fake_world_run(&f->world, 40);
+    assert_int_equal(n->held_count, 32);
+    end_slow_creations(f, &o);
+}
+
+/* Whoever waits for a topic does not wait in vain. */
+static void the_pauses_of_a_very_large_topic_are_shorter(void **state)
+{
+    struct fixture *f = *state;
+    struct operation o = {0};
+    begin_slow_creations(f, &o, 2500);
+    fake_world_run(&f->world, 50);
+    assert_in_range(f->nodes[0].held_count, 20, 22);
+    end_slow_creations(f, &o);
 }
 
 int main(void)
@@ -318,6 +348,7 @@ int main(void)
         WITH_CLUSTER(only_files_of_deleted_groups_are_orphans),
         WITH_CLUSTER(what_was_there_is_opened_faster_than_created),
         WITH_CLUSTER(creations_give_way_to_producers),
+        WITH_CLUSTER(the_pauses_of_a_very_large_topic_are_shorter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
