@@ -3,11 +3,11 @@
 /* Who has stored a record within this time may store another one. */
 static const uint64_t lately_ns = 200 * 1000000u;
 static const uint64_t pause_least_ns = 2 * 1000000u;
-static const uint64_t pause_most_ns = 30 * 1000000u;
+static const uint64_t pause_most_ns = 25 * 1000000u;
 /* For each one that is wanted: few are soon over, and disturb nobody for long. */
 static const uint64_t pause_share_ns = 100 * 1000u;
-/* Of all that are wanted at once: half as long as a client waits for a topic. */
-static const uint64_t pauses_most_ns = 30000 * (uint64_t)1000000;
+/* Of all that are wanted at once: less than any client waits for a topic. */
+static const uint64_t pauses_most_ns = 25000 * (uint64_t)1000000;
 
 static uint64_t least_of(uint64_t a, uint64_t b)
 {

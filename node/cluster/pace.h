@@ -1,9 +1,9 @@
 /* How fast new replicas are created. Nobody waits for one as long as for an acknowledgement: while records
  * are stored on this node, a creation begins only after forty times as long as the last one took, so that
  * few records find one beside them: a p99 wants that of hardly more than one in a hundred. Few are soon over,
- * and are not held up for long: 12 for 15 ms. However many are wanted at once, their pauses take half a
- * minute together at most, so that whoever waits for a topic does not wait in vain. Without producers there
- * is no pause. */
+ * and are not held up for long: 12 for 15 ms. However many are wanted at once, their pauses take 25 s
+ * together at most, so that whoever waits for a topic does not wait in vain. Without producers there is no
+ * pause. */
 #ifndef CLUSTER_PACE_H
 #define CLUSTER_PACE_H
 
