@@ -169,6 +169,7 @@ static void print_journal_json(const struct inspect_journal_record *r)
         if (r->known_end_index != 0) {
             json_object_set_new(object, "end_term", json_integer((json_int_t)r->known_end_term));
             json_object_set_new(object, "end_index", json_integer((json_int_t)r->known_end_index));
+            json_object_set_new(object, "at_rest", json_boolean(r->at_rest));
         }
     }
     print_json(object);
@@ -195,7 +196,8 @@ static void print_journal(void *data, const struct inspect_journal_record *r)
     case INSPECT_JOURNAL_DAMAGED:
         fputs(r->emptied ? " yes, disk replaced" : r->damaged ? " yes" : " no", stdout);
         if (r->known_end_index != 0)
-            printf(" end term %" PRIu64 " index %" PRIu64, r->known_end_term, r->known_end_index);
+            printf(" end term %" PRIu64 " index %" PRIu64 "%s", r->known_end_term, r->known_end_index,
+                   r->at_rest ? ", at rest" : "");
         break;
     case INSPECT_JOURNAL_FETCHED:
         printf(" from index %" PRIu64, r->fetched_from);

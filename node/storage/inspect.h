@@ -71,6 +71,7 @@ struct inspect_journal_record {
     bool emptied;                  /* DAMAGED: the disk was replaced */
     uint64_t known_end_term;       /* DAMAGED */
     uint64_t known_end_index;      /* DAMAGED; 0: not known */
+    bool at_rest;                  /* DAMAGED: nothing has been appended since */
     uint64_t fetched_from;         /* FETCHED; 0: nothing any more */
     const unsigned char *snapshot; /* SNAPSHOT: a packed SnapshotRecord */
     size_t snapshot_size;

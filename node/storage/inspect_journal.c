@@ -69,6 +69,7 @@ static void show_record(struct inspect *in, const char *path, uint64_t position,
     shown.emptied = r->type == JOURNAL_DAMAGED && (r->numbers[0] & JOURNAL_IS_EMPTIED) != 0;
     shown.known_end_term = r->type == JOURNAL_DAMAGED ? r->numbers[1] : 0;
     shown.known_end_index = r->type == JOURNAL_DAMAGED ? r->numbers[2] : 0;
+    shown.at_rest = r->type == JOURNAL_DAMAGED && (r->numbers[0] & JOURNAL_IS_AT_REST) != 0;
     shown.fetched_from = r->type == JOURNAL_FETCHED ? r->numbers[0] : 0;
     if (r->type == JOURNAL_SNAPSHOT) {
         shown.snapshot = r->payload;

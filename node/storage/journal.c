@@ -374,25 +374,38 @@ static bool is_before(uint64_t term, uint64_t index, uint64_t other_term, uint64
     return term < other_term || (term == other_term && index < other_index);
 }
 
-uint64_t journal_put_damaged_before(struct journal *j, uint64_t group_id, uint64_t end_term,
-                                    uint64_t end_index)
+static uint64_t journal_put_end(struct journal *j, uint64_t group_id, uint64_t end_term, uint64_t end_index,
+                                bool at_rest)
 {
-    unsigned char payload[JOURNAL_KNOWN_END_SIZE] = {JOURNAL_IS_DAMAGED};
+    unsigned char payload[JOURNAL_KNOWN_END_SIZE] = {JOURNAL_IS_DAMAGED | (at_rest ? JOURNAL_IS_AT_REST : 0)};
     struct journal_group on_record;
 
     journal_get(j, group_id, &on_record);
-    if (end_index == 0 || (on_record.damaged && on_record.known_end_index == 0))
+    bool unknown = end_index == 0 || (on_record.damaged && on_record.known_end_index == 0);
+    if (unknown && !on_record.at_rest)
         return journal_put_damaged(j, group_id, true);
-    if (on_record.damaged &&
-        is_before(end_term, end_index, on_record.known_end_term, on_record.known_end_index)) {
+    if (unknown || (on_record.damaged &&
+                    is_before(end_term, end_index, on_record.known_end_term, on_record.known_end_index))) {
         end_term = on_record.known_end_term;
         end_index = on_record.known_end_index;
     }
     store_be64(payload + 1, end_term);
     store_be64(payload + 9, end_index);
     struct journal_record record = {
-        JOURNAL_DAMAGED, group_id, payload, sizeof(payload), {JOURNAL_IS_DAMAGED, end_term, end_index}};
+        JOURNAL_DAMAGED, group_id, payload, sizeof(payload), {payload[0], end_term, end_index}};
     return journal_put(j, &record, false);
+}
+
+uint64_t journal_put_damaged_before(struct journal *j, uint64_t group_id, uint64_t end_term,
+                                    uint64_t end_index)
+{
+    return journal_put_end(j, group_id, end_term, end_index, false);
+}
+
+uint64_t journal_put_damaged_at_rest(struct journal *j, uint64_t group_id, uint64_t end_term,
+                                     uint64_t end_index)
+{
+    return journal_put_end(j, group_id, end_term, end_index, true);
 }
 
 static uint64_t journal_put_snapshot_record(struct journal *j, uint64_t group_id, struct slice snapshot,

@@ -49,6 +49,9 @@ struct journal_group {
      * known. */
     uint64_t known_end_term;
     uint64_t known_end_index;
+    /* While the end is known: nothing has been appended since it was noted. Whatever else turns out to be
+     * missing is no news then. */
+    bool at_rest;
     /* The log's entries from here on were fetched by a catch-up and are not the replica's own yet: never
      * acknowledged, and not to be loaded. 0: all are its own. And the term of the entry before. */
     uint64_t fetched_from;
@@ -75,6 +78,10 @@ uint64_t journal_put_emptied(struct journal *j, uint64_t group_id);
  * later one holds. */
 uint64_t journal_put_damaged_before(struct journal *j, uint64_t group_id, uint64_t end_term,
                                     uint64_t end_index);
+/* Likewise, and nothing will be appended to the log before journal_put_damaged_before has been called again
+ * and is durable: until then a known end stays known, and is never earlier than this one. */
+uint64_t journal_put_damaged_at_rest(struct journal *j, uint64_t group_id, uint64_t end_term,
+                                     uint64_t end_index);
 uint64_t journal_put_fetched(struct journal *j, uint64_t group_id, uint64_t from, uint64_t after_term);
 uint64_t journal_forget(struct journal *j, uint64_t group_id); /* a deleted group */
 uint64_t journal_durable(const struct journal *j);

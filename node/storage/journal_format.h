@@ -6,7 +6,7 @@
 #include "proto/bytes.h"
 
 enum {
-    JOURNAL_VERSION = 2,
+    JOURNAL_VERSION = 3,
     JOURNAL_VERSION_LEAST = 1, /* that is read: it lacks what is marked below */
     JOURNAL_HEADER_SIZE = 32,
     JOURNAL_FRAME_HEADER_SIZE = 20,
@@ -15,15 +15,16 @@ enum {
 
 enum { JOURNAL_DAMAGED_SIZE = 1, JOURNAL_KNOWN_END_SIZE = 1 + 16 }; /* of the payload */
 
-enum { JOURNAL_IS_DAMAGED = 1, JOURNAL_IS_EMPTIED = 2 }; /* the flags in it */
+enum { JOURNAL_IS_DAMAGED = 1, JOURNAL_IS_EMPTIED = 2, JOURNAL_IS_AT_REST = 4 }; /* the flags in it */
 
 enum journal_record_type {
     JOURNAL_HARD_STATE = 1, /* term, vote */
     JOURNAL_SNAPSHOT = 2,   /* a packed SnapshotRecord */
     JOURNAL_FLOOR = 3,      /* index */
-    JOURNAL_DAMAGED = 4, /* one byte of flags; since version 2, term and index of the known end may follow */
-    JOURNAL_FORGET = 5,  /* nothing */
-    JOURNAL_FETCHED = 6, /* index, term of the entry before; since version 2 */
+    JOURNAL_DAMAGED = 4,    /* one byte of flags; since version 2, term and index of the known end may follow,
+                               and since version 3 it may be at rest */
+    JOURNAL_FORGET = 5,     /* nothing */
+    JOURNAL_FETCHED = 6,    /* index, term of the entry before; since version 2 */
 };
 
 struct journal_record {

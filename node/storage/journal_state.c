@@ -66,6 +66,7 @@ void journal_apply(struct journal *j, const struct journal_record *record)
         e->state.emptied = (record->numbers[0] & JOURNAL_IS_EMPTIED) != 0;
         e->state.known_end_term = record->numbers[1];
         e->state.known_end_index = record->numbers[2];
+        e->state.at_rest = (record->numbers[0] & JOURNAL_IS_AT_REST) != 0 && record->numbers[2] != 0;
         break;
     case JOURNAL_FETCHED:
         e->state.fetched_from = record->numbers[0];
@@ -75,6 +76,17 @@ void journal_apply(struct journal *j, const struct journal_record *record)
         journal_drop(j, e);
         break;
     }
+}
+
+static unsigned char damage_flags(const struct journal_group *state)
+{
+    unsigned flags = JOURNAL_IS_DAMAGED;
+
+    if (state->emptied)
+        flags |= JOURNAL_IS_EMPTIED;
+    if (state->at_rest)
+        flags |= JOURNAL_IS_AT_REST;
+    return (unsigned char)flags;
 }
 
 static void encode_group(struct bytes *out, const struct journal_entry *e)
@@ -89,7 +101,7 @@ static void encode_group(struct bytes *out, const struct journal_entry *e)
                               e->state.snapshot.size);
     store_be64(numbers, e->state.floor_index);
     journal_record_encode(out, JOURNAL_FLOOR, e->group_id, numbers, 8);
-    numbers[0] = e->state.emptied ? JOURNAL_IS_DAMAGED | JOURNAL_IS_EMPTIED : JOURNAL_IS_DAMAGED;
+    numbers[0] = damage_flags(&e->state);
     store_be64(numbers + 1, e->state.known_end_term);
     store_be64(numbers + 9, e->state.known_end_index);
     if (e->state.damaged)

@@ -74,8 +74,8 @@ static void log_report_damage(struct log *log, const struct segment *s, const st
         "group=%016" PRIx64 " segment=%020" PRIu64 " position=%" PRIu64 " index=%" PRIu64,
         log->options.group_id, s->header.base_index, at->position, at->index);
     if (log->options.journal != NULL)
-        (void)journal_put_damaged_before(log->options.journal, log->options.group_id, log->end.term,
-                                         log_last_index(log));
+        (void)journal_put_damaged_at_rest(log->options.journal, log->options.group_id, log->end.term,
+                                          log_last_index(log));
     log_fail(log, ERR_CORRUPT, "read");
 }
 

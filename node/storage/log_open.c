@@ -53,9 +53,8 @@ static void opening_finish(struct opening *o)
 
     if (status == 0) {
         log = log_create(o);
-        /* The loss has been recorded; the log now ends where it ends. What it has is on the disk, and noted
-         * at once: a node that dies again and again within a second would never get to it. */
-        (void)log_lower_floor(log, log_last_index(log));
+        /* What it has is on the disk, and noted at once: a node that dies again and again within a second
+         * would never get to it. */
         log_put_floor(log);
     } else {
         free(o->directory);
@@ -68,6 +67,43 @@ static void opening_finish(struct opening *o)
     cb(req, status, log, &report);
 }
 
+/* ---- what the journal says of the log, before it may be appended to ---- */
+
+static void opening_noted(struct journal_wait *wait, int status)
+{
+    struct opening *o = container_of(wait, struct opening, wait);
+
+    if (status != 0)
+        o->recovery.status = status;
+    opening_finish(o);
+}
+
+/* The loss has been recorded, and the log now ends where it ends. Only once that is durable may anything be
+ * appended: what is missing from then on is missed. */
+static void opening_note(struct opening *o)
+{
+    struct journal *journal = o->options.journal;
+    uint64_t last_index = o->recovery.end.index - 1;
+    uint64_t sequence = 0;
+    struct journal_group state;
+
+    if (o->recovery.status != 0 || journal == NULL) {
+        opening_finish(o);
+        return;
+    }
+    journal_get(journal, o->options.group_id, &state);
+    if (state.floor_index > last_index) {
+        o->recovery.floor_index = last_index;
+        sequence = journal_put_floor(journal, o->options.group_id, last_index);
+    }
+    if (state.at_rest)
+        sequence = journal_put_damaged_before(journal, o->options.group_id, state.known_end_term,
+                                              state.known_end_index);
+    journal_wait(journal, &o->wait, sequence, opening_noted);
+}
+
+/* ---- finding and cutting ---- */
+
 static void opening_repair_work(struct env_work *job)
 {
     struct opening *o = container_of(job, struct log_open_req, job)->private_;
@@ -77,7 +113,7 @@ static void opening_repair_work(struct env_work *job)
 
 static void opening_done(struct env_work *job)
 {
-    opening_finish(container_of(job, struct log_open_req, job)->private_);
+    opening_note(container_of(job, struct log_open_req, job)->private_);
 }
 
 static void opening_damage_recorded(struct journal_wait *wait, int status)
@@ -107,7 +143,7 @@ static void opening_inspected(struct env_work *job)
     struct journal *journal = o->options.journal;
 
     if (o->recovery.status != 0 || !o->recovery.report.damaged) {
-        opening_finish(o);
+        opening_note(o);
         return;
     }
     LOG(o->options.logger, LOG_ERROR, "log is damaged: this replica must be repaired from the others",
@@ -118,8 +154,8 @@ static void opening_inspected(struct env_work *job)
         return;
     }
     /* On record before anything is cut: a crash in between must not turn the loss into a shorter,
-     * healthy-looking log. */
-    uint64_t sequence = journal_put_damaged_before(
+     * healthy-looking log, nor, by what is cut already, the known end into an unknown one. */
+    uint64_t sequence = journal_put_damaged_at_rest(
         journal, o->options.group_id, o->recovery.report.known_end_term, o->recovery.report.known_end_index);
     journal_wait(journal, &o->wait, sequence, opening_damage_recorded);
 }

@@ -122,8 +122,9 @@ struct candidate {
     struct env_file *file;
     uint64_t size;
     bool header_ok;
-    bool foreign; /* the index file belongs to another log, or to another file than this */
-    bool final;   /* the index covers the file up to `covered` */
+    bool foreign;  /* the index file belongs to another log, or to another file than this */
+    bool finished; /* the index says more than where the segment begins */
+    bool final;    /* and is believed: it covers the file up to `covered` */
     struct place covered;
 };
 
@@ -168,6 +169,7 @@ static void candidate_read_index(struct recovery *r, struct candidate *c, uint64
     if (c->header_ok) {
         c->segment->header = header;
         c->segment->end = segment_begin(c->segment);
+        c->finished = content.size > FORMAT_INDEX_HEADER_SIZE;
         candidate_read_body(c, &content);
     }
     bytes_close(&content);
@@ -369,7 +371,9 @@ static int recovery_segment(struct recovery *r, unsigned i, const struct clean_m
         recovery_refuse_foreign(r, &c);
         return status;
     }
-    r->files[i].rewrite_index = !c.header_ok || (!c.final && c.segment->end.position > 0);
+    r->files[i].nameless = !c.header_ok;
+    /* An index that is not believed would vouch, later, for what takes the place of what it was made for. */
+    r->files[i].rewrite_index = !c.header_ok || (!c.final && (c.finished || c.segment->end.position > 0));
     c.segment->written = c.segment->end.position;
     r->end = c.segment->end;
     r->kept_count = i + 1;
@@ -384,7 +388,7 @@ static void recovery_drop_nameless(struct recovery *r)
     if (r->kept_count != 1 || r->file_count != 1)
         return;
     s = QUEUE_ENTRY(queue_first(&r->segments), struct segment, node);
-    if (!r->files[0].rewrite_index || !segment_is_empty(s) || s->header.base_index == 1)
+    if (!r->files[0].nameless || !segment_is_empty(s) || s->header.base_index == 1)
         return;
     queue_remove(&s->node);
     segment_unref(s);

@@ -37,6 +37,7 @@ struct recovery {
 
 struct recovery_file {
     uint64_t base_index;
+    bool nameless;      /* its index file does not tell where it begins */
     bool rewrite_index; /* its index file is missing, stale or broken */
 };
 

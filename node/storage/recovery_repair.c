@@ -126,10 +126,7 @@ static int repair_indexes(struct recovery *r)
     QUEUE_FOREACH (node, &r->segments) {
         struct segment *s = QUEUE_ENTRY(node, struct segment, node);
         bool last = &s->node == queue_last(&r->segments);
-        /* What is cut away for damage may have had a finished index, which would vouch for what is written
-         * there instead. */
-        bool stale = last && r->cut && r->report.damaged;
-        if (!r->files[i++].rewrite_index && !stale)
+        if (!r->files[i++].rewrite_index)
             continue;
         int status = last ? segment_write_header(s, r->directory) : segment_write_index(s, r->directory);
         if (status != 0)

@@ -315,6 +315,41 @@ static void test_two_of_three_harmed_elect_the_third(void **state)
     simulated_propose(&simulated, 50, 1000);
 }
 
+static bool has_begun_to_cut(void *data)
+{
+    struct journal_group state;
+    journal_get(cluster->nodes[*(unsigned *)data].journal, GROUP_ID, &state);
+    return state.at_rest;
+}
+
+/* Both lose power while they cut off what is damaged, at another moment in each round: what has been cut by
+ * then does not make them forget how much they had. */
+static void test_two_of_three_lose_power_while_they_cut(void **state)
+{
+    enum { ROUNDS = 6, STEP_NS = 800000 };
+    (void)state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        fill();
+        unsigned whole = a_follower();
+        simulated_kill_all(&simulated);
+        for (unsigned i = 0; i < NODES; i++) {
+            if (i == whole)
+                continue;
+            sim_disk_latency(simulated.hosts[i], MS / 2, MS);
+            simulated_damage(&simulated, i, POSITION + 1000 * i);
+            simulated_start(&simulated, i);
+            assert_true(simulated_run_until(&simulated, 5000, has_begun_to_cut, &i));
+            sim_run_for(simulated.sim, round * STEP_NS);
+            simulated_crash(&simulated, i);
+        }
+        simulated_start_all(&simulated);
+        assert_int_equal(await_leader(), whole);
+        for (unsigned i = 0; i < NODES; i++)
+            await_repair(i);
+        simulated_settle(&simulated);
+    }
+}
+
 /* One of the two is enough, and it is repaired as well when it has lost its leader meanwhile. */
 static void test_a_harmed_one_loses_its_leader(void **state)
 {
@@ -455,6 +490,7 @@ int main(void)
         TEST(test_does_not_vote_with_an_old_journal),
         TEST(test_a_power_loss_is_not_an_old_journal),
         TEST(test_two_of_three_harmed_elect_the_third),
+        TEST(test_two_of_three_lose_power_while_they_cut),
         TEST(test_a_harmed_one_loses_its_leader),
         WITH_SNAPSHOTS(test_one_that_starts_over_votes),
         WITH_SNAPSHOTS(test_one_starts_over_and_one_is_harmed),

@@ -146,6 +146,72 @@ static void a_known_end_survives(void **state)
     expect_end(f, true, 0, 0);
 }
 
+static void put_end_at_rest(struct fixture *f, uint64_t term, uint64_t index)
+{
+    wait_durable(f, journal_put_damaged_at_rest(f->journal, 7, term, index));
+}
+
+static void expect_rest(struct fixture *f, bool at_rest)
+{
+    struct journal_group g;
+
+    journal_get(f->journal, 7, &g);
+    assert_int_equal(g.at_rest, at_rest);
+}
+
+/* While nothing is appended, the end stays known, whatever else turns out to be missing; and no longer. */
+static void an_end_at_rest_stays_known(void **state)
+{
+    struct fixture *f = *state;
+
+    put_end_at_rest(f, 3, 100);
+    reopen(f);
+    expect_end(f, true, 3, 100);
+    expect_rest(f, true);
+    put_end_at_rest(f, 0, 0);
+    put_end_at_rest(f, 3, 50);
+    expect_end(f, true, 3, 100);
+    put_end_at_rest(f, 3, 101);
+    reopen(f);
+    expect_end(f, true, 3, 101);
+    expect_rest(f, true);
+    put_end(f, 0, 0);
+    reopen(f);
+    expect_end(f, true, 3, 101);
+    expect_rest(f, false);
+    put_end_at_rest(f, 3, 60);
+    expect_rest(f, true);
+    put_end(f, 3, 101);
+    put_end_at_rest(f, 0, 0);
+    expect_end(f, true, 0, 0);
+    expect_rest(f, false);
+}
+
+/* Where no end is known, there is none to keep. */
+static void an_unknown_end_is_never_at_rest(void **state)
+{
+    struct fixture *f = *state;
+
+    put_end_at_rest(f, 0, 0);
+    expect_end(f, true, 0, 0);
+    expect_rest(f, false);
+    put_end_at_rest(f, 3, 100);
+    expect_end(f, true, 0, 0);
+    wait_durable(f, journal_put_damaged(f->journal, 7, false));
+    put_end_at_rest(f, 3, 100);
+    wait_durable(f, journal_put_damaged(f->journal, 7, false));
+    expect_rest(f, false);
+    put_end_at_rest(f, 0, 0);
+    expect_end(f, true, 0, 0);
+    wait_durable(f, journal_put_damaged(f->journal, 7, false));
+    put_end_at_rest(f, 3, 100);
+    wait_durable(f, journal_put_emptied(f->journal, 7));
+    put_end_at_rest(f, 3, 100);
+    reopen(f);
+    expect_end(f, true, 0, 0);
+    expect_rest(f, false);
+}
+
 static void expect_emptied(struct fixture *f, bool damaged, bool emptied)
 {
     struct journal_group g;
@@ -330,6 +396,7 @@ static void a_grown_journal_is_rewritten(void **state)
     struct slice snapshot = slice_copy("0123456789", 10);
 
     journal_put_emptied(f->journal, 7);
+    journal_put_damaged_at_rest(f->journal, 998, 3, 100);
     journal_put_snapshot(f->journal, 999, snapshot);
     slice_unref(&snapshot);
     for (;;) {
@@ -353,6 +420,10 @@ static void a_grown_journal_is_rewritten(void **state)
     expect_group(f, 500, term + 7, 500, 0, false, "");
     expect_group(f, 999, 0, 0, 0, false, "0123456789");
     expect_emptied(f, true, true);
+    struct journal_group g;
+    journal_get(f->journal, 998, &g);
+    assert_true(g.damaged && g.at_rest && !g.emptied);
+    assert_int_equal(g.known_end_index, 100);
 }
 
 /* ---- what is on disk ---- */
@@ -438,6 +509,8 @@ int main(void)
         TEST(state_survives),
         TEST(what_was_fetched_survives),
         TEST(a_known_end_survives),
+        TEST(an_end_at_rest_stays_known),
+        TEST(an_unknown_end_is_never_at_rest),
         TEST(a_replaced_disk_is_one_until_it_is_repaired),
         TEST(an_older_version_s_file_is_rewritten_first),
         TEST(a_snapshot_may_be_put_back),

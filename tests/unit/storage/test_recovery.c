@@ -564,6 +564,39 @@ static void a_read_that_finds_damage_stops_the_replica(void **state)
     assert_int_equal(log_writable(f->log), ERR_CORRUPT);
 }
 
+/* Nothing has been appended since, so that what is lost until the next start tells nothing new. */
+static void where_a_log_ended_stays_known_when_its_end_is_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct log_read_req req;
+    struct journal_group group;
+    char path[HELPER_PATH_MAX];
+    uint64_t second, third;
+
+    several_segments(f);
+    inner_segments(f, &second, &third);
+    fixture_close(f, true);
+    fixture_segment_path(f, 1, ".log", path);
+    helper_flip(path, 2500, 8);
+    f->options.cache_bytes = 0;
+    fixture_open(f);
+    uint64_t last = log_last_index(f->log);
+    put_floor(f, last);
+    assert_int_equal(fixture_read(f, &req, 0, 100, 1 << 20), ERR_CORRUPT);
+    fixture_crash(f);
+    for (uint64_t i = third; i <= last; i++) {
+        fixture_segment_path(f, i, ".log", path);
+        remove(path);
+    }
+    fixture_open(f);
+    assert_true(f->recovery.damaged);
+    assert_int_equal(f->recovery.known_end_index, 0);
+    journal_get(f->journal, f->options.group_id, &group);
+    assert_int_equal(group.known_end_index, last);
+    assert_int_equal(group.known_end_term, 1);
+    assert_false(group.at_rest);
+}
+
 static void another_groups_files_are_damage(void **state)
 {
     struct fixture *f = *state;
@@ -715,6 +748,7 @@ int main(void)
         TEST(leftovers_of_a_died_creation_are_removed),
         TEST(a_stale_or_broken_marker_is_not_believed),
         TEST(a_read_that_finds_damage_stops_the_replica),
+        TEST(where_a_log_ended_stays_known_when_its_end_is_lost),
         TEST(another_groups_files_are_damage),
         TEST(a_fitting_file_of_another_log_is_damage),
         TEST(an_older_copy_of_a_segment_is_damage),
