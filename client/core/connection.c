@@ -106,6 +106,7 @@ static void on_hello(struct core *core, struct core_request *request, int status
         return;
     }
     e->state = ENDPOINT_READY;
+    e->connection = ++core->connections_made;
     e->failing_since_ns = 0;
     core_timer_clear(&core->timers, &e->timer);
     core_endpoint_listen(e);

@@ -64,7 +64,8 @@ struct core_endpoint {
     bool listed;      /* in the bootstrap list or the latest metadata */
     bool alive;       /* as the metadata says; bootstrap addresses always */
     enum core_endpoint_state state;
-    bool wanted;               /* somebody waits for this connection */
+    uint64_t connection; /* the number of the present or last one, from 1 on; no other endpoint has it */
+    bool wanted;         /* somebody waits for this connection */
     uint64_t failing_since_ns; /* 0: the last attempt to connect succeeded */
     uint64_t retry_ns;
     char reason[CORE_MESSAGE_SIZE]; /* of the last failure */
@@ -222,6 +223,7 @@ struct core {
     struct core_producer_list producers;
     struct core_consumer_list consumers;
     uint64_t next_subscription;
+    uint64_t connections_made;
     unsigned turn;
     struct flotilla_statistics totals; /* what changes with time alone is filled in by core_statistics */
     struct core_timer statistics_timer;

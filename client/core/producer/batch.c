@@ -91,7 +91,7 @@ static void batch_acknowledge(struct core *core, struct core_producer_partition 
     batch->durability = m != NULL ? m->durability : FLOTILLA_DURABLE_NONE;
     p->failing_since_ns = 0;
     p->strikes = 0;
-    p->proven = true;
+    p->proven_on = batch->sent_to->connection;
     p->answered_ns = core->now;
     batch_end(p, batch, 0, "");
 }

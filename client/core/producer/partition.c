@@ -90,13 +90,15 @@ static uint64_t partition_pull(struct core *core, struct core_producer_partition
     return UINT64_MAX;
 }
 
-static bool partition_may_send(const struct core_producer_partition *p, const struct core_batch *batch)
+static bool partition_may_send(const struct core_producer_partition *p, const struct core_batch *batch,
+                               const struct core_endpoint *e)
 {
     if (batch->is_sent)
         return false;
-    /* The first batch of a sequence goes alone: a leader that knows nothing of it must not see the second
-     * first. */
-    return !p->producer->idempotent || p->proven || batch == TAILQ_FIRST(&p->in_flight);
+    /* A leader that knows nothing of the sequence, because it has just begun or because what came before is
+     * lost (acks=1) or expired, takes any batch as the first. So the oldest goes alone until that leader has
+     * acknowledged one. */
+    return !p->producer->idempotent || p->proven_on == e->connection || batch == TAILQ_FIRST(&p->in_flight);
 }
 
 static void partition_send(struct core *core, struct core_producer_partition *p, struct core_endpoint *e)
@@ -105,7 +107,7 @@ static void partition_send(struct core *core, struct core_producer_partition *p,
 
     for (struct core_batch *batch = TAILQ_FIRST(&p->in_flight); batch != NULL; batch = next) {
         next = TAILQ_NEXT(batch, link);
-        if (!partition_may_send(p, batch))
+        if (!partition_may_send(p, batch, e))
             continue;
         int rc = core_producer_batch_finish(batch, p);
         if (rc != 0)

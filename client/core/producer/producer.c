@@ -1,11 +1,13 @@
 /* Producers: batches go to the leader of their partition in order, several at a time, until each is
  * acknowledged.
  *
- * Order and exactly-once rest on three rules:
+ * Order and exactly-once rest on four rules:
  *  - every batch has a sequence under a producer id, and every attempt of it the same one, so that a leader
  * recognises a repeat;
  *  - after any failure nothing is sent until all that is in flight is answered or lost ("recovering"); then
  * everything unacknowledged is sent again from the oldest on;
+ *  - over each new connection the oldest batch goes alone until it has been acknowledged: a leader that does
+ * not know the producer takes any batch as its first;
  *  - when a batch ends without having been written for certain, its place in the sequence stays empty, so the
  * partition begins a new sequence under a fresh id; what may have been written under the old one ends as
  * OUTCOME_UNKNOWN. */

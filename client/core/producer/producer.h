@@ -22,8 +22,10 @@ struct core_producer_partition {
     uint64_t answered_ns; /* the last sign of progress while something is in flight */
     uint64_t doubted_ns;  /* when other nodes were last asked because of no progress */
     bool recovering;
-    bool renew;  /* needs a fresh producer id */
-    bool proven; /* a batch of this sequence is in the leader's log */
+    bool renew; /* needs a fresh producer id */
+    /* The connection over which a leader acknowledged a batch of this sequence; 0: none. Whoever leads at the
+     * other end of another one may know nothing of it. */
+    uint64_t proven_on;
     int64_t producer_id;
     int16_t producer_epoch;
     int32_t next_sequence;

@@ -89,7 +89,7 @@ static void partition_begin_sequence(struct core *core, struct core_producer_par
     p->producer_id = producer->producer_id;
     p->producer_epoch = producer->producer_epoch;
     p->next_sequence = 0;
-    p->proven = false;
+    p->proven_on = 0;
     p->renew = false;
     p->strikes = 0;
     memcpy(p->topic_id, p->topic->id, CORE_TOPIC_ID_SIZE);

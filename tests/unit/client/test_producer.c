@@ -285,6 +285,43 @@ static void the_first_batch_of_a_sequence_goes_alone(void **state)
     teardown(f);
 }
 
+static int refuse_second_record_for_a_while(struct broker *b, uint32_t partition,
+                                            const struct batch_header *h)
+{
+    unsigned *times = b->data;
+
+    (void)partition;
+    if (h->base_sequence != 1 || *times == 0)
+        return 0;
+    --*times;
+    return ERR_OVERLOADED;
+}
+
+/* With acks=1 the next leader may have lost all that was acknowledged, and know the producer no more than at
+ * the beginning. */
+static void the_first_batch_for_another_leader_goes_alone_too(void **state)
+{
+    static const char *const options[] = {"batch.bytes", "1k", "linger.ms", "0", NULL};
+    struct fixture *f = setup(1, options);
+    unsigned times = 5;
+
+    (void)state;
+    f->n.broker.is_careless = true;
+    produce(f, 0);
+    await_reports(f, 1, 1000);
+    f->n.broker.on_produce = refuse_second_record_for_a_while;
+    f->n.broker.data = &times;
+    f->n.broker.partitions[0].batches[0].producer_id = -1;
+    broker_move_leader(&f->n.broker, 0, 2);
+    for (int i = 1; i < 1000; i++)
+        produce(f, i);
+    await_reports(f, 1000, 2000);
+    assert_int_equal(times, 0);
+    assert_int_equal(f->r.failed, 0);
+    assert_log(f, 0, 0, 1000);
+    teardown(f);
+}
+
 static int refuse_all(struct broker *b, uint32_t partition, const struct batch_header *h)
 {
     (void)partition, (void)h;
@@ -545,6 +582,7 @@ int main(void)
         cmocka_unit_test(leaves_a_leader_that_is_cut_off_from_its_quorum),
         cmocka_unit_test(keeps_the_order_when_one_of_several_in_flight_fails),
         cmocka_unit_test(the_first_batch_of_a_sequence_goes_alone),
+        cmocka_unit_test(the_first_batch_for_another_leader_goes_alone_too),
         cmocka_unit_test(gives_up_at_the_delivery_timeout_and_says_what_is_certain),
         cmocka_unit_test(goes_on_after_a_batch_that_is_too_large),
         cmocka_unit_test(ends_when_it_is_fenced),
