@@ -507,7 +507,7 @@ static int check_owner(const struct consumer_member *m, const struct topic_parti
     return 0;
 }
 
-int engine_check_commit(struct engine *e, const char *group, const char *member_id,
+int engine_check_commit(struct engine *e, const char *group, const char *member_id, int64_t epoch,
                         const struct topic_partition *partitions, size_t count, struct engine_time time,
                         struct engine_waiter *waiter, void (*cb)(struct engine_waiter *w))
 {
@@ -526,6 +526,9 @@ int engine_check_commit(struct engine *e, const char *group, const char *member_
     struct session *s = g != NULL ? session_find(g, member_id) : NULL;
     if (s != NULL)
         s->heard_ms = time.now_ms;
+    /* Of an earlier life, in which it read what others have had since. */
+    if (epoch < m->value->joined_epoch)
+        return ERR_FENCED_MEMBER;
     return check_owner(m, partitions, count);
 }
 

@@ -142,17 +142,18 @@ void engine_step_done(struct engine_step *step, int status, struct engine_time t
 
 /* ---- questions ---- */
 
-/* Whether a commit of these partitions' offsets may be proposed now; `member_id` "": of no member. */
+/* Whether a commit of these partitions' offsets may be proposed now; `member_id` "": of no member. `epoch` is
+ * the member's own, of the life in which it read them. */
 enum { ENGINE_WAIT = 1 };
 struct engine_waiter {
     struct queue node;
     void (*cb)(struct engine_waiter *w);
 };
-/* 0, ERR_UNKNOWN_MEMBER, ERR_FENCED_MEMBER (not its own), ERR_GROUP_NOT_EMPTY; or ENGINE_WAIT: who owns what
- * is just changing, and `cb` says when to ask again, also at the engine's end. A commit is as good as a
- * heartbeat.
+/* 0, ERR_UNKNOWN_MEMBER, ERR_FENCED_MEMBER (not its own, or read in an earlier life), ERR_GROUP_NOT_EMPTY; or
+ * ENGINE_WAIT: who owns what is just changing, and `cb` says when to ask again, also at the engine's end. A
+ * commit is as good as a heartbeat.
  */
-int engine_check_commit(struct engine *e, const char *group, const char *member_id,
+int engine_check_commit(struct engine *e, const char *group, const char *member_id, int64_t epoch,
                         const struct topic_partition *partitions, size_t count, struct engine_time time,
                         struct engine_waiter *waiter, void (*cb)(struct engine_waiter *w));
 /* Nothing waits and no step is under way. */

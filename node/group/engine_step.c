@@ -130,6 +130,7 @@ static void join_again(struct draft *d, struct draft_member *m, struct draft_mem
         draft_remove(d, same_instance);
         m = draft_find(d, id);
     }
+    event->value->joined_epoch = m->value->joined_epoch;
     describe(d, m, event, m->value->sequence, event->epoch);
 }
 
@@ -142,6 +143,7 @@ static void take_place(struct draft *d, struct draft_member *m, struct event *ev
     m->was = NULL;
     m->session = NULL;
     m->held = &event->owned;
+    event->value->joined_epoch = d->epoch;
     describe(d, m, event, sequence, INT64_MAX); /* nothing pushed to the old one reaches it */
 }
 
@@ -174,6 +176,7 @@ static void on_join(struct draft *d, struct event *event)
     } else {
         uint64_t sequence = next_sequence(d);
         event->change = MEMBER_JOINED;
+        event->value->joined_epoch = d->epoch;
         describe(d, draft_add(d, event->member_id, event->value), event, sequence, INT64_MAX);
     }
 }

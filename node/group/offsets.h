@@ -44,6 +44,7 @@ struct offsets_commit_req {
     struct partition *partition;
     char *group;
     char *member_id;
+    int64_t member_epoch;
     int status;
     void (*cb)(struct offsets_commit_req *req, int status);
 };
@@ -55,10 +56,11 @@ struct offsets_commit_req {
 void offsets_commit(struct partition *coordinator, struct offsets_commit_req *req, const char *group,
                     const struct offset_commit *commits, size_t count,
                     void (*cb)(struct offsets_commit_req *req, int status));
-/* Of a member: ERR_FENCED_MEMBER for partitions that are not its own, ERR_UNKNOWN_MEMBER. */
+/* Of a member: ERR_FENCED_MEMBER for partitions that are not its own, or were given up since `member_epoch`;
+ * ERR_UNKNOWN_MEMBER. */
 void offsets_commit_as(struct partition *coordinator, struct offsets_commit_req *req, const char *group,
-                       const char *member_id, const struct offset_commit *commits, size_t count,
-                       void (*cb)(struct offsets_commit_req *req, int status));
+                       const char *member_id, int64_t member_epoch, const struct offset_commit *commits,
+                       size_t count, void (*cb)(struct offsets_commit_req *req, int status));
 /* Reads the table, in no particular order; the caller has confirmed leadership (group_read_index). `topic_id`
  * NULL: all topics. An unknown group has no offsets: 0. ERR_INVALID_ARGUMENT for a partition that is not a
  * coordinator's. */

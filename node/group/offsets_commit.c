@@ -134,7 +134,7 @@ static int check_owner(struct group_state *state, struct offsets_commit_req *req
         return status != 0 ? status : ERR_COORDINATOR_LOADING;
     }
     return engine_check_commit(coordinator_engine(state->coordinator), req->group, req->member_id,
-                               req->partitions.items, req->partitions.count,
+                               req->member_epoch, req->partitions.items, req->partitions.count,
                                coordinator_time(state->coordinator), &req->waiter, on_turn);
 }
 
@@ -156,8 +156,8 @@ static void on_turn(struct engine_waiter *waiter)
 }
 
 void offsets_commit_as(struct partition *coordinator, struct offsets_commit_req *req, const char *group,
-                       const char *member_id, const struct offset_commit *commits, size_t count,
-                       void (*cb)(struct offsets_commit_req *req, int status))
+                       const char *member_id, int64_t member_epoch, const struct offset_commit *commits,
+                       size_t count, void (*cb)(struct offsets_commit_req *req, int status))
 {
     req->cb = cb;
     req->partition = coordinator;
@@ -167,6 +167,7 @@ void offsets_commit_as(struct partition *coordinator, struct offsets_commit_req 
     req->partitions = (struct partition_set){0};
     req->group = memory_strdup(group);
     req->member_id = memory_strdup(member_id);
+    req->member_epoch = member_epoch;
     int status = check(group, commits, count, req->message, sizeof(req->message));
     if (status == 0)
         status = check_room(partition_state(coordinator), group, req->message, sizeof(req->message));
@@ -182,5 +183,5 @@ void offsets_commit(struct partition *coordinator, struct offsets_commit_req *re
                     const struct offset_commit *commits, size_t count,
                     void (*cb)(struct offsets_commit_req *req, int status))
 {
-    offsets_commit_as(coordinator, req, group, "", commits, count, cb);
+    offsets_commit_as(coordinator, req, group, "", 0, commits, count, cb);
 }

@@ -16,6 +16,7 @@ struct core_commit_run {
     char group[OPTION_TEXT_SIZE];
     char member_id[CORE_MEMBER_ID_SIZE]; /* "": no member */
     int64_t member_epoch;
+    unsigned member_lives; /* when it began: in a later life it keeps the epoch, and is refused */
     struct core_commit_entry *entries;
     size_t count;
     bool is_explicit; /* one entry, whose topic id comes with the call */
@@ -44,7 +45,7 @@ static void pack_commit(void *data, const uint8_t *topic_id, struct bytes *out)
             offsets[i].metadata = run->metadata;
         pointers[i] = &offsets[i];
     }
-    if (run->commit.consumer != NULL)
+    if (run->commit.consumer != NULL && run->member_lives == core_member_lives(run->commit.consumer->member))
         run->member_epoch = core_member_epoch(run->commit.consumer->member);
     m.group = run->group;
     m.member_id = run->member_id;
@@ -149,6 +150,8 @@ static struct core_commit_run *run_create(struct core_consumer *consumer, const 
     run->metadata = (char *)(uintptr_t)commit->metadata; /* the copy's is the run's from now on */
     memcpy(run->group, consumer->settings.group, sizeof(run->group));
     snprintf(run->member_id, sizeof(run->member_id), "%s", core_member_id(consumer->member));
+    run->member_epoch = core_member_epoch(consumer->member);
+    run->member_lives = core_member_lives(consumer->member);
     if (commit->topic[0] != '\0')
         add_explicit(consumer, run);
     else

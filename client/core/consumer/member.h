@@ -25,7 +25,8 @@ struct core_member {
     struct core_consumer *consumer;
     enum core_member_state state;
     char id[CORE_MEMBER_ID_SIZE];
-    int64_t epoch; /* of the last push that was handled; 0: owns nothing */
+    int64_t epoch;  /* of the last push that was handled; 0: owns nothing */
+    unsigned lives; /* that have ended with the loss of everything */
     char **topics;
     size_t topic_count;
     char *pattern;
@@ -59,6 +60,8 @@ void core_member_destroy(struct core_member *m);         /* NULL is fine, and wi
 void core_member_wake(struct core_member *m);            /* something changed that may concern it */
 const char *core_member_id(const struct core_member *m); /* "" */
 int64_t core_member_epoch(const struct core_member *m);  /* 0 */
+/* How often it has lost everything: what was read before that is not its own to commit any more. */
+unsigned core_member_lives(const struct core_member *m); /* 0 */
 
 /* member.c */
 void core_member_init(struct core_member *m, struct core_consumer *consumer); /* not a member yet */

@@ -65,8 +65,8 @@ void native_commit_offsets(struct request *r, const ProtobufCMessage *message)
     call->request = r;
     call->group_id = partition_group_id(coordinator);
     call->commit.data = call;
-    offsets_commit_as(coordinator, &call->commit, m->group, m->member_id, commits, m->n_offsets,
-                      on_committed);
+    offsets_commit_as(coordinator, &call->commit, m->group, m->member_id, m->member_epoch, commits,
+                      m->n_offsets, on_committed);
 }
 
 /* ---- the list in an answer ---- */

@@ -369,6 +369,8 @@ static int check_member(struct broker *b, const Flotilla__CommitOffsetsRequest *
 
     if (request->member_id[0] != '\0' && (member == NULL || !member->is_known))
         error = ERR_UNKNOWN_MEMBER;
+    if (error == 0 && member != NULL && request->member_epoch < member->joined_epoch)
+        error = ERR_FENCED_MEMBER;
     for (size_t i = 0; error == 0 && member != NULL && i < request->n_offsets; i++)
         if ((broker_member_holds(member) >> request->offsets[i]->partition & 1) == 0)
             error = ERR_FENCED_MEMBER;

@@ -48,9 +48,10 @@ struct broker_member {
     struct broker_session *session; /* where it joined; NULL: none */
     bool is_known;
     int64_t epoch;
-    int64_t told_epoch; /* with its last report */
-    uint32_t assigned;  /* partitions of the topic, as bits */
-    uint32_t owned;     /* as it reported last */
+    int64_t told_epoch;   /* with its last report */
+    int64_t joined_epoch; /* with nothing */
+    uint32_t assigned;    /* partitions of the topic, as bits */
+    uint32_t owned;       /* as it reported last */
     uint32_t revoking; /* taken away, and not yet reported as given up: it may own it without ever having said
                           so */
     unsigned joins;

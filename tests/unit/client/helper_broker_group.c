@@ -119,6 +119,8 @@ static void on_join(struct broker_session *s, const struct frame_head *head, con
         snprintf(member->instance_id, sizeof(member->instance_id), "%s", request->instance_id);
         member->owned = owned_bits(request->owned, request->n_owned);
         member->epoch++;
+        if (request->member_epoch == 0)
+            member->joined_epoch = member->epoch;
         m.member_epoch = member->epoch;
         m.heartbeat_interval_ms = HEARTBEAT_MS;
     }

@@ -329,6 +329,43 @@ static void a_fenced_member_owns_nothing_and_joins_anew(void **state)
     teardown(f);
 }
 
+/* The commit of 10 is under way for `outage_ms` when the coordinator gives the member up, lets somebody else
+ * go on to 20, and gives the partition back. Whichever comes first then, the commit or the join. */
+static void lose_while_committing(unsigned outage_ms)
+{
+    struct fixture *f = setup(NULL, true);
+    struct core_commit commit = {.timeout_ns = 10000 * MS};
+
+    append(f, 0, 10);
+    run(f, 20);
+    broker_member_push(&f->n.broker, member(f), 0x1);
+    run(f, 20);
+    assert_int_equal(f->count, 10);
+    struct broker_member *m = member(f);
+    f->n.broker.offsets.leader = 0;
+    core_consumer_commit(f->n.consumer, &commit);
+    append(f, 0, 10);
+    run(f, outage_ms);
+    assert_int_equal(committed(f, 0), -1);
+    m->is_known = false;
+    m->owned = m->revoking = 0;
+    f->n.broker.partitions[0].committed[1] = 20;
+    f->n.broker.offsets.leader = 1;
+    f->n.broker.offsets.epoch++;
+    run(f, 600);
+    assert_int_equal(f->events[FLOTILLA_LOST], 1);
+    assert_int_equal(m->owned, 0x1);
+    assert_int_equal(committed(f, 0), 20);
+    teardown(f);
+}
+
+static void a_commit_of_an_earlier_life_undoes_nothing(void **state)
+{
+    (void)state;
+    for (unsigned outage_ms = 20; outage_ms < 420; outage_ms += 10)
+        lose_while_committing(outage_ms);
+}
+
 static void a_replaced_static_member_stops(void **state)
 {
     static const char *const options[] = {"group", "g1", "group.instance.id", "till-7", NULL};
@@ -556,6 +593,7 @@ int main(void)
         cmocka_unit_test(comes_back_after_a_lost_connection_unnoticed),
         cmocka_unit_test(follows_the_coordinator_unnoticed),
         cmocka_unit_test(a_fenced_member_owns_nothing_and_joins_anew),
+        cmocka_unit_test(a_commit_of_an_earlier_life_undoes_nothing),
         cmocka_unit_test(a_replaced_static_member_stops),
         cmocka_unit_test(an_application_that_does_not_poll_is_replaced),
         cmocka_unit_test(leaving_commits_and_says_so),

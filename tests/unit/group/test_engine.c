@@ -55,7 +55,7 @@ static int may_commit(const struct world *w, const struct client *c, uint32_t pa
 {
     struct engine_waiter waiter;
     struct topic_partition p = place(w, partition);
-    return engine_check_commit(w->engine, c->group, c->id, &p, 1, w->time, &waiter, NULL);
+    return engine_check_commit(w->engine, c->group, c->id, c->epoch, &p, 1, w->time, &waiter, NULL);
 }
 
 /* ---- coming and going ---- */
@@ -343,6 +343,7 @@ static void test_static_predecessor_is_fenced(void **state)
     w->time.now_ms += 10;
     world_run(w);
     world_commit(w, 0);
+    client_read(after, true);
     assert_int_equal(may_commit(w, before, 0), ERR_UNKNOWN_MEMBER);
     assert_int_equal(may_commit(w, after, 0), 0);
     client_read(before, true);
@@ -590,16 +591,19 @@ static void test_commits_wait_for_a_step(void **state)
     struct client *c = &w->clients[1];
     client_disconnect(c);
     world_pass(w, 1001);
-    assert_int_equal(engine_check_commit(w->engine, GROUP, c->id, &mine, 1, w->time, &waiter, on_wait_over),
-                     ENGINE_WAIT);
+    assert_int_equal(
+        engine_check_commit(w->engine, GROUP, c->id, c->epoch, &mine, 1, w->time, &waiter, on_wait_over),
+        ENGINE_WAIT);
     world_commit(w, 0);
     assert_null(waiter.cb);
-    assert_int_equal(engine_check_commit(w->engine, GROUP, c->id, &mine, 1, w->time, &waiter, on_wait_over),
-                     ERR_UNKNOWN_MEMBER);
-    struct client *other = &w->clients[0];
     assert_int_equal(
-        engine_check_commit(w->engine, GROUP, other->id, &mine, 1, w->time, &waiter, on_wait_over), 0);
-    assert_int_equal(engine_check_commit(w->engine, GROUP, "", &mine, 1, w->time, &waiter, on_wait_over),
+        engine_check_commit(w->engine, GROUP, c->id, c->epoch, &mine, 1, w->time, &waiter, on_wait_over),
+        ERR_UNKNOWN_MEMBER);
+    struct client *other = &w->clients[0];
+    assert_int_equal(engine_check_commit(w->engine, GROUP, other->id, other->epoch, &mine, 1, w->time,
+                                         &waiter, on_wait_over),
+                     0);
+    assert_int_equal(engine_check_commit(w->engine, GROUP, "", 0, &mine, 1, w->time, &waiter, on_wait_over),
                      ERR_GROUP_NOT_EMPTY);
 }
 
@@ -610,10 +614,35 @@ static void test_commits_of_others_partitions_are_refused(void **state)
     struct engine_waiter waiter;
     for (unsigned i = 0; i < 2; i++) {
         struct topic_partition theirs = w->clients[1 - i].reading.items[0];
-        assert_int_equal(
-            engine_check_commit(w->engine, GROUP, w->clients[i].id, &theirs, 1, w->time, &waiter, NULL),
-            ERR_FENCED_MEMBER);
+        assert_int_equal(engine_check_commit(w->engine, GROUP, w->clients[i].id, w->clients[i].epoch, &theirs,
+                                             1, w->time, &waiter, NULL),
+                         ERR_FENCED_MEMBER);
     }
+}
+
+/* It was given up, others had what it had read, and now it is back under the same name. */
+static void test_commits_of_an_earlier_life_are_refused(void **state)
+{
+    struct world *w = *state;
+    join_many(w, 2);
+    struct engine_waiter waiter;
+    struct client *c = &w->clients[1];
+    int64_t before = c->epoch;
+    client_disconnect(c);
+    world_pass(w, 1001);
+    world_commit(w, 0);
+    world_settle(w, 50);
+    assert_null(world_member(w, c));
+    assert_int_equal(join_one(w, 1)->status, 0);
+    world_settle(w, 50);
+    struct topic_partition mine = c->reading.items[0];
+    assert_int_equal(engine_check_commit(w->engine, GROUP, c->id, before, &mine, 1, w->time, &waiter, NULL),
+                     ERR_FENCED_MEMBER);
+    assert_int_equal(engine_check_commit(w->engine, GROUP, c->id, c->epoch, &mine, 1, w->time, &waiter, NULL),
+                     0);
+    world_fail_over(w, 0);
+    assert_int_equal(engine_check_commit(w->engine, GROUP, c->id, before, &mine, 1, w->time, &waiter, NULL),
+                     ERR_FENCED_MEMBER);
 }
 
 static void test_assignor_of_the_oldest_counts(void **state)
@@ -670,6 +699,7 @@ int main(void)
         TEST(test_group_full),
         TEST(test_one_group_too_many),
         TEST(test_commits_of_others_partitions_are_refused),
+        TEST(test_commits_of_an_earlier_life_are_refused),
         TEST(test_assignor_of_the_oldest_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
