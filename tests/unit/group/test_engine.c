@@ -633,6 +633,8 @@ static void test_commits_of_an_earlier_life_are_refused(void **state)
     world_commit(w, 0);
     world_settle(w, 50);
     assert_null(world_member(w, c));
+    partition_set_close(&c->reading);
+    partition_set_close(&c->assigned);
     assert_int_equal(join_one(w, 1)->status, 0);
     world_settle(w, 50);
     struct topic_partition mine = c->reading.items[0];
