@@ -9,7 +9,7 @@
 
 /* One line of the report. */
 struct bench_figure {
-    char name[96];
+    char name[112];
     double figure; /* NAN: this machine does not tell */
     const char *unit;
     double ratio; /* of the figure to what `against` names, when it names something */
@@ -41,6 +41,10 @@ struct samples {
 };
 void samples_add(struct samples *s, uint64_t ns);
 double samples_ms(struct samples *s, double quantile);
+/* The median of the quantiles of every `window` samples in a row, as they came: what a few bad moments of the
+ * machine do not change. Asked before samples_ms(), which sorts them; -1 after it, and of fewer samples than
+ * a window. */
+double samples_windows_ms(const struct samples *s, size_t window, double quantile);
 void samples_close(struct samples *s);
 
 /* This machine's own disk, in `directory`: appends of `size` bytes to a preallocated file with fdatasync
@@ -155,8 +159,8 @@ void bench_load_close(struct bench_load_result *result);
 struct flotilla_consumer *bench_consumer(struct bench_cluster *b, const char *topic, char *error,
                                          size_t error_size);
 
-/* The p99 of an open loop beside what disturbs it, against the same loop before: a node that was away catches
- * up with `bytes`, all of that is read, a topic of many partitions is created. */
+/* The p99 of an open loop beside what disturbs it, against the same loop just before: a node that was away
+ * catches up with `bytes`, all of that is read, a topic of many partitions is created. */
 bool bench_disturbances(struct bench_cluster *b, struct bench_report *r, const struct bench_load *load,
                         uint64_t bytes, uint32_t partitions);
 /* 100,000 records/s for so many seconds, and a worker that takes 10,000. */

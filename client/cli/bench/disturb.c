@@ -138,18 +138,56 @@ static bool measure_beside(struct disturbance *d, const char *probed, const stru
     return ok && !d->failed;
 }
 
+struct p99 {
+    double all_ms;
+    double second_ms; /* of the median second */
+};
+
+static struct p99 p99_of(struct samples *s, const struct bench_load *load)
+{
+    struct p99 p;
+    p.second_ms = samples_windows_ms(s, (size_t)load->rate, 0.99);
+    p.all_ms = samples_ms(s, 0.99);
+    return p;
+}
+
+static void add_p99(struct bench_report *r, const char *name, const struct bench_load *load, double ms,
+                    const char *which, double quiet_ms)
+{
+    struct bench_figure *f =
+        bench_add(r, ms, "ms", "open loop, %llu/s, %s, p99%s", (unsigned long long)load->rate, name, which);
+    char against[sizeof(f->against)];
+    snprintf(against, sizeof(against), "%.2f ms when quiet, just before", quiet_ms);
+    bench_against(f, quiet_ms > 0 ? ms / quiet_ms : 0, against);
+    bench_target_at_most(f, 2);
+}
+
+static bool measure_quiet(struct bench_cluster *b, const char *probed, const struct bench_load *load,
+                          struct p99 *p)
+{
+    struct bench_load quiet = *load;
+    struct bench_load_result result;
+    quiet.seconds = QUIET_SECONDS;
+    bool ok = bench_produce(b, probed, &quiet, &result);
+    if (ok) {
+        *p = p99_of(&result.acknowledged, load);
+    } else {
+        cli_error(b->command, "open loop: %s", result.error);
+    }
+    bench_load_close(&result);
+    return ok;
+}
+
 static bool report_beside(struct disturbance *d, struct bench_report *r, const char *probed,
-                          const struct bench_load *load, double quiet_ms)
+                          const struct bench_load *load, const struct p99 *quiet)
 {
     struct samples acknowledged = {NULL, 0, 0, false};
     fprintf(stderr, "open loop, %s\n", d->name);
     bool ok = measure_beside(d, probed, load, &acknowledged);
     if (ok) {
-        double ms = samples_ms(&acknowledged, 0.99);
-        struct bench_figure *f =
-            bench_add(r, ms, "ms", "open loop, %llu/s, %s, p99", (unsigned long long)load->rate, d->name);
-        bench_against(f, quiet_ms > 0 ? ms / quiet_ms : 0, "the p99 when quiet");
-        bench_target_at_most(f, 2);
+        struct p99 p = p99_of(&acknowledged, load);
+        add_p99(r, d->name, load, p.all_ms, "", quiet->all_ms);
+        add_p99(r, d->name, load, p.second_ms, " of the median second", quiet->second_ms);
     } else {
         cli_error(d->b->command, "%s: %s", d->name, d->error[0] != 0 ? d->error : "failed");
     }
@@ -157,21 +195,11 @@ static bool report_beside(struct disturbance *d, struct bench_report *r, const c
     return ok;
 }
 
-static bool measure_quiet(struct bench_cluster *b, struct bench_report *r, const char *probed,
-                          const struct bench_load *load, double *p99_ms)
+static bool report_after_quiet(struct disturbance *d, struct bench_report *r, const char *probed,
+                               const struct bench_load *load)
 {
-    struct bench_load quiet = *load;
-    struct bench_load_result result;
-    quiet.seconds = QUIET_SECONDS;
-    bool ok = bench_produce(b, probed, &quiet, &result);
-    *p99_ms = samples_ms(&result.acknowledged, 0.99);
-    if (ok) {
-        bench_add(r, *p99_ms, "ms", "open loop, %llu/s, quiet, p99", (unsigned long long)load->rate);
-    } else {
-        cli_error(b->command, "open loop: %s", result.error);
-    }
-    bench_load_close(&result);
-    return ok;
+    struct p99 quiet;
+    return measure_quiet(d->b, probed, load, &quiet) && report_beside(d, r, probed, load, &quiet);
 }
 
 /* Produces `bytes` while one node is away. */
@@ -197,10 +225,11 @@ static bool fill_without(struct disturbance *d, const struct bench_load *load, u
 }
 
 static bool measure_catch_up(struct disturbance *d, struct bench_report *r, const char *probed,
-                             const struct bench_load *load, double quiet_ms, uint64_t bytes)
+                             const struct bench_load *load, uint64_t bytes)
 {
-    if (!fill_without(d, load, bytes) || !local_start_node(&d->b->local, d->node) ||
-        !report_beside(d, r, probed, load, quiet_ms)) {
+    struct p99 quiet;
+    if (!measure_quiet(d->b, probed, load, &quiet) || !fill_without(d, load, bytes) ||
+        !local_start_node(&d->b->local, d->node) || !report_beside(d, r, probed, load, &quiet)) {
         return false;
     }
     bench_add(r, (double)bytes / 1e6 / d->seconds, "MB/s",
@@ -209,9 +238,9 @@ static bool measure_catch_up(struct disturbance *d, struct bench_report *r, cons
 }
 
 static bool measure_reading(struct disturbance *d, struct bench_report *r, const char *probed,
-                            const struct bench_load *load, double quiet_ms)
+                            const struct bench_load *load)
 {
-    if (!report_beside(d, r, probed, load, quiet_ms)) {
+    if (!report_after_quiet(d, r, probed, load)) {
         return false;
     }
     bench_add(r, (double)d->bytes / 1e6 / d->seconds, "MB/s", "reading old data meanwhile%s",
@@ -223,7 +252,6 @@ static bool measure_all(struct bench_cluster *b, struct bench_report *r, const s
                         uint64_t bytes, uint32_t partitions)
 {
     char filled[64], probed[64], creation[64];
-    double quiet_ms = 0;
     snprintf(creation, sizeof(creation), "while a topic of %u partitions is created", partitions);
     struct disturbance catching_up = {.b = b,
                                       .filled = filled,
@@ -239,11 +267,9 @@ static bool measure_all(struct bench_cluster *b, struct bench_report *r, const s
     struct disturbance creating = {.b = b, .partitions = partitions, .once = create_topic, .name = creation};
     return bench_topic(b, "away", load->partitions, filled, sizeof(filled)) &&
            bench_topic(b, "probe", load->partitions, probed, sizeof(probed)) &&
-           measure_quiet(b, r, probed, load, &quiet_ms) &&
-           measure_catch_up(&catching_up, r, probed, load, quiet_ms, bytes) &&
-           measure_reading(&reading, r, probed, load, quiet_ms) &&
-           measure_reading(&reading_aside, r, probed, load, quiet_ms) &&
-           report_beside(&creating, r, probed, load, quiet_ms);
+           measure_catch_up(&catching_up, r, probed, load, bytes) &&
+           measure_reading(&reading, r, probed, load) && measure_reading(&reading_aside, r, probed, load) &&
+           report_after_quiet(&creating, r, probed, load);
 }
 
 bool bench_disturbances(struct bench_cluster *b, struct bench_report *r, const struct bench_load *load,

@@ -142,6 +142,25 @@ double samples_ms(struct samples *s, double quantile)
     return (double)s->values[at < s->count ? at : s->count - 1] / 1e6;
 }
 
+double samples_windows_ms(const struct samples *s, size_t window, double quantile)
+{
+    struct samples one = {NULL, 0, 0, false}, all = {NULL, 0, 0, false};
+    if (s->sorted || window == 0) {
+        return -1;
+    }
+    for (size_t from = 0; window <= s->count - from; from += window) {
+        one.count = 0;
+        for (size_t i = from; i < from + window; i++) {
+            samples_add(&one, s->values[i]);
+        }
+        samples_add(&all, (uint64_t)(samples_ms(&one, quantile) * 1e6));
+    }
+    double median = samples_ms(&all, 0.5);
+    samples_close(&one);
+    samples_close(&all);
+    return median;
+}
+
 void samples_close(struct samples *s)
 {
     free(s->values);
