@@ -2,66 +2,11 @@
 #include "client/cli/commands.h"
 #include "client/cli/doctor/doctor.h"
 
-#include <jansson.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { ARGUMENTS_MAX = 64 };
 
 extern char **environ;
-
-struct doctor_finding *doctor_add(struct doctor_report *r, enum doctor_state state, const char *check,
-                                  const char *format, ...)
-{
-    va_list arguments;
-    r->findings = realloc(r->findings, (r->count + 1) * sizeof(*r->findings));
-    if (r->findings == NULL) {
-        abort();
-    }
-    struct doctor_finding *f = &r->findings[r->count++];
-    *f = (struct doctor_finding){.state = state};
-    snprintf(f->check, sizeof(f->check), "%s", check);
-    va_start(arguments, format);
-    vsnprintf(f->found, sizeof(f->found), format, arguments);
-    va_end(arguments);
-    return f;
-}
-
-void doctor_advise(struct doctor_finding *f, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(f->advice, sizeof(f->advice), format, arguments);
-    va_end(arguments);
-}
-
-static const char *const state_names[] = {"ok", "consider", "change"};
-static const enum cli_colour state_colours[] = {CLI_GREEN, CLI_YELLOW, CLI_RED};
-
-static void print_text(const struct doctor_report *r)
-{
-    for (size_t i = 0; i < r->count; i++) {
-        const struct doctor_finding *f = &r->findings[i];
-        printf("%s%-8s%s  %-10s  %s\n", cli_colour(stdout, state_colours[f->state]), state_names[f->state],
-               cli_colour(stdout, CLI_PLAIN), f->check, f->found);
-        if (f->advice[0] != 0) {
-            printf("%-8s  %-10s  -> %s\n", "", "", f->advice);
-        }
-    }
-}
-
-static void print_json(const struct doctor_report *r)
-{
-    for (size_t i = 0; i < r->count; i++) {
-        const struct doctor_finding *f = &r->findings[i];
-        json_t *line = json_pack("{s:s, s:s, s:s, s:s}", "check", f->check, "state", state_names[f->state],
-                                 "found", f->found, "advice", f->advice);
-        json_dumpf(line, stdout, JSON_COMPACT);
-        putchar('\n');
-        json_decref(line);
-    }
-}
 
 static bool load(const struct cli_command *self, struct node_config *config, const char *file, int count,
                  char **rest)
@@ -114,12 +59,9 @@ static int run(const struct cli_command *self, int argc, char **argv)
     doctor_disk(&report, config);
     doctor_ports(&report, config);
     doctor_addresses(&report, config);
-    (json ? print_json : print_text)(&report);
-    status = CLI_OK;
-    for (size_t i = 0; i < report.count; i++) {
-        status = report.findings[i].state == DOCTOR_CHANGE ? CLI_FAILED : status;
-    }
-    free(report.findings);
+    doctor_print(&report, json);
+    status = doctor_worst(&report) == DOCTOR_CHANGE ? CLI_FAILED : CLI_OK;
+    doctor_close(&report);
     free(config);
     return status;
 }

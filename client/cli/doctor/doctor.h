@@ -6,7 +6,7 @@
 #include "client/cli/cli.h"
 #include "node/server/config.h"
 
-enum doctor_state { DOCTOR_FINE, DOCTOR_CONSIDER, DOCTOR_CHANGE };
+enum doctor_state { DOCTOR_FINE, DOCTOR_CONSIDER, DOCTOR_CHANGE }; /* from best to worst */
 
 struct doctor_finding {
     enum doctor_state state;
@@ -24,6 +24,9 @@ struct doctor_report {
 struct doctor_finding *doctor_add(struct doctor_report *r, enum doctor_state state, const char *check,
                                   const char *format, ...) __attribute__((format(printf, 4, 5)));
 void doctor_advise(struct doctor_finding *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+enum doctor_state doctor_worst(const struct doctor_report *r); /* DOCTOR_FINE of an empty one */
+void doctor_print(const struct doctor_report *r, bool json);   /* aligned text, or a line of JSON each */
+void doctor_close(struct doctor_report *r);
 
 /* host.c */
 void doctor_files(struct doctor_report *r, const struct node_config *config);
