@@ -157,6 +157,7 @@ void core_consumer_wake(struct core_consumer *consumer);
  */
 struct core_commit {
     struct core_commit *next; /* private */
+    int64_t member_epoch;     /* private */
     struct core_consumer *consumer;
     char topic[CORE_TOPIC_SIZE]; /* "": everything that is finished; else one explicit offset */
     int32_t partition;

@@ -15,8 +15,7 @@ struct core_commit_run {
     char *metadata; /* of the explicit one, or NULL */
     char group[OPTION_TEXT_SIZE];
     char member_id[CORE_MEMBER_ID_SIZE]; /* "": no member */
-    int64_t member_epoch;
-    unsigned member_lives; /* when it began: in a later life it keeps the epoch, and is refused */
+    int64_t member_epoch; /* of the life in which it was read: in a later one the commit is refused */
     struct core_commit_entry *entries;
     size_t count;
     bool is_explicit; /* one entry, whose topic id comes with the call */
@@ -45,8 +44,6 @@ static void pack_commit(void *data, const uint8_t *topic_id, struct bytes *out)
             offsets[i].metadata = run->metadata;
         pointers[i] = &offsets[i];
     }
-    if (run->commit.consumer != NULL && run->member_lives == core_member_lives(run->commit.consumer->member))
-        run->member_epoch = core_member_epoch(run->commit.consumer->member);
     m.group = run->group;
     m.member_id = run->member_id;
     m.member_epoch = run->member_epoch;
@@ -150,12 +147,13 @@ static struct core_commit_run *run_create(struct core_consumer *consumer, const 
     run->metadata = (char *)(uintptr_t)commit->metadata; /* the copy's is the run's from now on */
     memcpy(run->group, consumer->settings.group, sizeof(run->group));
     snprintf(run->member_id, sizeof(run->member_id), "%s", core_member_id(consumer->member));
-    run->member_epoch = core_member_epoch(consumer->member);
-    run->member_lives = core_member_lives(consumer->member);
-    if (commit->topic[0] != '\0')
+    if (commit->topic[0] != '\0') {
+        run->member_epoch = commit->member_epoch;
         add_explicit(consumer, run);
-    else
+    } else {
+        run->member_epoch = core_member_epoch(consumer->member);
         inbox_take_finished(consumer->inbox, add_finished, run);
+    }
     return run;
 }
 
@@ -191,6 +189,7 @@ void core_consumer_commit_start(struct core_consumer *consumer, const struct cor
 
     *copy = *commit;
     copy->next = NULL;
+    copy->member_epoch = core_member_epoch(consumer->member);
     copy->metadata = NULL;
     if (commit->metadata != NULL) {
         size_t size = strlen(commit->metadata) + 1;

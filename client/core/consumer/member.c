@@ -56,7 +56,6 @@ static void member_lose(struct core_member *m, const char *why)
              m->id, (long long)m->epoch, why);
     core_member_detach(m);
     m->epoch = 0;
-    m->lives++;
     m->is_stable = false;
     core_member_share_lost(m);
 }

@@ -25,8 +25,7 @@ struct core_member {
     struct core_consumer *consumer;
     enum core_member_state state;
     char id[CORE_MEMBER_ID_SIZE];
-    int64_t epoch;  /* of the last push that was handled; 0: owns nothing */
-    unsigned lives; /* that have ended with the loss of everything */
+    int64_t epoch; /* of the last push that was handled; 0: owns nothing */
     char **topics;
     size_t topic_count;
     char *pattern;
@@ -60,8 +59,6 @@ void core_member_destroy(struct core_member *m);         /* NULL is fine, and wi
 void core_member_wake(struct core_member *m);            /* something changed that may concern it */
 const char *core_member_id(const struct core_member *m); /* "" */
 int64_t core_member_epoch(const struct core_member *m);  /* 0 */
-/* How often it has lost everything: what was read before that is not its own to commit any more. */
-unsigned core_member_lives(const struct core_member *m); /* 0 */
 
 /* member.c */
 void core_member_init(struct core_member *m, struct core_consumer *consumer); /* not a member yet */

@@ -109,8 +109,3 @@ int64_t core_member_epoch(const struct core_member *m)
 {
     return m != NULL ? m->epoch : 0;
 }
-
-unsigned core_member_lives(const struct core_member *m)
-{
-    return m != NULL ? m->lives : 0;
-}

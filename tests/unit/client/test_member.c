@@ -329,12 +329,14 @@ static void a_fenced_member_owns_nothing_and_joins_anew(void **state)
     teardown(f);
 }
 
-/* The commit of 10 is under way for `outage_ms` when the coordinator gives the member up, lets somebody else
- * go on to 20, and gives the partition back. Whichever comes first then, the commit or the join. */
+/* The commit of 10 is under way for `outage_ms`, and one of 9 waits for its end, when the coordinator gives
+ * the member up, lets somebody else go on to 20, and gives the partition back. Whichever comes first then,
+ * the commit or the join. */
 static void lose_while_committing(unsigned outage_ms)
 {
     struct fixture *f = setup(NULL, true);
     struct core_commit commit = {.timeout_ns = 10000 * MS};
+    struct core_commit behind_it = {.topic = "orders", .offset = 9, .timeout_ns = 10000 * MS};
 
     append(f, 0, 10);
     run(f, 20);
@@ -344,6 +346,7 @@ static void lose_while_committing(unsigned outage_ms)
     struct broker_member *m = member(f);
     f->n.broker.offsets.leader = 0;
     core_consumer_commit(f->n.consumer, &commit);
+    core_consumer_commit(f->n.consumer, &behind_it);
     append(f, 0, 10);
     run(f, outage_ms);
     assert_int_equal(committed(f, 0), -1);
