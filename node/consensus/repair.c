@@ -148,7 +148,7 @@ void repair_tick(struct group *g)
 
 void repair_advance(struct group *g)
 {
-    if (!g->damaged || !g->running || g->raft.state != RAFT_FOLLOWER || g->catchup)
+    if (!g->damaged || !g->running || g->failed_status != 0 || g->raft.state != RAFT_FOLLOWER || g->catchup)
         return;
     if (g->repair_term == 0 || g->repair_term != g->raft.current_term ||
         g->raft.last_applied < g->repair_commit || g->raft.last_applied < g->apply_floor ||

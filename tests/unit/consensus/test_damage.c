@@ -1,6 +1,7 @@
 /* A replica whose files were damaged does not campaign until a leader has made it whole, and votes for
  * nobody, or, if it is known where its log had ended, for who has as much. On simulated disks. */
 #include "helper_simulated.h"
+#include "node/consensus/group_internal.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -149,6 +150,27 @@ static void test_is_repaired_when_a_read_has_found_the_damage(void **state)
     sim_run_for(simulated.sim, 1000ull * MS);
     assert_ptr_equal(read.data, &read);
     assert_true(node->groups[0].failed);
+    node_reopen_group(node, 0);
+    await_open(victim);
+    await_repair(victim);
+}
+
+/* In the turn in which the last that it lacked comes, a read finds more damage: the word about that stays. */
+static void test_who_has_failed_is_not_repaired(void **state)
+{
+    (void)state;
+    fill();
+    unsigned victim = a_follower();
+    struct test_node *node = &cluster->nodes[victim];
+    struct group *g = node->groups[0].group;
+    repair_note_end(g, log_last_term(g->log), log_last_index(g->log));
+    g->repair_term = g->raft.current_term;
+    g->repair_commit = g->raft.commit_index;
+    group_fail(g, ERR_CORRUPT, "a read has found damage");
+    group_after(g);
+    sim_run_for(simulated.sim, 1000ull * MS);
+    assert_true(node->groups[0].failed);
+    assert_true(simulated_is_damaged(&simulated, victim));
     node_reopen_group(node, 0);
     await_open(victim);
     await_repair(victim);
@@ -484,6 +506,7 @@ int main(void)
         TEST(test_is_repaired_from_the_leader),
         cmocka_unit_test_setup_teardown(test_is_repaired_when_a_read_has_found_the_damage, set_up,
                                         simulated_tear_down),
+        TEST(test_who_has_failed_is_not_repaired),
         WITH_SNAPSHOTS(test_an_older_snapshot_takes_the_place_of_its_own),
         TEST(test_does_not_elect_a_laggard),
         TEST(test_does_not_vote_without_a_known_end),
