@@ -1,7 +1,6 @@
 /* flotillad: flags, signals, and one node on a real environment. */
-#include "node/base/memory.h"
-#include "node/base/slack.h"
 #include "node/env/env.h"
+#include "node/env/slack_timer.h"
 #include "node/server/config.h"
 #include "node/server/node.h"
 #include <malloc.h>
@@ -23,8 +22,7 @@ enum exit_status {
 struct daemon {
     struct env *env;
     struct node *node;
-    struct env_timer memory_timer;
-    struct slack slack;
+    struct slack_timer slack_timer;
     bool stopping;
     int status;
 };
@@ -109,15 +107,6 @@ static void keep_freed_memory(void)
     mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
 }
 
-static void look_at_memory(struct env_timer *timer)
-{
-    static const uint64_t second_ns = UINT64_C(1000000000);
-    struct daemon *d = container_of(timer, struct daemon, memory_timer);
-    if (slack_look(&d->slack, slack_bytes()))
-        slack_release();
-    env_timer_start(d->env, timer, second_ns, look_at_memory);
-}
-
 static int run(struct node_config *config)
 {
     if (!share_files(config, raise_file_limit()))
@@ -132,13 +121,13 @@ static int run(struct node_config *config)
         env_destroy(d.env);
         return EXIT_NOT_STARTED;
     }
-    look_at_memory(&d.memory_timer);
+    slack_timer_start(&d.slack_timer, d.env, UINT64_C(1000000000));
     node_on_fatal(d.node, on_fatal, &d);
     env_on_signal(d.env, SIGTERM, on_signal, &d);
     env_on_signal(d.env, SIGINT, on_signal, &d);
     while (d.node != NULL)
         env_run(d.env);
-    env_timer_stop(d.env, &d.memory_timer);
+    slack_timer_stop(&d.slack_timer);
     env_destroy(d.env);
     return d.status;
 }
