@@ -114,10 +114,11 @@ int segment_read_file(struct env *env, const char *path, size_t max, struct byte
     return status;
 }
 
-/* A sync that failed has lost what cannot be told: counted apart from other failures. */
+/* A sync that failed has lost what cannot be told: counted apart from other failures. A directory's needs a
+ * descriptor: without one, it has not been tried. */
 static int note_sync(bool *failed, int status)
 {
-    *failed = *failed || status != 0;
+    *failed = *failed || (status != 0 && status != ERR_TOO_MANY_FILES);
     return status;
 }
 

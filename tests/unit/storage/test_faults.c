@@ -168,6 +168,26 @@ static void a_failed_sync_of_the_directory_is_counted(void **state)
     assert_int_equal(flusher_stats(f->flusher)->sync_failures, 1);
 }
 
+/* Without a descriptor for the directory, nothing was synced, and nothing has failed. */
+static void no_descriptor_for_the_directory_is_no_failed_sync(void **state)
+{
+    struct fixture *f = *state;
+
+    f->options.segment_bytes = 4096;
+    fixture_open(f);
+    fixture_barrier(f, 1);
+    fixture_data(f, 1, 3000);
+    fixture_sync(f);
+    f->faults.dir_sync_error = ERR_TOO_MANY_FILES;
+    fixture_data(f, 1, 3000);
+    RUN_UNTIL(f->env, log_writable(f->log) == ERR_NO_SPACE);
+    f->faults.dir_sync_error = 0;
+    fixture_sync(f);
+    assert_int_equal(log_writable(f->log), 0);
+    assert_int_equal(f->failures, 0);
+    assert_int_equal(flusher_stats(f->flusher)->sync_failures, 0);
+}
+
 /* fdatasync may say ENOSPC after it has dropped the pages: no reason to try again. */
 static void a_sync_that_finds_no_space_is_final_too(void **state)
 {
@@ -374,6 +394,7 @@ int main(void)
         TEST(a_failed_sync_of_a_cut_is_final_and_counted),
         TEST(a_failed_sync_of_a_finished_segment_is_counted),
         TEST(a_failed_sync_of_the_directory_is_counted),
+        TEST(no_descriptor_for_the_directory_is_no_failed_sync),
         TEST(a_sync_that_finds_no_space_is_final_too),
         TEST(a_failed_write_is_final),
         TEST(a_failed_read_is_final),
