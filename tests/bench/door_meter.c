@@ -5,9 +5,9 @@
  *
  * BOOTSTRAP is the native one of a cluster on this machine; `seconds` are those of one turn of one door. */
 #include "client/include/flotilla.h"
-#include "proto/batch.h"
 #include "tests/bench/door.h"
 #include "tests/bench/kafka_meter_host.h"
+#include "tests/bench/ready_batch.h"
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,15 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    PARTITIONS = 12,
-    REPLICAS = 3,
-    NODES_MAX = 16,
-    RECORD_SIZE = 1024,
-    ADMIN_MS = 30000,
-    POLL_MS = 30000,
-    HOME_MAX_S = 30
-};
+enum { PARTITIONS = 12, REPLICAS = 3, NODES_MAX = 16, ADMIN_MS = 30000, POLL_MS = 30000, HOME_MAX_S = 30 };
 static const double TARGET = 0.85;
 static const size_t BATCH_SIZES[] = {256 * 1024, 16 * 1024};
 
@@ -59,26 +51,6 @@ static void die(const char *what, const char *why)
 {
     (void)fprintf(stderr, "door_meter: %s: %s\n", what, why);
     exit(1);
-}
-
-/* ---- what is sent ---- */
-
-static void build_batch(struct meter *m, size_t size)
-{
-    const struct batch_options options = {
-        .codec = BATCH_NONE, .producer_id = -1, .producer_epoch = -1, .base_sequence = -1};
-    struct batch_builder builder;
-    unsigned char value[RECORD_SIZE];
-    for (size_t i = 0; i < sizeof(value); i++)
-        value[i] = (unsigned char)rand();
-    size_t record = batch_record_size_bound(0, sizeof(value), NULL, 0);
-    batch_builder_init(&builder);
-    while (builder.count == 0 || batch_builder_size(&builder) + record <= size)
-        batch_builder_add(&builder, (int64_t)time(NULL) * 1000, NULL, 0, value, sizeof(value), NULL, 0);
-    bytes_clear(&m->batch);
-    if (batch_builder_finish(&builder, &options, &m->batch) != 0)
-        die("batch", "it cannot be built");
-    batch_builder_close(&builder);
 }
 
 /* ---- a turn ---- */
@@ -210,7 +182,7 @@ static void measure(struct meter *m, size_t batch_size)
     static const double WARM_UP_S = 0.3;
     struct result results[DOOR_KINDS] = {{0}}, warm_up;
     char topic[64], error[512] = "";
-    build_batch(m, batch_size);
+    ready_batch_build(&m->batch, batch_size);
     snprintf(topic, sizeof(topic), "doors-%d-%zu", getpid(), batch_size);
     if (flotilla_topic_create(m->client, topic, PARTITIONS, REPLICAS, NULL, 0, ADMIN_MS, error,
                               sizeof(error)) != 0)

@@ -1,7 +1,7 @@
 #include "tests/bench/kafka_shelf.h"
-#include "proto/batch.h"
 #include "proto/kafka/codec.h"
 #include "proto/kafka/errors.h"
+#include "tests/bench/ready_batch.h"
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 enum {
-    RECORD_BYTES = 1024,
     BATCH_BYTES = 256 * 1024,
     FRAME_MAX = 1024 * 1024,
     LENGTH_BYTES = 4,
@@ -70,22 +69,9 @@ static void die(const char *what)
 
 static void fill(struct stock *s)
 {
-    const struct batch_options options = {
-        .codec = BATCH_NONE, .producer_id = -1, .producer_epoch = -1, .base_sequence = -1};
-    struct batch_builder builder;
-    unsigned char value[RECORD_BYTES];
-    for (size_t i = 0; i < sizeof(value); i++)
-        value[i] = (unsigned char)rand();
-    size_t record = batch_record_size_bound(0, sizeof(value), NULL, 0);
-    batch_builder_init(&builder);
-    while (batch_builder_size(&builder) + record <= BATCH_BYTES)
-        batch_builder_add(&builder, 1, NULL, 0, value, sizeof(value), NULL, 0);
-    s->batch_records = builder.count;
-    s->records -= s->records % s->batch_records;
     bytes_init(&s->batch);
-    if (batch_builder_finish(&builder, &options, &s->batch) != 0)
-        die("batch");
-    batch_builder_close(&builder);
+    s->batch_records = ready_batch_build(&s->batch, BATCH_BYTES);
+    s->records -= s->records % s->batch_records;
 }
 
 static void open_doors(struct stock *s)
