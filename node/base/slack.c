@@ -26,11 +26,13 @@ size_t slack_bytes(void)
 
 bool slack_look(struct slack *s, size_t bytes)
 {
+    if (bytes < s->left)
+        s->left = bytes;
     s->bytes[s->looks++ % SLACK_LOOKS] = bytes;
     if (s->looks < SLACK_LOOKS)
         return false;
     for (unsigned i = 0; i < SLACK_LOOKS; i++)
-        if (s->bytes[i] < WORTH_BYTES)
+        if (s->bytes[i] < s->left + WORTH_BYTES)
             return false;
     s->looks = 0;
     return true;
@@ -39,4 +41,9 @@ bool slack_look(struct slack *s, size_t bytes)
 void slack_release(void)
 {
     malloc_trim(KEEP_BYTES);
+}
+
+void slack_note_left(struct slack *s, size_t bytes)
+{
+    s->left = bytes;
 }

@@ -12,6 +12,7 @@ enum { SLACK_LOOKS = 4 };
 struct slack {
     size_t bytes[SLACK_LOOKS];
     unsigned looks;
+    size_t left; /* between blocks in use, so that it cannot be given back */
 };
 
 /* In pages that the process has, but nobody uses. 0: not known. */
@@ -19,7 +20,10 @@ size_t slack_bytes(void);
 /* To be told at even intervals how much there is. True: so much has lain idle for SLACK_LOOKS of them that it
  * should be given back; it counts anew from then on. */
 bool slack_look(struct slack *s, size_t bytes);
-/* Gives it back to the system. Takes some milliseconds for a hundred megabytes. */
+/* Gives it back to the system. Takes some milliseconds for a hundred megabytes, and more where it lies in
+ * small pieces, which stay. */
 void slack_release(void);
+/* How much there was still right after that: none of it is worth another try. */
+void slack_note_left(struct slack *s, size_t bytes);
 
 #endif

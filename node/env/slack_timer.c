@@ -4,8 +4,10 @@
 static void on_timer(struct env_timer *timer)
 {
     struct slack_timer *t = container_of(timer, struct slack_timer, timer);
-    if (slack_look(&t->slack, slack_bytes()))
+    if (slack_look(&t->slack, slack_bytes())) {
         slack_release();
+        slack_note_left(&t->slack, slack_bytes());
+    }
     env_timer_start(t->env, timer, t->interval_ns, on_timer);
 }
 

@@ -18,7 +18,30 @@ static void what_lies_idle_is_given_back(void **state)
         for (unsigned i = 1; i < SLACK_LOOKS; i++)
             assert_false(slack_look(&s, 40 * MIB));
         assert_true(slack_look(&s, 40 * MIB));
+        slack_note_left(&s, 1 * MIB);
     }
+}
+
+/* Between blocks that are in use: to look for it again and again would only take time. */
+static void what_cannot_be_given_back_is_left_alone(void **state)
+{
+    (void)state;
+    struct slack s = {.looks = 0};
+    for (unsigned i = 1; i < SLACK_LOOKS; i++)
+        assert_false(slack_look(&s, 60 * MIB));
+    assert_true(slack_look(&s, 60 * MIB));
+    slack_note_left(&s, 30 * MIB);
+    for (unsigned i = 0; i < 10 * SLACK_LOOKS; i++)
+        assert_false(slack_look(&s, (30 + i % 10) * MIB));
+    for (unsigned i = 1; i < SLACK_LOOKS; i++)
+        assert_false(slack_look(&s, 60 * MIB)); /* more has come, ... */
+    assert_true(slack_look(&s, 60 * MIB));
+    slack_note_left(&s, 30 * MIB);
+    for (unsigned i = 0; i < SLACK_LOOKS; i++)
+        assert_false(slack_look(&s, 5 * MIB)); /* ... and all has gone */
+    for (unsigned i = 1; i < SLACK_LOOKS; i++)
+        assert_false(slack_look(&s, 30 * MIB));
+    assert_true(slack_look(&s, 30 * MIB));
 }
 
 static void what_is_taken_again_stays(void **state)
@@ -55,6 +78,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_lies_idle_is_given_back),
+        cmocka_unit_test(what_cannot_be_given_back_is_left_alone),
         cmocka_unit_test(what_is_taken_again_stays),
         cmocka_unit_test(it_is_seen_and_released),
     };
