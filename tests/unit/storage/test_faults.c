@@ -188,6 +188,27 @@ static void no_descriptor_for_the_directory_is_no_failed_sync(void **state)
     assert_int_equal(flusher_stats(f->flusher)->sync_failures, 0);
 }
 
+/* Nor is anything durable before a new log's files have durable names. */
+static void a_new_log_waits_for_a_descriptor_for_its_directory(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_open(f);
+    f->append_status = 1;
+    f->faults.dir_sync_error = ERR_TOO_MANY_FILES;
+    fixture_barrier(f, 1);
+    RUN_UNTIL(f->env, log_writable(f->log) == ERR_NO_SPACE);
+    assert_int_equal(f->append_status, 1);
+    assert_int_equal(log_durable_index(f->log), 0);
+    f->faults.dir_sync_error = 0;
+    fixture_sync(f);
+    assert_int_equal(f->append_status, 0);
+    assert_int_equal(log_durable_index(f->log), 1);
+    assert_int_equal(log_writable(f->log), 0);
+    assert_int_equal(f->failures, 0);
+    assert_int_equal(flusher_stats(f->flusher)->sync_failures, 0);
+}
+
 /* fdatasync may say ENOSPC after it has dropped the pages: no reason to try again. */
 static void a_sync_that_finds_no_space_is_final_too(void **state)
 {
@@ -395,6 +416,7 @@ int main(void)
         TEST(a_failed_sync_of_a_finished_segment_is_counted),
         TEST(a_failed_sync_of_the_directory_is_counted),
         TEST(no_descriptor_for_the_directory_is_no_failed_sync),
+        TEST(a_new_log_waits_for_a_descriptor_for_its_directory),
         TEST(a_sync_that_finds_no_space_is_final_too),
         TEST(a_failed_write_is_final),
         TEST(a_failed_read_is_final),
