@@ -72,6 +72,7 @@ void core_connected(struct core *core, uint32_t connection)
         return;
     e->state = ENDPOINT_GREETING;
     e->heard_ns = core->now;
+    e->view = 0;
     core_input_begin(e);
     core_timer_set(&core->timers, &e->timer, core->now + (uint64_t)s->request_timeout_ms * CORE_MS);
     hello.min_version = FRAME_PROTOCOL_MIN;
@@ -122,8 +123,10 @@ static void endpoint_lost(struct core_endpoint *e, int status)
 
     bool is_first = e->failing_since_ns == 0;
     core->totals.connection_losses += is_first;
-    if (is_first)
+    if (is_first) {
         e->failing_since_ns = core->now;
+        core_metadata_renew(core);
+    }
     e->retry_ns = core->now + core_pause(core, e->failing_since_ns);
     e->subscriptions = 0;
     core_log(core, is_first ? FLOTILLA_LOG_WARNING : FLOTILLA_LOG_DEBUG,

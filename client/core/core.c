@@ -1,7 +1,11 @@
 #include "client/core/internal.h"
+#include "proto/bytes.h"
 #include <stdarg.h>
 
-enum { ARENA_LIMIT = 64 * 1024 * 1024 };
+enum {
+    ARENA_LIMIT = 64 * 1024 * 1024,
+    STATUS_TAG = 1 << 3 | 2, /* field 1 of every answer, a message */
+};
 
 void *core_alloc(size_t size)
 {
@@ -202,15 +206,32 @@ bool core_error_is_unknown(int error)
            error == ERR_CLOSED || error == ERR_PROTOCOL;
 }
 
-const Flotilla__Status *core_status_unpack(struct core *core, const void *header, size_t size)
+/* The smallest of the answers reads the status from all. */
+static const Flotilla__Status *status_unpack_anywhere(struct core *core, const void *header, size_t size)
 {
     static const Flotilla__Status success = FLOTILLA__STATUS__INIT;
-    static const Flotilla__Status malformed = {PROTOBUF_C_MESSAGE_INIT(&flotilla__status__descriptor),
-                                               ERR_PROTOCOL, "malformed answer", 0, 0};
 
-    /* Every answer has its status in the first field: the smallest of them reads it from all. */
     Flotilla__PingResponse *m = flotilla__ping_response__unpack(arena_allocator(&core->arena), size, header);
     if (m == NULL)
-        return &malformed;
+        return NULL;
     return m->status != NULL ? m->status : &success;
+}
+
+const Flotilla__Status *core_status_unpack(struct core *core, const void *header, size_t size)
+{
+    static const Flotilla__Status malformed = {PROTOBUF_C_MESSAGE_INIT(&flotilla__status__descriptor),
+                                               ERR_PROTOCOL, "malformed answer", 0, 0};
+    const Flotilla__Status *status = NULL;
+    struct reader r;
+
+    reader_init(&r, header, size);
+    if (reader_u8(&r) == STATUS_TAG) { /* as nodes write it: nothing else is looked at */
+        size_t status_size = zigzag_encode(reader_varint(&r));
+        const unsigned char *at = reader_bytes(&r, status_size);
+        if (at != NULL)
+            status = flotilla__status__unpack(arena_allocator(&core->arena), status_size, at);
+    } else {
+        status = status_unpack_anywhere(core, header, size);
+    }
+    return status != NULL ? status : &malformed;
 }

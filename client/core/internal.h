@@ -89,6 +89,8 @@ struct core_endpoint {
     struct core_request hello;
     struct core_request ping;
     struct core_request metadata;
+    uint64_t view;     /* of its last answer about topics and leaders; 0: it must answer in full */
+    uint64_t question; /* what it was asked: core_metadata.question */
 };
 
 /* A payload that is sent as it is; shared by the output queue and its owner. */
@@ -151,19 +153,23 @@ struct core_metadata {
     struct core_topic_list topics;
     size_t topic_count;
     struct core_timer timer;
-    bool needed;       /* somebody is stuck without news */
-    bool all_needed;   /* the next question is for all topics */
-    bool active;       /* nodes are being asked in short turns */
-    uint64_t since_ns; /* beginning of the present activity */
-    uint64_t version;  /* the newest seen */
+    bool needed;        /* somebody has been stuck since nodes were asked last */
+    bool all_needed;    /* the next question is for all topics */
+    uint64_t asked_ns;  /* when nodes were asked last; 0: never */
+    uint64_t needed_ns; /* when somebody was stuck last; 0: never */
+    uint64_t since_ns;  /* since when; what is new begins it again */
+    uint64_t version;   /* the newest seen */
+    uint64_t question;  /* grows with what is asked for, and when an answer that was applied is doubted */
     char cluster_id[OPTION_TEXT_SIZE];
 };
 
 void core_metadata_init(struct core *core);
 void core_metadata_close(struct core *core);
-/* Asks all reachable nodes, again and again in short turns, as long as somebody calls this after each answer.
- */
+/* Asks all reachable nodes, at once if they have not been for long, and again and again, with pauses that
+ * grow as core_pause says, as long as somebody calls this after each answer. */
 void core_metadata_need(struct core *core);
+/* What is asked for, or doubted, is new: the pauses are short again, and every node must answer in full. */
+void core_metadata_renew(struct core *core);
 void core_metadata_on_ready(struct core *core, struct core_endpoint *e);
 /* Finds or adds. Never NULL. */
 struct core_topic *core_topic_get(struct core *core, const char *name);

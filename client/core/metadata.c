@@ -44,6 +44,7 @@ struct core_topic *core_topic_by_id(struct core *core, const uint8_t *id)
 void core_metadata_need_all(struct core *core)
 {
     core->metadata.all_needed = true;
+    core->metadata.question++;
     core_metadata_need(core);
 }
 
@@ -57,6 +58,7 @@ struct core_topic *core_topic_get(struct core *core, const char *name)
     snprintf(topic->name, sizeof(topic->name), "%s", name);
     TAILQ_INSERT_TAIL(&core->metadata.topics, topic, link);
     core->metadata.topic_count++;
+    core_metadata_renew(core);
     return topic;
 }
 
@@ -93,6 +95,10 @@ static void metadata_ask(struct core *core, struct core_endpoint *e)
         names[m.n_topics++] = t->name;
     m.topics = names;
     m.all_topics = core->metadata.all_needed;
+    if (e->question != core->metadata.question)
+        e->view = 0;
+    e->question = core->metadata.question;
+    m.known_view = e->view;
     core->totals.metadata_requests++;
     e->metadata.done = on_metadata;
     core_endpoint_request(e, &e->metadata, FRAME_METADATA, &m.base, NULL);
@@ -119,39 +125,58 @@ static void metadata_ask_all(struct core *core)
     }
 }
 
+/* After the slow pause, or a short one as long as somebody is stuck. */
 static void metadata_tick(struct core *core, struct core_timer *timer)
 {
     struct core_metadata *m = &core->metadata;
 
     if (core->stopping)
         return;
-    /* While in short turns, and nobody was stuck since the last: back to the slow refresh. */
-    if (m->active && !m->needed) {
-        m->active = false;
-        core_timer_set(&core->timers, timer,
-                       core->now + (uint64_t)core->settings.metadata_refresh_ms * CORE_MS);
-        return;
-    }
-    if (!m->active)
-        m->since_ns = core->now;
-    m->active = true;
     m->needed = false;
+    m->asked_ns = core->now;
+    core_timer_set(&core->timers, timer, core->now + (uint64_t)core->settings.metadata_refresh_ms * CORE_MS);
     metadata_ask_all(core);
-    core_timer_set(&core->timers, timer, core->now + core_pause(core, m->since_ns));
+}
+
+static void metadata_schedule(struct core *core)
+{
+    struct core_metadata *m = &core->metadata;
+    uint64_t due = m->asked_ns != 0 ? m->asked_ns + core_pause(core, m->since_ns) : 0;
+
+    core_timer_set(&core->timers, &m->timer, due > core->now ? due : core->now);
+}
+
+/* Trouble that comes back within the longest pause between attempts has not been over. */
+static bool metadata_is_troubled(const struct core *core)
+{
+    return core->metadata.needed_ns != 0 &&
+           core->now - core->metadata.needed_ns < 2 * CORE_BACKOFF_MAX_MS * CORE_MS;
 }
 
 void core_metadata_need(struct core *core)
 {
     struct core_metadata *m = &core->metadata;
 
+    if (!metadata_is_troubled(core))
+        m->since_ns = core->now;
+    m->needed_ns = core->now;
+    if (m->needed)
+        return;
     m->needed = true;
-    if (!m->active)
-        core_timer_set(&core->timers, &m->timer, core->now);
+    metadata_schedule(core);
+}
+
+void core_metadata_renew(struct core *core)
+{
+    core->metadata.question++;
+    core->metadata.since_ns = core->now;
+    if (core->metadata.needed)
+        metadata_schedule(core);
 }
 
 void core_metadata_on_ready(struct core *core, struct core_endpoint *e)
 {
-    if (core->metadata.active && e->metadata.endpoint == NULL)
+    if (metadata_is_troubled(core) && e->metadata.endpoint == NULL)
         metadata_ask(core, e);
 }
 
@@ -207,6 +232,14 @@ static void topic_apply(struct core *core, struct core_topic *topic, const Floti
     core_producer_on_topic(core, topic);
 }
 
+/* A node that is behind must not take anybody back to what a topic was before it was deleted and made anew.
+ */
+static bool topic_is_outdated(const struct core_topic *topic, const Flotilla__TopicInfo *info, bool is_old)
+{
+    return is_old && topic->known && info->id.len == CORE_TOPIC_ID_SIZE &&
+           memcmp(topic->id, info->id.data, CORE_TOPIC_ID_SIZE) != 0;
+}
+
 static void topics_apply(struct core *core, const Flotilla__MetadataResponse *m, bool is_old)
 {
     for (size_t i = 0; i < m->n_topics; i++) {
@@ -219,11 +252,17 @@ static void topics_apply(struct core *core, const Flotilla__MetadataResponse *m,
         int error = info->status != NULL ? info->status->error : 0;
         if (!is_old)
             topic->told_ns = core->now;
-        if (error == 0)
+        if (error == 0 && !topic_is_outdated(topic, info, is_old))
             topic_apply(core, topic, info);
         else if (error == ERR_UNKNOWN_TOPIC && !is_old)
             topic_forget(core, topic);
     }
+}
+
+static void topics_told_again(struct core *core)
+{
+    for (struct core_topic *t = TAILQ_FIRST(&core->metadata.topics); t != NULL; t = TAILQ_NEXT(t, link))
+        t->told_ns = core->now;
 }
 
 /* The endpoint of a node; a bootstrap address that turns out to be the node's own becomes it. */
@@ -286,6 +325,26 @@ static bool cluster_accepts(struct core *core, struct core_endpoint *e, const ch
     return false;
 }
 
+static void metadata_apply(struct core *core, struct core_endpoint *e, const Flotilla__MetadataResponse *m)
+{
+    bool is_old = m->version < core->metadata.version;
+
+    if (m->unchanged) {
+        if (!is_old)
+            topics_told_again(core);
+        return;
+    }
+    if (!cluster_accepts(core, e, m->cluster_id))
+        return;
+    if (!is_old && m->n_nodes > 0)
+        nodes_apply(core, m);
+    if (!is_old)
+        core->metadata.version = m->version;
+    topics_apply(core, m, is_old);
+    core->metadata.all_needed = false;
+    e->view = m->view;
+}
+
 static void on_metadata(struct core *core, struct core_request *request, int status,
                         const struct core_frame *frame)
 {
@@ -300,15 +359,8 @@ static void on_metadata(struct core *core, struct core_request *request, int sta
         core_endpoint_fail(e, ERR_PROTOCOL, "malformed metadata");
         return;
     }
-    if ((m->status == NULL || m->status->error == 0) && cluster_accepts(core, e, m->cluster_id)) {
-        bool is_old = m->version < core->metadata.version;
-        if (!is_old && m->n_nodes > 0)
-            nodes_apply(core, m);
-        if (!is_old)
-            core->metadata.version = m->version;
-        topics_apply(core, m, is_old);
-        core->metadata.all_needed = false;
-    }
+    if (m->status == NULL || m->status->error == 0)
+        metadata_apply(core, e, m);
     core_wake_all(core);
 }
 
@@ -370,8 +422,10 @@ bool core_leader_learn(struct core *core, struct core_topic *topic, uint32_t par
                  topic->name, partition, leader->node_id, leader->epoch);
         return true;
     }
-    if (leader->node_id == from_node)
+    if (leader->node_id == from_node && !leader->doubted) {
         leader->doubted = true;
+        core_metadata_renew(core);
+    }
     core_metadata_need(core);
     return false;
 }

@@ -67,6 +67,7 @@ static void on_peer_changed(void *data, uint32_t node_id, bool up)
     struct node *n = data;
     if (n->cluster != NULL)
         cluster_peer_changed(n->cluster, node_id, up);
+    server_peer_changed(&n->server);
 }
 
 static void on_forwarded(void *data, uint64_t ticket, uint16_t type, const void *header, size_t size)

@@ -1,5 +1,6 @@
 #include "node/server/server.h"
 #include "node/base/assert.h"
+#include "node/cluster/metadata.h"
 #include "node/server/kafka/kafka_connection.h"
 #include "node/server/kafka/kafka_front.h"
 #include "node/server/native/native_connection.h"
@@ -154,7 +155,19 @@ void server_drain(struct server *s, uint64_t timeout_ms, void (*drained)(void *d
 
 void server_leader_changed(struct server *s)
 {
+    s->news++;
     parking_look_soon(s);
+}
+
+void server_peer_changed(struct server *s)
+{
+    s->news++;
+}
+
+/* Both parts only grow, so their sum is never the same again once either has changed. */
+uint64_t server_view(const struct server *s)
+{
+    return 1 + s->news + metadata_version(cluster_metadata(s->cluster));
 }
 
 void server_connection_closed(struct server *s)

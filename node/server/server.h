@@ -59,6 +59,7 @@ struct server {
     struct queue spare_requests;
     unsigned spare_count;
     unsigned live_requests;
+    uint64_t news; /* changes of leaders and of peers that are up */
     uint64_t next_sequence;
     struct queue parked; /* struct parked: parking.c */
     struct env_timer parking_timer;
@@ -99,6 +100,11 @@ size_t server_fair_share(const struct server *s);
 size_t server_fetch_bytes(const struct server *s, size_t wanted);
 /* Somebody else leads a partition now, or nobody does. */
 void server_leader_changed(struct server *s);
+/* A peer has come or gone. */
+void server_peer_changed(struct server *s);
+/* A number that grows, while this process lives, with everything that an answer about topics, their leaders
+ * and the nodes tells. Never 0. */
+uint64_t server_view(const struct server *s);
 /* A connection of this server is gone. */
 void server_connection_closed(struct server *s);
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum { PARTITIONS = 4, PENDING_MAX = 64, OPEN_CALLS_MAX = 8, STEPS_MAX = 400, RECORDS = 5 };
-enum { NODE_ID = 1, PORT = 9192 };
+enum { NODE_ID = 1, PORT = 9192, VIEW = 5 };
 #define MS UINT64_C(1000000)
 
 enum step {
@@ -68,6 +68,7 @@ struct scene {
     char member_id[CORE_MEMBER_ID_SIZE];
     char topics[8][CORE_TOPIC_SIZE]; /* that metadata was last asked for */
     size_t topic_count;
+    uint64_t known_view;
     uint64_t subscription;
     struct bytes batch; /* a good one */
     int64_t next_offset;
@@ -121,6 +122,7 @@ static void note_request(struct scene *s, const struct frame_head *head, const u
         ASSERT(m != NULL);
         for (s->topic_count = 0; s->topic_count < m->n_topics && s->topic_count < 8; s->topic_count++)
             snprintf(s->topics[s->topic_count], CORE_TOPIC_SIZE, "%s", m->topics[s->topic_count]);
+        s->known_view = m->known_view;
         flotilla__metadata_request__free_unpacked(m, NULL);
     }
     if (head->type != FRAME_CREDIT && s->pending_count < PENDING_MAX)
@@ -267,6 +269,8 @@ static void answer_metadata(struct scene *s, const struct pending *p)
         topics[i].n_partitions = PARTITIONS;
         topic_list[i] = &topics[i];
     }
+    m.view = VIEW;
+    m.unchanged = s->known_view == VIEW;
     m.cluster_id = cluster;
     m.nodes = nodes;
     m.n_nodes = 1;

@@ -12,6 +12,7 @@ struct metadata_answer {
     Flotilla__TopicInfo **topics;
     size_t count, capacity;
     bool full;
+    bool passing; /* says of a topic that it is not there, which may be so for reasons that no view counts */
 };
 
 static Flotilla__PartitionInfo *partition_info(struct request *r, const struct partition_meta *p)
@@ -54,6 +55,7 @@ static Flotilla__TopicInfo *add_topic(struct metadata_answer *a, const char *nam
         a->full = true;
         return NULL;
     }
+    a->passing |= error != 0;
     *status = status_make(error, NULL);
     flotilla__topic_info__init(info);
     info->status = status;
@@ -109,16 +111,24 @@ void native_metadata(struct request *r, const ProtobufCMessage *message)
     }
     Flotilla__Status status = status_make(0, NULL);
     Flotilla__MetadataResponse response = FLOTILLA__METADATA_RESPONSE__INIT;
+    response.status = &status;
+    response.version = metadata_version(tables);
+    response.view = server_view(r->server);
+    response.unchanged = m->known_view == response.view;
+    if (response.unchanged) {
+        request_respond(r, &response.base);
+        return;
+    }
     add_topics(&a, m, tables);
     response.nodes = node_info_all(r, &response.n_nodes);
     if (a.full || response.nodes == NULL) {
         request_fail(r, ERR_TOO_LARGE, "the answer is too large; ask for fewer topics at a time");
         return;
     }
-    response.status = &status;
     response.cluster_id = (char *)(uintptr_t)cluster_id(cluster);
     response.controller_id = cluster_controller(cluster);
-    response.version = metadata_version(tables);
+    if (a.passing)
+        response.view = 0;
     response.n_topics = a.count;
     response.topics = a.topics;
     request_respond(r, &response.base);

@@ -1,4 +1,5 @@
 #include "tests/unit/client/helper_broker.h"
+#include "proto/crc32c.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +147,25 @@ bool broker_check_leader(struct broker_session *s, const struct broker_partition
     return status->error == 0;
 }
 
+/* Its view is a sum over what it would tell. */
+static void answer_metadata(struct broker_session *s, const struct frame_head *head, uint64_t known_view,
+                            const Flotilla__MetadataResponse *m)
+{
+    Flotilla__MetadataResponse full = *m;
+    Flotilla__MetadataResponse unchanged = FLOTILLA__METADATA_RESPONSE__INIT;
+    size_t size = protobuf_c_message_get_packed_size(&m->base);
+    uint8_t *packed = malloc(size);
+
+    if (packed == NULL)
+        abort();
+    protobuf_c_message_pack(&m->base, packed);
+    full.view = unchanged.view = 1 + (uint64_t)crc32c(0, packed, size);
+    free(packed);
+    unchanged.unchanged = known_view == full.view;
+    s->broker->metadata_unchanged += known_view == full.view;
+    answer(s, head, unchanged.unchanged ? &unchanged.base : &full.base);
+}
+
 static void on_metadata(struct broker_session *s, const struct frame_head *head, const uint8_t *data)
 {
     struct broker *b = s->broker;
@@ -210,7 +230,7 @@ static void on_metadata(struct broker_session *s, const struct frame_head *head,
     m.nodes = node_list;
     m.n_nodes = BROKER_NODES;
     m.topics = topic_list;
-    answer(s, head, &m.base);
+    answer_metadata(s, head, request->known_view, &m);
     flotilla__metadata_request__free_unpacked(request, NULL);
 }
 

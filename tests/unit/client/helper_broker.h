@@ -81,6 +81,7 @@ struct broker {
     void *data;
     unsigned produce_requests;
     unsigned metadata_requests;
+    unsigned metadata_unchanged; /* of them, answered by that word */
     unsigned subscribe_requests;
     unsigned list_offset_requests;
     unsigned pings;

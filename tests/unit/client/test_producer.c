@@ -200,6 +200,75 @@ static void survives_a_dead_leader_within_milliseconds_of_the_election(void **st
     teardown(f);
 }
 
+/* Each node is asked some ten times a second, and says in full only once what does not change. */
+static void asks_for_a_leader_at_a_bounded_rate(void **state)
+{
+    struct fixture *f = setup(1, NULL);
+    struct broker *b = &f->n.broker;
+
+    (void)state;
+    produce(f, 0);
+    await_reports(f, 1, 1000);
+    broker_move_leader(b, 0, 0);
+    produce(f, 1);
+    network_run(&f->n, 1000 * MS);
+    b->metadata_requests = b->metadata_unchanged = 0;
+    network_run(&f->n, 2000 * MS);
+    assert_in_range(b->metadata_requests, 15 * BROKER_NODES, 25 * BROKER_NODES);
+    assert_int_equal(b->metadata_unchanged, b->metadata_requests);
+    broker_move_leader(b, 0, 2);
+    await_reports(f, 2, 120);
+    assert_log(f, 0, 0, 2);
+    teardown(f);
+}
+
+static int nobody_is_available(struct broker *b, uint32_t partition, const struct batch_header *h)
+{
+    (void)partition, (void)h;
+    return b->data != NULL ? ERR_LEADER_NOT_AVAILABLE : 0;
+}
+
+/* Each of them is stuck anew after every pause of its own: one question serves them all. */
+static void many_that_are_stuck_ask_no_more_than_one(void **state)
+{
+    struct fixture *f = setup(BROKER_MAX_PARTITIONS, NULL);
+    struct broker *b = &f->n.broker;
+
+    (void)state;
+    b->on_produce = nobody_is_available;
+    b->data = b;
+    for (int i = 0; i < BROKER_MAX_PARTITIONS; i++)
+        assert_int_equal(network_produce(&f->n, i, i), 0);
+    network_run(&f->n, 1000 * MS);
+    b->metadata_requests = b->metadata_unchanged = 0;
+    network_run(&f->n, 2000 * MS);
+    assert_in_range(b->metadata_requests, 15 * BROKER_NODES, 25 * BROKER_NODES);
+    assert_int_equal(b->metadata_unchanged, b->metadata_requests);
+    b->data = NULL;
+    await_reports(f, BROKER_MAX_PARTITIONS, 120);
+    teardown(f);
+}
+
+/* Long trouble with one partition is no reason to be slow about another. */
+static void a_new_trouble_is_asked_about_at_once(void **state)
+{
+    struct fixture *f = setup(2, NULL);
+    struct broker *b = &f->n.broker;
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(network_produce(&f->n, i, i), 0);
+    await_reports(f, 2, 1000);
+    broker_move_leader(b, 0, 0);
+    assert_int_equal(network_produce(&f->n, 0, 2), 0);
+    network_run(&f->n, 3000 * MS);
+    broker_move_leader(b, 1, b->partitions[1].leader % BROKER_NODES + 1);
+    b->gives_hints = false;
+    assert_int_equal(network_produce(&f->n, 1, 3), 0);
+    await_reports(f, 3, 20);
+    teardown(f);
+}
+
 static void notices_a_frozen_leader_by_its_silence(void **state)
 {
     struct fixture *f = setup(1, NULL);
@@ -578,6 +647,9 @@ int main(void)
         cmocka_unit_test(repeats_a_lost_answer_under_the_same_sequence),
         cmocka_unit_test(follows_a_hint_at_once),
         cmocka_unit_test(survives_a_dead_leader_within_milliseconds_of_the_election),
+        cmocka_unit_test(asks_for_a_leader_at_a_bounded_rate),
+        cmocka_unit_test(many_that_are_stuck_ask_no_more_than_one),
+        cmocka_unit_test(a_new_trouble_is_asked_about_at_once),
         cmocka_unit_test(notices_a_frozen_leader_by_its_silence),
         cmocka_unit_test(leaves_a_leader_that_is_cut_off_from_its_quorum),
         cmocka_unit_test(keeps_the_order_when_one_of_several_in_flight_fails),

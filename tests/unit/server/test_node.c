@@ -64,6 +64,69 @@ static void test_metadata(void **state)
     client_close(&c);
 }
 
+static Flotilla__MetadataResponse *ask_metadata(struct client *c, char *topic, uint64_t known_view)
+{
+    Flotilla__MetadataRequest request = FLOTILLA__METADATA_REQUEST__INIT;
+    request.topics = &topic;
+    request.n_topics = 1;
+    request.known_view = known_view;
+    Flotilla__MetadataResponse *m =
+        client_call(c, FRAME_METADATA, &request.base, NULL, 0, &flotilla__metadata_response__descriptor);
+    assert_int_equal(m->status->error, 0);
+    return m;
+}
+
+struct settling {
+    struct client *client;
+    char *topic;
+    uint64_t view;
+};
+
+/* Other topics may still be getting their leaders. */
+static bool is_settled(void *data)
+{
+    struct settling *s = data;
+    Flotilla__MetadataResponse *m = ask_metadata(s->client, s->topic, s->view);
+    bool unchanged = m->unchanged;
+    assert_true(m->view != 0 && m->version > 0);
+    assert_int_equal(m->n_topics, unchanged ? 0 : 1);
+    assert_int_equal(m->n_nodes, unchanged ? 0 : 1);
+    if (unchanged)
+        assert_int_equal(m->view, s->view);
+    s->view = m->view;
+    flotilla__metadata_response__free_unpacked(m, NULL);
+    return unchanged;
+}
+
+static uint64_t settled_view(struct client *c, char *topic)
+{
+    struct settling s = {c, topic, 0};
+    run_until(fleet.env, is_settled, &s, 10000);
+    return s.view;
+}
+
+static void test_metadata_unchanged(void **state)
+{
+    (void)state;
+    struct client c;
+    uint8_t id[16];
+    start(&c);
+    create_topic(&c, "quiet", 1, 1, id);
+    uint64_t view = settled_view(&c, "quiet");
+
+    create_topic(&c, "news", 1, 1, id);
+    Flotilla__MetadataResponse *m = ask_metadata(&c, "quiet", view);
+    assert_true(!m->unchanged && m->n_topics == 1 && m->n_nodes == 1);
+    assert_true(m->view > view);
+    flotilla__metadata_response__free_unpacked(m, NULL);
+
+    m = ask_metadata(&c, "nowhere", 0); /* whether it will be there is not for a view to say */
+    assert_int_equal(m->topics[0]->status->error, ERR_UNKNOWN_TOPIC);
+    assert_int_equal(m->view, 0);
+    flotilla__metadata_response__free_unpacked(m, NULL);
+    client_close(&c);
+}
+
 static void test_produce_and_fetch(void **state)
 {
     (void)state;
@@ -721,6 +784,7 @@ int main(int argc, char **argv)
     printf("seed %" PRIu64 "\n", seed);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_metadata_unchanged),
         cmocka_unit_test(test_produce_and_fetch),
         cmocka_unit_test(test_pipeline_keeps_order),
         cmocka_unit_test(test_list_offset_and_acks_none),
