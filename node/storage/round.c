@@ -34,7 +34,7 @@ struct gather {
     uint64_t position;       /* of iov[0] */
     uint64_t end;
     unsigned n;
-    unsigned written;                    /* operations whose bytes are in the file */
+    unsigned written;                    /* operations whose bytes are in the file, durably */
     struct env_iovec iov[ROUND_IOV_MAX]; /* the first n; many more than most rounds have */
 };
 
@@ -84,10 +84,11 @@ static int gather_finish(struct gather *g, unsigned operations)
 {
     int status = gather_write(g);
 
-    if (status != 0)
-        return status;
-    g->written = operations;
-    return sync_error(gather_sync(g));
+    if (status == 0)
+        status = sync_error(gather_sync(g));
+    if (status == 0)
+        g->written = operations;
+    return status;
 }
 
 static int gather_prepare(struct gather *g, const struct operation *op, unsigned before)

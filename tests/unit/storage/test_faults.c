@@ -193,6 +193,7 @@ static void a_new_log_waits_for_a_descriptor_for_its_directory(void **state)
 {
     struct fixture *f = *state;
 
+    assert_int_equal(env_dir_create(f->env, f->log_directory), 0);
     fixture_open(f);
     f->append_status = 1;
     f->faults.dir_sync_error = ERR_TOO_MANY_FILES;
@@ -206,7 +207,6 @@ static void a_new_log_waits_for_a_descriptor_for_its_directory(void **state)
     assert_int_equal(log_durable_index(f->log), 1);
     assert_int_equal(log_writable(f->log), 0);
     assert_int_equal(f->failures, 0);
-    assert_int_equal(flusher_stats(f->flusher)->sync_failures, 0);
 }
 
 /* fdatasync may say ENOSPC after it has dropped the pages: no reason to try again. */
