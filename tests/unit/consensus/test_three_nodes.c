@@ -76,6 +76,7 @@ static void propose_acked(uint64_t count, size_t payload)
 static void test_elects_replicates_and_commits(void **state)
 {
     (void)state;
+    cluster.election_timeout_ms = 5000; /* no other election, however busy the machine */
     start_all();
     assert_int_equal(cluster_leader(&cluster, 0)->id, 1); /* the preferred one campaigned at once */
     propose_acked(2000, 100);
