@@ -28,6 +28,8 @@ struct logger {
     enum log_level level;
     int64_t (*wall_ms)(void *data);
     void *data;
+    time_t date_of; /* the second that `date` says */
+    char date[32];
     size_t at;    /* where the next byte goes */
     bool wrapped; /* the bytes from `at` on are old lines, the first of them cut */
     char ring[RING_SIZE];
@@ -170,16 +172,23 @@ line_print(char line[LINE_SIZE], size_t at, const char *format, ...)
     return at;
 }
 
-static size_t line_begin(const struct logger *l, char line[LINE_SIZE], enum log_level level)
+/* Most lines come in the same second as the one before. */
+static const char *date_of(struct logger *l, time_t second)
+{
+    struct tm utc;
+    if (second != l->date_of || l->date[0] == '\0') {
+        gmtime_r(&second, &utc);
+        strftime(l->date, sizeof(l->date), "%Y-%m-%dT%H:%M:%S", &utc);
+        l->date_of = second;
+    }
+    return l->date;
+}
+
+static size_t line_begin(struct logger *l, char line[LINE_SIZE], enum log_level level)
 {
     int64_t now_ms = l->wall_ms(l->data);
-    time_t seconds = (time_t)(now_ms / 1000);
-    struct tm utc;
-    char date[32];
-    gmtime_r(&seconds, &utc);
-    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
-    return line_print(line, 0, "time=%s.%03dZ level=%s node=%u", date, (int)(now_ms % 1000),
-                      level_names[level], l->node_id);
+    return line_print(line, 0, "time=%s.%03dZ level=%s node=%u", date_of(l, (time_t)(now_ms / 1000)),
+                      (int)(now_ms % 1000), level_names[level], l->node_id);
 }
 
 /* A line must stay one line, whatever the values hold. */
@@ -201,7 +210,8 @@ void logger_write(struct logger *l, enum log_level level, const char *message, c
     if (fields[0] != '\0') {
         va_list args;
         va_start(args, fields);
-        at = line_print(line, at, " ");
+        if (at < LINE_SIZE - 2)
+            line[at++] = ' ';
         at = line_append(line, at, fields, args);
         va_end(args);
     }

@@ -11,56 +11,56 @@ void timer_heap_init(struct timer_heap *h)
 void timer_heap_close(struct timer_heap *h)
 {
     for (size_t i = 0; i < h->size; i++)
-        h->timers[i]->position = 0;
-    free(h->timers);
+        h->places[i].timer->position = 0;
+    free(h->places);
     *h = (struct timer_heap){0};
 }
 
-static bool before(const struct env_timer *a, const struct env_timer *b)
+static bool before(const struct timer_place *a, const struct timer_place *b)
 {
     if (a->deadline_ns != b->deadline_ns)
         return a->deadline_ns < b->deadline_ns;
     return a->sequence < b->sequence;
 }
 
-static void place(struct timer_heap *h, size_t i, struct env_timer *timer)
+static void put(struct timer_heap *h, size_t i, struct timer_place place)
 {
-    h->timers[i] = timer;
-    timer->position = i + 1;
+    h->places[i] = place;
+    place.timer->position = i + 1;
 }
 
-static void sift_up(struct timer_heap *h, size_t i, struct env_timer *timer)
+static void sift_up(struct timer_heap *h, size_t i, struct timer_place place)
 {
-    while (i > 0 && before(timer, h->timers[(i - 1) / 2])) {
-        place(h, i, h->timers[(i - 1) / 2]);
+    while (i > 0 && before(&place, &h->places[(i - 1) / 2])) {
+        put(h, i, h->places[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
-    place(h, i, timer);
+    put(h, i, place);
 }
 
-static void sift_down(struct timer_heap *h, size_t i, struct env_timer *timer)
+static void sift_down(struct timer_heap *h, size_t i, struct timer_place place)
 {
     for (;;) {
         size_t child = 2 * i + 1;
         if (child >= h->size)
             break;
-        if (child + 1 < h->size && before(h->timers[child + 1], h->timers[child]))
+        if (child + 1 < h->size && before(&h->places[child + 1], &h->places[child]))
             child++;
-        if (!before(h->timers[child], timer))
+        if (!before(&h->places[child], &place))
             break;
-        place(h, i, h->timers[child]);
+        put(h, i, h->places[child]);
         i = child;
     }
-    place(h, i, timer);
+    put(h, i, place);
 }
 
-/* Puts `timer` at the free place i. */
-static void settle(struct timer_heap *h, size_t i, struct env_timer *timer)
+/* At the free place i, or where it belongs from there. */
+static void settle(struct timer_heap *h, size_t i, struct timer_place place)
 {
-    if (i > 0 && before(timer, h->timers[(i - 1) / 2]))
-        sift_up(h, i, timer);
+    if (i > 0 && before(&place, &h->places[(i - 1) / 2]))
+        sift_up(h, i, place);
     else
-        sift_down(h, i, timer);
+        sift_down(h, i, place);
 }
 
 static void grow(struct timer_heap *h)
@@ -68,20 +68,21 @@ static void grow(struct timer_heap *h)
     if (h->size < h->capacity)
         return;
     h->capacity = h->capacity == 0 ? 64 : 2 * h->capacity;
-    h->timers = memory_realloc(h->timers, h->capacity * sizeof(*h->timers));
+    h->places = memory_realloc(h->places, h->capacity * sizeof(*h->places));
 }
 
 void timer_heap_start(struct timer_heap *h, struct env_timer *timer, uint64_t deadline_ns)
 {
+    const struct timer_place place = {deadline_ns, h->next_sequence++, timer};
     timer->deadline_ns = deadline_ns;
-    timer->sequence = h->next_sequence++;
+    timer->sequence = place.sequence;
     if (timer->position != 0) {
-        settle(h, timer->position - 1, timer);
+        settle(h, timer->position - 1, place);
         return;
     }
     grow(h);
     h->size++;
-    sift_up(h, h->size - 1, timer);
+    sift_up(h, h->size - 1, place);
 }
 
 void timer_heap_stop(struct timer_heap *h, struct env_timer *timer)
@@ -89,16 +90,16 @@ void timer_heap_stop(struct timer_heap *h, struct env_timer *timer)
     if (timer->position == 0)
         return;
     size_t i = timer->position - 1;
-    ASSERT(i < h->size && h->timers[i] == timer);
-    struct env_timer *last = h->timers[--h->size];
+    ASSERT(i < h->size && h->places[i].timer == timer);
+    const struct timer_place last = h->places[--h->size];
     timer->position = 0;
-    if (last != timer)
+    if (last.timer != timer)
         settle(h, i, last);
 }
 
 uint64_t timer_heap_next(const struct timer_heap *h)
 {
-    return h->size == 0 ? UINT64_MAX : h->timers[0]->deadline_ns;
+    return h->size == 0 ? UINT64_MAX : h->places[0].deadline_ns;
 }
 
 unsigned timer_heap_run(struct timer_heap *h, uint64_t now_ns)
@@ -107,8 +108,8 @@ unsigned timer_heap_run(struct timer_heap *h, uint64_t now_ns)
      * older ones. */
     uint64_t end = h->next_sequence;
     unsigned fired = 0;
-    while (h->size > 0 && h->timers[0]->deadline_ns <= now_ns && h->timers[0]->sequence < end) {
-        struct env_timer *timer = h->timers[0];
+    while (h->size > 0 && h->places[0].deadline_ns <= now_ns && h->places[0].sequence < end) {
+        struct env_timer *timer = h->places[0].timer;
         timer_heap_stop(h, timer);
         timer->cb(timer);
         fired++;

@@ -6,7 +6,12 @@
 #include "node/env/env.h"
 
 struct timer_heap {
-    struct env_timer **timers; /* private from here */
+    struct timer_place { /* with all that orders it: nothing is looked up in the timers, which lie far apart
+                          */
+        uint64_t deadline_ns;
+        uint64_t sequence;
+        struct env_timer *timer;
+    } * places; /* private from here */
     size_t size;
     size_t capacity;
     uint64_t next_sequence;

@@ -97,6 +97,17 @@ void content_close(struct content *c)
     content_init(c);
 }
 
+/* Within one page, whose room is reserved. */
+static void put(struct content *c, const unsigned char *data, size_t size, uint64_t position)
+{
+    size_t in_page = (size_t)(position % PAGE_SIZE);
+    unsigned char *into = page_own(&c->pages[position / PAGE_SIZE], in_page, in_page + size) + in_page;
+    if (data != NULL)
+        copy(into, data, size);
+    else
+        clear(into, size);
+}
+
 void content_write(struct content *c, const void *data, size_t size, uint64_t position)
 {
     const unsigned char *from = data;
@@ -104,13 +115,26 @@ void content_write(struct content *c, const void *data, size_t size, uint64_t po
     reserve(c, end);
     while (position < end) {
         size_t part = part_of_page(position, (size_t)(end - position));
-        size_t in_page = (size_t)(position % PAGE_SIZE);
-        copy(page_own(&c->pages[position / PAGE_SIZE], in_page, in_page + part) + in_page, from, part);
+        put(c, from, part, position);
         from += part;
         position += part;
     }
     if (end > c->size)
         c->size = end;
+}
+
+void content_transfer(struct content *to, const struct content *from, size_t size, uint64_t position)
+{
+    uint64_t end = position + size;
+    reserve(to, end);
+    while (position < end) {
+        size_t part = part_of_page(position, (size_t)(end - position));
+        const struct content_page *page = from->pages[position / PAGE_SIZE];
+        put(to, page == NULL ? NULL : page->bytes + position % PAGE_SIZE, part, position);
+        position += part;
+    }
+    if (end > to->size)
+        to->size = end;
 }
 
 size_t content_read(const struct content *c, void *data, size_t size, uint64_t position)

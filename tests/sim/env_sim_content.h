@@ -20,6 +20,8 @@ void content_close(struct content *c);
 void content_write(struct content *c, const void *data, size_t size, uint64_t position);
 /* Returns how many bytes there were. */
 size_t content_read(const struct content *c, void *data, size_t size, uint64_t position);
+/* Writes what stands there in `from`. */
+void content_transfer(struct content *to, const struct content *from, size_t size, uint64_t position);
 /* Like a write of what stands there in `from`, as far as that goes, and with it of all else in the pages
  * concerned. */
 void content_share(struct content *to, const struct content *from, size_t size, uint64_t position);

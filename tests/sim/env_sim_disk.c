@@ -10,11 +10,10 @@ enum { SECTOR_SIZE = 512 };
 struct dirty {
     struct queue node;
     uint64_t number; /* disk->last_change, then */
-    bool resize;     /* to `position`; else a write, or (without data) an extension to position + size */
+    enum { WRITE, EXTEND, RESIZE } kind;
     uint64_t position;
-    uint64_t size;
-    bool has_data;
-    unsigned char data[];
+    uint64_t size;       /* of a write; else 0 */
+    unsigned char *data; /* of a write; NULL: it stands in the file */
 };
 
 /* One change of a directory that was not synced. */
@@ -108,13 +107,20 @@ struct sim_inode *sim_inode_ref(struct sim_inode *inode)
     return inode;
 }
 
+static void dirty_free(struct dirty *d)
+{
+    queue_remove(&d->node);
+    free(d->data);
+    free(d);
+}
+
 static void dirty_clear(struct sim_inode *inode)
 {
     while (!queue_empty(&inode->dirty)) {
         struct dirty *d = QUEUE_ENTRY(queue_first(&inode->dirty), struct dirty, node);
-        queue_remove(&d->node);
-        free(d);
+        dirty_free(d);
     }
+    inode->dirty_end = 0;
 }
 
 void sim_inode_unref(struct sim_inode *inode)
@@ -132,19 +138,32 @@ void sim_inode_unref(struct sim_inode *inode)
 
 /* ---- content ---- */
 
-static void dirty_add(struct sim_inode *inode, bool resize, uint64_t position, uint64_t size,
-                      const void *data)
+static void dirty_add(struct sim_inode *inode, int kind, uint64_t position, uint64_t size)
 {
-    size_t bytes = data == NULL ? 0 : (size_t)size;
-    struct dirty *d = memory_alloc(sizeof(*d) + bytes);
+    struct dirty *d = memory_alloc(sizeof(*d));
     d->number = ++inode->disk->last_change;
-    d->resize = resize;
+    d->kind = kind;
     d->position = position;
     d->size = size;
-    d->has_data = data != NULL;
-    if (data != NULL)
-        memcpy(d->data, data, bytes);
+    d->data = NULL;
     queue_push(&inode->dirty, &d->node);
+    if (position + size > inode->dirty_end)
+        inode->dirty_end = position + size;
+}
+
+/* The file is about to change from `begin` on, up to `end`: what was written there gets a copy of its own.
+ * Hardly anything is: files grow at their end. */
+static void dirty_detach(struct sim_inode *inode, uint64_t begin, uint64_t end)
+{
+    if (begin >= inode->dirty_end)
+        return;
+    QUEUE_FOREACH (node, &inode->dirty) {
+        struct dirty *d = QUEUE_ENTRY(node, struct dirty, node);
+        if (d->kind != WRITE || d->data != NULL || d->position >= end || d->position + d->size <= begin)
+            continue;
+        d->data = memory_alloc((size_t)d->size);
+        content_read(&inode->live, d->data, (size_t)d->size, d->position);
+    }
 }
 
 /* Accounts for a new size of the file. */
@@ -164,8 +183,9 @@ int sim_inode_write(struct sim_inode *inode, const void *data, size_t size, uint
     int rv = take_space(inode, end > inode->live.size ? end : inode->live.size);
     if (rv != 0)
         return rv;
+    dirty_detach(inode, position, end);
     content_write(&inode->live, data, size, position);
-    dirty_add(inode, false, position, size, data);
+    dirty_add(inode, WRITE, position, size);
     sim_note(inode->disk->sim, position);
     sim_note_bytes(inode->disk->sim, data, size);
     return 0;
@@ -179,7 +199,7 @@ int sim_inode_allocate(struct sim_inode *inode, uint64_t end)
     if (rv != 0)
         return rv;
     content_resize(&inode->live, end);
-    dirty_add(inode, false, end, 0, NULL);
+    dirty_add(inode, EXTEND, end, 0);
     return 0;
 }
 
@@ -188,20 +208,29 @@ int sim_inode_truncate(struct sim_inode *inode, uint64_t size)
     int rv = take_space(inode, size);
     if (rv != 0)
         return rv;
+    dirty_detach(inode, size, UINT64_MAX);
     content_resize(&inode->live, size);
-    dirty_add(inode, true, size, 0, NULL);
+    dirty_add(inode, RESIZE, size, 0);
     return 0;
+}
+
+static void dirty_write(struct sim_inode *inode, const struct dirty *d, uint64_t from, uint64_t size)
+{
+    if (d->data != NULL)
+        content_write(&inode->durable, d->data + from, (size_t)size, d->position + from);
+    else
+        content_transfer(&inode->durable, &inode->live, (size_t)size, d->position + from);
 }
 
 /* `shared`: all of the file is about to be durable as it stands. */
 static void dirty_apply(struct sim_inode *inode, const struct dirty *d, bool shared)
 {
-    if (d->resize)
+    if (d->kind == RESIZE)
         content_resize(&inode->durable, d->position);
-    else if (d->has_data && shared)
+    else if (d->kind == WRITE && shared)
         content_share(&inode->durable, &inode->live, (size_t)d->size, d->position);
-    else if (d->has_data)
-        content_write(&inode->durable, d->data, (size_t)d->size, d->position);
+    else if (d->kind == WRITE)
+        dirty_write(inode, d, 0, d->size);
     else if (d->position > inode->durable.size)
         content_resize(&inode->durable, d->position);
 }
@@ -213,7 +242,7 @@ static void dirty_apply_torn(struct sim_inode *inode, const struct dirty *d)
         uint64_t sector = SECTOR_SIZE - (d->position + at) % SECTOR_SIZE;
         uint64_t size = sector < d->size - at ? sector : d->size - at;
         if (sim_random(inode->disk->sim, 2) == 0)
-            content_write(&inode->durable, d->data + at, (size_t)size, d->position + at);
+            dirty_write(inode, d, at, size);
         at += size;
     }
 }
@@ -229,9 +258,9 @@ void sim_inode_sync(struct sim_inode *inode, uint64_t change)
         if (d->number > change)
             return;
         dirty_apply(inode, d, shared);
-        queue_remove(&d->node);
-        free(d);
+        dirty_free(d);
     }
+    inode->dirty_end = 0;
 }
 
 void sim_disk_undo(struct sim_disk *disk, uint64_t from, uint64_t to)
@@ -256,11 +285,19 @@ void sim_inode_sync_torn(struct sim_inode *inode)
         uint64_t fate = is_undone(inode->disk, d->number) ? NOTHING : sim_random(inode->disk->sim, FATES);
         if (fate == WHOLE)
             dirty_apply(inode, d, false);
-        else if (fate == TORN && d->has_data)
+        else if (fate == TORN && d->kind == WRITE)
             dirty_apply_torn(inode, d);
     }
     inode->diverged = true;
     dirty_clear(inode);
+}
+
+void sim_inode_damage(struct sim_inode *inode, const void *data, size_t size, uint64_t position)
+{
+    dirty_detach(inode, position, position + size);
+    content_write(&inode->live, data, size, position);
+    if (position + size <= inode->durable.size)
+        content_write(&inode->durable, data, size, position);
 }
 
 /* ---- directories ---- */

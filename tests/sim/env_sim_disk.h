@@ -34,6 +34,7 @@ struct sim_inode {
     struct content live; /* of a file */
     struct content durable;
     struct queue dirty; /* struct dirty, oldest first */
+    uint64_t dirty_end; /* none of them has written further */
 
     struct sim_entries live_entries; /* of a directory */
     struct sim_entries durable_entries;
@@ -72,6 +73,8 @@ int sim_inode_truncate(struct sim_inode *inode, uint64_t size);
 void sim_inode_sync(struct sim_inode *inode, uint64_t change);
 /* The dirty list is applied in parts and forgotten: power loss, or a sync that failed. */
 void sim_inode_sync_torn(struct sim_inode *inode);
+/* Other bytes stand there from now on, after a power loss too, though nobody has written them. */
+void sim_inode_damage(struct sim_inode *inode, const void *data, size_t size, uint64_t position);
 
 /* Entries. `inode` NULL: none any more. */
 void sim_dir_set(struct sim_inode *directory, const char *name, struct sim_inode *inode);

@@ -425,19 +425,12 @@ int sim_free_space(struct env *env, const char *path, uint64_t *bytes)
 
 enum { SECTOR = 512, SECTORS_MAX = 8 };
 
-static void overwrite(struct sim_inode *inode, const void *data, size_t size, uint64_t position)
-{
-    content_write(&inode->live, data, size, position);
-    if (position + size <= inode->durable.size)
-        content_write(&inode->durable, data, size, position);
-}
-
 static void flip_bit(struct sim_inode *inode, uint64_t position)
 {
     unsigned char byte;
     content_read(&inode->live, &byte, 1, position);
     byte = (unsigned char)(byte ^ (1u << sim_random(inode->disk->sim, 8)));
-    overwrite(inode, &byte, 1, position);
+    sim_inode_damage(inode, &byte, 1, position);
 }
 
 /* Whole sectors from `position` on become zeros, or what stands elsewhere in the file. */
@@ -451,7 +444,7 @@ static void replace_sectors(struct sim_inode *inode, uint64_t position, bool by_
     if (by_others)
         content_read(&inode->live, sectors, size,
                      sim_random(inode->disk->sim, inode->live.size - size + 1) / SECTOR * SECTOR);
-    overwrite(inode, sectors, size, position);
+    sim_inode_damage(inode, sectors, size, position);
 }
 
 int sim_disk_damage(struct sim_host *host, const char *path, uint64_t position, enum sim_damage damage)
