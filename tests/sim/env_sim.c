@@ -69,20 +69,15 @@ uint64_t sim_random_between(struct sim *sim, uint64_t min, uint64_t max)
 
 /* ---- the event heap ---- */
 
+/* Without branches: which of two is the sooner nobody can predict. */
 static bool before(const struct sim_due *a, const struct sim_due *b)
 {
-    if (a->at_ns != b->at_ns)
-        return a->at_ns < b->at_ns;
-    return a->sequence < b->sequence;
+    bool same = a->at_ns == b->at_ns, sooner = a->at_ns < b->at_ns, older = a->sequence < b->sequence;
+    return sooner | (same & older);
 }
 
-void sim_event_schedule(struct sim *sim, struct sim_event *event, uint64_t at_ns, struct sim_process *process,
-                        void (*fire)(struct sim_event *event), void (*drop)(struct sim_event *event))
+static void heap_push(struct sim *sim, struct sim_due due)
 {
-    const struct sim_due due = {at_ns, sim->next_sequence++, event};
-    event->process = process;
-    event->fire = fire;
-    event->drop = drop;
     if (sim->event_count == sim->event_capacity) {
         sim->event_capacity = sim->event_capacity == 0 ? 256 : 2 * sim->event_capacity;
         sim->events = memory_realloc(sim->events, sim->event_capacity * sizeof(*sim->events));
@@ -93,7 +88,7 @@ void sim_event_schedule(struct sim *sim, struct sim_event *event, uint64_t at_ns
     sim->events[i] = due;
 }
 
-static struct sim_event *event_pop(struct sim *sim)
+static struct sim_event *heap_pop(struct sim *sim)
 {
     struct sim_event *first = sim->events[0].event;
     const struct sim_due last = sim->events[--sim->event_count];
@@ -102,8 +97,8 @@ static struct sim_event *event_pop(struct sim *sim)
         size_t child = 2 * i + 1;
         if (child >= sim->event_count)
             break;
-        if (child + 1 < sim->event_count && before(&sim->events[child + 1], &sim->events[child]))
-            child++;
+        if (child + 1 < sim->event_count)
+            child += before(&sim->events[child + 1], &sim->events[child]);
         if (!before(&sim->events[child], &last))
             break;
         sim->events[i] = sim->events[child];
@@ -111,6 +106,65 @@ static struct sim_event *event_pop(struct sim *sim)
     }
     sim->events[i] = last;
     return first;
+}
+
+static void ring_grow(struct sim *sim)
+{
+    size_t capacity = sim->at_once.capacity == 0 ? 256 : 2 * sim->at_once.capacity;
+    struct sim_due *ring = memory_alloc(capacity * sizeof(*ring));
+    for (size_t i = 0; i < sim->at_once.count; i++)
+        ring[i] = sim->at_once.ring[(sim->at_once.first + i) % sim->at_once.capacity];
+    free(sim->at_once.ring);
+    sim->at_once.ring = ring;
+    sim->at_once.first = 0;
+    sim->at_once.capacity = capacity;
+}
+
+static void ring_push(struct sim *sim, struct sim_due due)
+{
+    if (sim->at_once.count == sim->at_once.capacity)
+        ring_grow(sim);
+    sim->at_once.ring[(sim->at_once.first + sim->at_once.count++) & (sim->at_once.capacity - 1)] = due;
+}
+
+static struct sim_event *ring_pop(struct sim *sim)
+{
+    struct sim_event *first = sim->at_once.ring[sim->at_once.first].event;
+    sim->at_once.first = (sim->at_once.first + 1) & (sim->at_once.capacity - 1);
+    sim->at_once.count--;
+    return first;
+}
+
+void sim_event_schedule(struct sim *sim, struct sim_event *event, uint64_t at_ns, struct sim_process *process,
+                        void (*fire)(struct sim_event *event), void (*drop)(struct sim_event *event))
+{
+    const struct sim_due due = {at_ns, sim->next_sequence++, event};
+    event->process = process;
+    event->fire = fire;
+    event->drop = drop;
+    if (at_ns == sim->now_ns)
+        ring_push(sim, due);
+    else
+        heap_push(sim, due);
+}
+
+static bool ring_is_next(const struct sim *sim)
+{
+    return sim->at_once.count > 0 &&
+           (sim->event_count == 0 || before(&sim->at_once.ring[sim->at_once.first], &sim->events[0]));
+}
+
+/* UINT64_MAX: there is none. */
+static uint64_t next_event_ns(const struct sim *sim)
+{
+    if (ring_is_next(sim))
+        return sim->at_once.ring[sim->at_once.first].at_ns;
+    return sim->event_count > 0 ? sim->events[0].at_ns : UINT64_MAX;
+}
+
+static struct sim_event *event_pop(struct sim *sim)
+{
+    return ring_is_next(sim) ? ring_pop(sim) : heap_pop(sim);
 }
 
 /* ---- running ---- */
@@ -239,7 +293,7 @@ static bool step(struct sim *sim, uint64_t limit_ns)
     }
     unsigned soonest_host = sim->next.soonest;
     uint64_t timer_ns = sim->next.due_ns[soonest_host];
-    uint64_t event_ns = sim->event_count > 0 ? sim->events[0].at_ns : UINT64_MAX;
+    uint64_t event_ns = next_event_ns(sim);
     uint64_t at_ns = event_ns <= timer_ns ? event_ns : timer_ns;
     if (at_ns > limit_ns || at_ns == UINT64_MAX)
         return false;
@@ -697,7 +751,7 @@ void sim_destroy(struct sim *sim)
 {
     for (unsigned i = 0; i < sim->host_count; i++)
         sim_host_kill(sim->hosts[i]);
-    while (sim->event_count > 0) {
+    while (next_event_ns(sim) != UINT64_MAX) {
         struct sim_event *event = event_pop(sim);
         event->drop(event);
     }
@@ -705,5 +759,6 @@ void sim_destroy(struct sim *sim)
         host_destroy(sim->hosts[i]);
     ASSERT(queue_empty(&sim->connections));
     free(sim->events);
+    free(sim->at_once.ring);
     free(sim);
 }

@@ -37,6 +37,12 @@ struct sim {
     struct sim_due *events; /* a binary heap by (at_ns, sequence) */
     size_t event_count;
     size_t event_capacity;
+    struct { /* those that were scheduled for the very moment: in order as they came, so they need no heap */
+        struct sim_due *ring;
+        size_t first;
+        size_t count;
+        size_t capacity; /* a power of two */
+    } at_once;
     uint64_t next_sequence;
     struct sim_host *hosts[SIM_MAX_HOSTS];
     unsigned host_count;

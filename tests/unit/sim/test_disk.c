@@ -197,6 +197,44 @@ static void a_power_loss_keeps_synced_data_and_tears_the_rest(void **state)
 
 /* Which entries are there after a power loss: of "synced", "created" and "renamed", the latter two not
  * synced. */
+/* Neither synced: 300 times a, then a's end overwritten, or cut off. What is left of the first at a power
+ * loss is a's alone. */
+static bool first_write_survives_alone(uint64_t seed, bool overwrite)
+{
+    struct fixture f;
+    struct env_file *file;
+    unsigned char a[300], b[300], back[300] = {0};
+    memset(a, 'a', sizeof(a));
+    memset(b, 'b', sizeof(b));
+    create(&f, seed);
+    file = open_file(&f, "/x", ENV_READ | ENV_WRITE | ENV_CREATE);
+    assert_int_equal(env_dir_sync(f.env, "/"), 0);
+    write_at(file, a, sizeof(a), 0);
+    if (overwrite)
+        write_at(file, b, sizeof(b), 100);
+    else
+        assert_int_equal(env_file_truncate(file, 100), 0);
+    sim_host_crash(f.host);
+    restart(&f);
+    file = open_file(&f, "/x", ENV_READ);
+    bool alone = env_file_read(file, back, sizeof(back), 0) == 300 && memcmp(back, a, sizeof(a)) == 0;
+    env_file_close(f.env, file);
+    sim_destroy(f.sim);
+    return alone;
+}
+
+static void an_unsynced_write_survives_without_what_has_replaced_it(void **state)
+{
+    unsigned without_overwrite = 0, without_cut = 0;
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        without_overwrite += first_write_survives_alone(seed, true);
+        without_cut += first_write_survives_alone(seed, false);
+    }
+    assert_in_range(without_overwrite, 1, 59);
+    assert_in_range(without_cut, 1, 59);
+}
+
 static void crash_directory(uint64_t seed, unsigned *created, unsigned *renamed)
 {
     struct fixture f;
@@ -412,6 +450,7 @@ int main(void)
         WITH_DISK(a_full_disk),
         WITH_DISK(a_kill_loses_nothing),
         cmocka_unit_test(a_power_loss_keeps_synced_data_and_tears_the_rest),
+        cmocka_unit_test(an_unsynced_write_survives_without_what_has_replaced_it),
         cmocka_unit_test(unsynced_entries_may_vanish),
         cmocka_unit_test(a_directory_that_was_never_synced_goes_with_its_files),
         cmocka_unit_test(a_failed_sync_loses_data_for_good),
