@@ -245,7 +245,7 @@ static void on_bootstrapped(struct log_append_req *req, int status)
 }
 
 /* The election need not wait for the first entry: who loses that with the power makes it again, and what
- * follows it in the log is durable after it. */
+ * follows it in the log, mostly in the same round, is not durable before it. */
 static void start_new_replica(struct group *g)
 {
     char message[256] = "";
@@ -271,7 +271,10 @@ static void bootstrap(struct group *g, uint64_t term)
                               .kind = LOG_CHANGE,
                               .bytes = slice_copy(encoded.base, encoded.len)};
     raft_free(encoded.base);
-    log_append(g->log, &g->bootstrap_req, &entry, 1, on_bootstrapped);
+    /* A partition's goes with the entry that follows an election. The metadata group's is stored at once:
+     * while only some have theirs, the founders need each other. */
+    (g->abstains_when_new ? log_append : log_append_soon)(g->log, &g->bootstrap_req, &entry, 1,
+                                                          on_bootstrapped);
     slice_unref(&entry.bytes);
     start_new_replica(g);
 }

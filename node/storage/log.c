@@ -193,6 +193,7 @@ static void log_close_start(struct log *log)
     struct env *env = log->options.env;
 
     env_timer_stop(env, &log->retry_timer);
+    env_timer_stop(env, &log->linger_timer);
     env_timer_stop(env, &log->floor_timer);
     env_timer_stop(env, &log->quiet_timer);
     env_task_cancel(env, &log->reject_task);
@@ -233,5 +234,6 @@ void log_close(struct log *log, bool clean, void (*closed)(void *data), void *da
     log->closed = closed;
     log->closed_data = data;
     log_note_floor(log);
+    log_schedule(log);
     log_close_progress(log);
 }

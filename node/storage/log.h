@@ -131,6 +131,10 @@ unsigned log_continues(const struct log *log, const struct log_entry *entries, u
  * journal. */
 void log_append(struct log *log, struct log_append_req *req, const struct log_entry *entries, unsigned n,
                 void (*cb)(struct log_append_req *req, int status));
+/* The same for what is needed only once something follows it: written together with that, which saves a round
+ * and its sync, or by itself 5 ms later. */
+void log_append_soon(struct log *log, struct log_append_req *req, const struct log_entry *entries, unsigned n,
+                     void (*cb)(struct log_append_req *req, int status));
 /* Drops the entries from `index` on. Callbacks of appends in flight there still fire, in order. Finding the
  * place may read the file (blocking, a bounded piece of it) when the entry is not in the tail cache any more.
  */

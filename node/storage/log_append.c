@@ -4,6 +4,9 @@
 
 /* Above it a write goes into an operation of its own, so that a round can stop at its bound. */
 enum { OPERATION_BYTES = 1024 * 1024 };
+/* An election takes less, where nothing is in its way, and a thousand creations at once do not wait for it.
+ */
+static const uint64_t linger_ns = 5 * 1000000u;
 
 /* ---- rolling ---- */
 
@@ -153,8 +156,8 @@ unsigned log_continues(const struct log *log, const struct log_entry *entries, u
     return fitting;
 }
 
-void log_append(struct log *log, struct log_append_req *req, const struct log_entry *entries, unsigned n,
-                void (*cb)(struct log_append_req *req, int status))
+static void log_submit(struct log *log, struct log_append_req *req, const struct log_entry *entries,
+                       unsigned n, void (*cb)(struct log_append_req *req, int status))
 {
     struct operation *op = NULL;
 
@@ -175,5 +178,24 @@ void log_append(struct log *log, struct log_append_req *req, const struct log_en
     }
     op->req = req;
     tail_evict(&log->tail, log->options.cache_bytes, log->durable_index);
+}
+
+void log_append(struct log *log, struct log_append_req *req, const struct log_entry *entries, unsigned n,
+                void (*cb)(struct log_append_req *req, int status))
+{
+    log_submit(log, req, entries, n, cb);
     log_schedule(log);
+}
+
+static void log_linger_over(struct env_timer *timer)
+{
+    log_schedule(container_of(timer, struct log, linger_timer));
+}
+
+void log_append_soon(struct log *log, struct log_append_req *req, const struct log_entry *entries, unsigned n,
+                     void (*cb)(struct log_append_req *req, int status))
+{
+    log_submit(log, req, entries, n, cb);
+    if (!env_timer_running(&log->linger_timer))
+        env_timer_start(log->options.env, &log->linger_timer, linger_ns, log_linger_over);
 }

@@ -40,6 +40,7 @@ struct log {
     struct flusher_client flush;
     struct env_work round_job;
     struct env_timer retry_timer;
+    struct env_timer linger_timer; /* of what waits to be written together with something else */
     struct journal_wait journal_wait;
     bool journal_waits;
 

@@ -1,6 +1,5 @@
 #include "node/storage/round.h"
 #include "node/base/memory.h"
-#include "node/env/sabotage.h"
 #include "node/storage/transient.h"
 #include <stddef.h>
 #include <stdlib.h>
@@ -51,24 +50,18 @@ static int gather_write(struct gather *g)
     return status;
 }
 
-static int sync_file(struct env *env, struct env_file *file)
-{
-    if (env_sabotaged(env, SABOTAGE_ACK_BEFORE_SYNC))
-        return 0;
-    int status = env_file_sync(file);
-    return env_sabotaged(env, SABOTAGE_SYNC_ERROR_IGNORED) ? 0 : status;
-}
-
 static int gather_sync(struct gather *g)
 {
-    if (g->segment == NULL)
+    struct segment *segment = g->segment;
+
+    if (segment == NULL)
         return 0;
     uint64_t start_ns = env_clock_ns(g->round->env);
-    int status = sync_file(g->round->env, g->segment->writer.file);
+    segment->writer.sync_failed = false;
+    int status = segment_file_sync(segment, g->round->directory);
     g->round->sync_ns += env_clock_ns(g->round->env) - start_ns;
-    if (status != 0)
-        g->round->sync_failed = true;
-    else
+    g->round->sync_failed = segment->writer.sync_failed;
+    if (status == 0)
         g->segment = NULL;
     return status;
 }

@@ -170,8 +170,7 @@ int segment_write_header(struct segment *s, const char *directory)
     return write_header(s, directory, true);
 }
 
-/* The header of a log's very first segment says nothing that its name does not. */
-static bool header_may_get_lost(const struct segment_header *h)
+static bool is_the_very_first(const struct segment_header *h)
 {
     return h->base_index == 1 && h->base_offset == 0 && h->previous_term == 0;
 }
@@ -203,11 +202,24 @@ int segment_make_directory(struct env *env, const char *path)
     return status != 0 ? status : env_dir_sync(env, parent);
 }
 
+static int sync_name(struct segment *s, const char *directory)
+{
+    int status = env_sabotaged(s->env, SABOTAGE_DIRECTORY_NOT_SYNCED)
+                     ? 0
+                     : note_sync(&s->writer.sync_failed, env_dir_sync(s->env, directory));
+
+    s->writer.name_unsynced = status != 0;
+    return status;
+}
+
 int segment_file_create(struct segment *s, const char *directory)
 {
     char path[FORMAT_PATH_MAX];
+    /* A log's very first header says nothing that its name does not, and there is nothing before it that a
+     * lost name would tear a hole behind: both may come with the data, or not at all. */
+    bool is_first = is_the_very_first(&s->header);
     /* The header first: a segment is there once its .log is, and must then have its base values. */
-    int status = write_header(s, directory, !header_may_get_lost(&s->header));
+    int status = write_header(s, directory, !is_first);
 
     if (status != 0)
         return status;
@@ -217,9 +229,24 @@ int segment_file_create(struct segment *s, const char *directory)
     if (status != 0)
         return status;
     s->writer.allocated = 0;
-    return env_sabotaged(s->env, SABOTAGE_DIRECTORY_NOT_SYNCED)
-               ? 0
-               : note_sync(&s->writer.sync_failed, env_dir_sync(s->env, directory));
+    s->writer.name_unsynced = true;
+    return is_first ? 0 : sync_name(s, directory);
+}
+
+static int sync_data(struct segment *s)
+{
+    if (env_sabotaged(s->env, SABOTAGE_ACK_BEFORE_SYNC))
+        return 0;
+    int status = env_file_sync(s->writer.file);
+    return env_sabotaged(s->env, SABOTAGE_SYNC_ERROR_IGNORED) ? 0 : status;
+}
+
+/* The directory last: what was made durable with the data need not be once more. */
+int segment_file_sync(struct segment *s, const char *directory)
+{
+    int status = note_sync(&s->writer.sync_failed, sync_data(s));
+
+    return status == 0 && s->writer.name_unsynced ? sync_name(s, directory) : status;
 }
 
 int segment_file_open(struct segment *s, const char *directory)

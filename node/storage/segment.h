@@ -15,7 +15,8 @@ struct segment_writer {
     uint64_t allocated;    /* the file's size */
     uint64_t step;         /* of the next preallocation */
     uint64_t last_step_ns;
-    bool sync_failed; /* what went wrong was a sync */
+    bool sync_failed;   /* what went wrong was a sync */
+    bool name_unsynced; /* its directory must be synced before anything in it counts as durable */
 };
 
 struct segment {
@@ -60,8 +61,11 @@ int segment_write_header(struct segment *s, const char *directory);
 int segment_write_index(struct segment *s, const char *directory);
 /* A log's directory, durably. Harmless when it is there. */
 int segment_make_directory(struct env *env, const char *path);
-/* Makes the files, durably. Harmless to repeat after ERR_NO_SPACE. */
+/* Makes the files. Their names are durable after it, or, a log's very first ones, after segment_file_sync.
+ * Harmless to repeat after ERR_NO_SPACE. */
 int segment_file_create(struct segment *s, const char *directory);
+/* What has been written is durable after it, and found by its name. */
+int segment_file_sync(struct segment *s, const char *directory);
 /* Opens the writer on a segment that is there. */
 int segment_file_open(struct segment *s, const char *directory);
 /* Gives the file space up to `end` at least. `limit`: the size at which the segment will be rolled. */

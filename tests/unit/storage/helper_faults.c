@@ -117,7 +117,10 @@ static int fault_dir_sync(struct env *env, const char *path)
 {
     struct faults *faults = (struct faults *)(uintptr_t)env->ops;
 
-    return faults->dir_sync_error != 0 ? faults->dir_sync_error : faults->real->dir_sync(env, path);
+    if (faults->dir_sync_error != 0)
+        return faults->dir_sync_error;
+    faults->dir_syncs++;
+    return faults->real->dir_sync(env, path);
 }
 
 void faults_install(struct faults *f, struct env *env)

@@ -14,6 +14,7 @@ struct faults {
     _Atomic int read_error;
     _Atomic unsigned writes; /* counts of calls that reached the disk */
     _Atomic unsigned syncs;
+    _Atomic unsigned dir_syncs;
     _Atomic unsigned reads;
     _Atomic uint64_t bytes_read;
     _Atomic bool hold_syncs; /* syncs wait until it is false again */

@@ -233,7 +233,10 @@ static void do_append(struct crash_test *t, bool new_term)
     a->test = t;
     a->env = t->life.env;
     a->state = t->count - 1;
-    log_append(t->life.log, &a->req, entries, n, on_appended);
+    if (prng_below(&t->prng, 8) == 0)
+        log_append_soon(t->life.log, &a->req, entries, n, on_appended);
+    else
+        log_append(t->life.log, &a->req, entries, n, on_appended);
     for (unsigned i = 0; i < n; i++)
         slice_unref(&entries[i].bytes);
 }

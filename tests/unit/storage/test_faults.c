@@ -1,6 +1,7 @@
 /* Full disks heal; failed writes and syncs are final. */
 #include "tests/unit/storage/helper_log.h"
 #include <string.h>
+#include <sys/stat.h>
 
 static void a_full_disk_waits_and_heals(void **state)
 {
@@ -207,6 +208,79 @@ static void a_new_log_waits_for_a_descriptor_for_its_directory(void **state)
     assert_int_equal(log_durable_index(f->log), 1);
     assert_int_equal(log_writable(f->log), 0);
     assert_int_equal(f->failures, 0);
+}
+
+/* A new log, in a directory that is there. */
+static void open_first(struct fixture *f)
+{
+    assert_int_equal(mkdir(f->log_directory, 0755), 0);
+    fixture_open(f);
+    f->faults.dir_syncs = 0;
+}
+
+/* The names of its first files come after what is in them, ... */
+static void the_first_data_is_synced_before_its_name(void **state)
+{
+    struct fixture *f = *state;
+
+    open_first(f);
+    f->faults.sync_error = ERR_IO;
+    fixture_barrier(f, 1);
+    RUN_UNTIL(f->env, f->failures > 0);
+    f->faults.sync_error = 0;
+    assert_int_equal(f->faults.dir_syncs, 0);
+}
+
+/* ... and nothing is durable without them. */
+static void nothing_is_durable_without_its_name(void **state)
+{
+    struct fixture *f = *state;
+
+    open_first(f);
+    f->faults.dir_sync_error = ERR_IO;
+    fixture_barrier(f, 1);
+    RUN_UNTIL(f->env, f->failures > 0 && f->appended == 1);
+    f->faults.dir_sync_error = 0;
+    assert_int_equal(f->append_status, ERR_IO);
+    assert_int_equal(log_durable_index(f->log), 0);
+    assert_int_equal(flusher_stats(f->flusher)->sync_failures, 1);
+}
+
+/* A disk that is full in between does not make them be forgotten. */
+static void a_name_is_synced_when_there_is_room_at_last(void **state)
+{
+    struct fixture *f = *state;
+
+    open_first(f);
+    f->faults.allocate_error = ERR_NO_SPACE;
+    fixture_barrier(f, 1);
+    RUN_UNTIL(f->env, log_writable(f->log) == ERR_NO_SPACE);
+    assert_int_equal(f->faults.dir_syncs, 0);
+    f->faults.allocate_error = 0;
+    fixture_sync(f);
+    assert_int_equal(f->faults.dir_syncs, 1);
+    fixture_data(f, 1, 10);
+    fixture_sync(f);
+    assert_int_equal(f->faults.dir_syncs, 1);
+}
+
+/* Nor does a want of descriptors, or make anything durable. */
+static void a_name_is_synced_when_there_are_descriptors_at_last(void **state)
+{
+    struct fixture *f = *state;
+
+    open_first(f);
+    f->append_status = 1;
+    f->faults.dir_sync_error = ERR_TOO_MANY_FILES;
+    fixture_barrier(f, 1);
+    RUN_UNTIL(f->env, log_writable(f->log) == ERR_NO_SPACE);
+    assert_int_equal(f->append_status, 1);
+    assert_int_equal(log_durable_index(f->log), 0);
+    f->faults.dir_sync_error = 0;
+    fixture_sync(f);
+    assert_int_equal(f->append_status, 0);
+    assert_int_equal(f->faults.dir_syncs, 1);
+    assert_int_equal(flusher_stats(f->flusher)->sync_failures, 0);
 }
 
 /* fdatasync may say ENOSPC after it has dropped the pages: no reason to try again. */
@@ -417,6 +491,10 @@ int main(void)
         TEST(a_failed_sync_of_the_directory_is_counted),
         TEST(no_descriptor_for_the_directory_is_no_failed_sync),
         TEST(a_new_log_waits_for_a_descriptor_for_its_directory),
+        TEST(the_first_data_is_synced_before_its_name),
+        TEST(nothing_is_durable_without_its_name),
+        TEST(a_name_is_synced_when_there_is_room_at_last),
+        TEST(a_name_is_synced_when_there_are_descriptors_at_last),
         TEST(a_sync_that_finds_no_space_is_final_too),
         TEST(a_failed_write_is_final),
         TEST(a_failed_read_is_final),
