@@ -28,7 +28,8 @@ struct checked_group {
         uint32_t crc;
     } * applied; /* by index */
     uint64_t applied_size;
-    unsigned disks; /* of the node that has its only replica, when it was looked at */
+    unsigned disks;        /* of the node that has its only replica, when it was looked at */
+    uint64_t rotten_reads; /* likewise */
     struct {
         unsigned life; /* of the node, when it was looked at */
         uint64_t last_index;
@@ -207,14 +208,17 @@ static void check_retention(struct checks *c, const struct checked_group *k, con
                      k->name, log_start_offset(group_log(g)), log_size_bytes(group_log(g)));
 }
 
-/* Nothing is promised of a partition whose only replica was on a disk that is empty now: it begins anew. */
+/* Nothing is promised of a partition whose only replica was on a disk that is empty now, or gives what was
+ * never written when the log is opened: it begins anew. */
 static void forget_lost(struct checked_group *k, const struct sim_node *n, const struct group *g)
 {
     unsigned replicas;
+    uint64_t rotten_reads = sim_disk_rotten_reads(n->host);
     group_replicas(g, &replicas);
-    if (replicas != 1 || k->disks == n->disks)
+    if (replicas != 1 || (k->disks == n->disks && k->rotten_reads == rotten_reads))
         return;
     k->disks = n->disks;
+    k->rotten_reads = rotten_reads;
     if (k->applied_size > 0)
         memset(k->applied, 0, k->applied_size * sizeof(*k->applied));
     k->ready_term = 0;

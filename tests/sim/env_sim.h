@@ -101,6 +101,7 @@ void sim_disk_fail_writes(struct sim_host *host, unsigned per_million);
 void sim_disk_fail_reads(struct sim_host *host, unsigned per_million);
 /* Of a million reads, so many give one wrong bit. */
 void sim_disk_rot_reads(struct sim_host *host, unsigned per_million);
+uint64_t sim_disk_rotten_reads(const struct sim_host *host); /* that this disk has given so far */
 /* Size of the disk; beyond it ERR_NO_SPACE. Default 1 TiB. */
 void sim_disk_capacity(struct sim_host *host, uint64_t bytes);
 enum sim_damage {

@@ -470,6 +470,11 @@ void sim_disk_rot_reads(struct sim_host *host, unsigned per_million)
     host->disk->rotting_reads = per_million;
 }
 
+uint64_t sim_disk_rotten_reads(const struct sim_host *host)
+{
+    return host->disk->rotten_reads;
+}
+
 void sim_disk_wipe(struct sim_host *host)
 {
     ASSERT(host->process == NULL);

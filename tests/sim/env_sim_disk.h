@@ -58,6 +58,7 @@ struct sim_disk {
     unsigned failing_writes;
     unsigned failing_reads;
     unsigned rotting_reads;
+    uint64_t rotten_reads; /* so far */
 };
 
 struct sim_inode *sim_inode_create(struct sim_disk *disk, bool directory);

@@ -108,8 +108,10 @@ static ssize_t file_read(struct env_file *file, void *data, size_t size, uint64_
         return ERR_IO;
     f->process->job_cost_ns += disk_of(f)->read_ns + size / 4;
     size_t n = content_read(&f->inode->live, data, size, position);
-    if (n > 0 && sim_disk_fails(disk_of(f), disk_of(f)->rotting_reads))
+    if (n > 0 && sim_disk_fails(disk_of(f), disk_of(f)->rotting_reads)) {
         ((unsigned char *)data)[sim_random(disk_of(f)->sim, n)] ^= 1;
+        disk_of(f)->rotten_reads++;
+    }
     return (ssize_t)n;
 }
 
